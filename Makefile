@@ -1,0 +1,52 @@
+# Every target has a line of help; `make` alone lists them.
+
+GO       ?= go
+# The packages of the inner loop: no server is started.
+UNIT     := ./binpack/... ./pricing/... ./cloudprovider/... ./provisioner/... ./charts/... ./cmd/... ./test/sim/... ./test/tidy/...
+# Those that start servers: the EC2 simulator, or a real control plane.
+SERVERS  := ./test/ec2sim/... ./test/conformance/... ./test/controlplane/... ./test/crd/... ./test/e2e/...
+FUZZTIME ?= 10s
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.DEFAULT_GOAL := help
+.PHONY: help build unit test demo lint fuzz bench generate golden clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/stowage
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/stowage ./cmd/stowage
+
+unit: build ## the inner loop: every test that starts no server
+	$(GO) test $(UNIT)
+
+test: lint build ## everything that CI checks, end to end on a real control plane included
+	$(GO) test -race $(UNIT)
+	$(MAKE) fuzz FUZZTIME=5s
+	$(GO) run ./test/controlplane/build
+	$(GO) test -p 1 -timeout 30m $(SERVERS)
+
+demo: build ## a cluster on loopback, 500 pods, live; KEEP=1 leaves it running
+	$(GO) run ./test/demo $(if $(KEEP),-keep)
+
+lint: ## formatting, vet, staticcheck
+	@out=$$(gofmt -l binpack charts cloudprovider cmd pricing provisioner test); test -z "$$out" || { echo "not formatted:"; echo "$$out"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@set -e; for pkg in $$(grep -rl --include=*_test.go '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for target in $$(grep -rhoE --include=*_test.go '^func Fuzz[A-Za-z0-9]+' $$pkg | cut -c6- | sort); do \
+	    echo "fuzz $$pkg $$target"; $(GO) test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) $$pkg; done; done
+
+bench: ## the benchmarks: pods/s, $/h, gap, allocations
+	$(GO) test -run='^$$' -bench=. -benchmem ./binpack/... ./provisioner/...
+
+generate: ## deepcopy, CRDs, the embedded catalog and prices
+	$(GO) generate ./...
+
+golden: ## write the golden files anew; look at the diff
+	$(GO) test ./binpack ./test/tidy ./provisioner/v1 ./cloudprovider/aws -rewrite
+
+clean: ## remove what was built in the tree
+	rm -rf bin dist

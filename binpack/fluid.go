@@ -1,0 +1,146 @@
+package binpack
+
+// The fluid problem forgets that pods and nodes come whole: buy amounts of each
+// offer so that their capacities cover the demand. Its dual puts a price y on a
+// unit of each resource:
+//
+//	maximise   y·demand
+//	subject to y·room(o) ≤ price(o)  for every offer o,   y ≥ 0
+//
+// The dual has a feasible start, y = 0, so the simplex method needs no first
+// phase, and any point it stops at is feasible. Its columns are the resources,
+// so a pivot costs one look at each number of each offer.
+
+// maxPivots bounds the work. Programs of this shape take a few pivots for each
+// resource; degenerate ones (offers that cost nothing) may cycle.
+const maxPivots = 200
+
+// tiny is below every meaningful coefficient of normalised quantities, 1/unit.
+const tiny = 1e-12
+
+// fluid returns y for the given rooms and prices, or a feasible point near it.
+// Every product is rounded on its own, so that the answer has the same bits on
+// machines that would otherwise fuse multiplication and addition.
+func fluid(rooms [][]float64, prices []float64, demand []float64) []float64 {
+	n := len(demand)
+	rows := make([][]float64, 0, len(rooms)+1) // room | price, then the objective
+	for i, room := range rooms {
+		rows = append(rows, append(append(make([]float64, 0, n+1), room...), prices[i]))
+	}
+	objective := make([]float64, n+1)
+	copy(objective, demand)
+	rows = append(rows, objective)
+
+	basic := make([]int, len(rooms)) // by row: the variable it states; n+i is the slack of row i
+	outside := make([]int, n)        // by column: the variable that is 0
+	for i := range basic {
+		basic[i] = n + i
+	}
+	for j := range outside {
+		outside[j] = j
+	}
+	for range maxPivots {
+		j := entering(rows[len(rooms)][:n])
+		if j < 0 {
+			break
+		}
+		i := leaving(rows[:len(rooms)], j, n)
+		if i < 0 {
+			break // no offer has any of the resource: its price has no bound, 0 will do
+		}
+		pivot(rows, i, j)
+		basic[i], outside[j] = outside[j], basic[i]
+	}
+	y := make([]float64, n)
+	for i, v := range basic {
+		if v < n {
+			y[v] = max(rows[i][n], 0)
+		}
+	}
+	return y
+}
+
+// entering picks the column that promises most, the first among equals.
+func entering(objective []float64) int {
+	best := -1
+	for j, c := range objective {
+		if c > tiny && (best < 0 || c > objective[best]) {
+			best = j
+		}
+	}
+	return best
+}
+
+// leaving picks the row that binds first, the first among equals.
+func leaving(rows [][]float64, j, n int) int {
+	best, least := -1, 0.0
+	for i, row := range rows {
+		if row[j] > tiny {
+			if ratio := row[n] / row[j]; best < 0 || ratio < least {
+				best, least = i, ratio
+			}
+		}
+	}
+	return best
+}
+
+// pivot exchanges the variable of row i with that of column j.
+func pivot(rows [][]float64, i, j int) {
+	p := rows[i]
+	inverse := 1 / p[j]
+	for k := range p {
+		p[k] = float64(p[k] * inverse)
+	}
+	p[j] = inverse
+	for r, row := range rows {
+		if r == i || row[j] == 0 {
+			continue
+		}
+		f := row[j]
+		for k := range row {
+			row[k] -= float64(f * p[k])
+		}
+		row[j] = -float64(f * inverse)
+	}
+}
+
+// worth is a price on each resource in integers: what the solver orders and
+// compares loads by. Values are of normalised quantities.
+type worth []int64
+
+// Bounds of worth: 2^36 × unit × maxResources stays below 2^62.
+const (
+	worthScale = 1 << 24
+	worthMost  = 1 << 36
+)
+
+// worthOf turns fluid prices into worth. A resource that the fluid plan has in
+// excess is priced 0 there, and would let the packing waste it: it gets a part
+// of the least that any offer charges for it alone.
+func worthOf(rooms [][]float64, prices []float64, demand []float64) worth {
+	const part = 1.0 / 16
+	y := fluid(rooms, prices, demand)
+	w := make(worth, len(y))
+	for r := range w {
+		floor := -1.0
+		for i, room := range rooms {
+			if room[r] > 0 {
+				if p := prices[i] / room[r]; floor < 0 || p < floor {
+					floor = p
+				}
+			}
+		}
+		w[r] = int64(min(float64((y[r]+max(floor, 0)*part)*worthScale), worthMost))
+		w[r] = max(w[r], 1)
+	}
+	return w
+}
+
+// value is the worth of a normalised load.
+func (w worth) value(v Vector) uint64 {
+	sum := uint64(0)
+	for r, q := range v {
+		sum += uint64(w[r]) * uint64(q)
+	}
+	return sum
+}

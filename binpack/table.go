@@ -1,0 +1,252 @@
+package binpack
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+)
+
+// unit is the resolution of normalised quantities: the largest quantity of each
+// resource in the problem counts as unit. Only preferences are computed from
+// them, never whether something fits.
+const unit = 1 << 20
+
+// A table is what the solver looks up often about a problem and never changes.
+type table struct {
+	*canon
+	room   []Vector   // by offer: capacity without overhead; nil if nothing may be put on it
+	price  []MicroUSD // by offer, with the pool's fee
+	charge []Vector   // by offer; nil if its pool has no limits
+	stocks [][]int    // by offer: the stocks it draws on
+	need   []Vector   // by group
+	asks   []string   // by group: what it asks for that Solve does not do, or ""
+	scale  []int64    // by resource: the largest quantity, at least 1
+
+	hosts   hostRules
+	regions regionRules
+	running []map[int]int64 // by spread over Hostname: counted pods by node
+	cells   [][]cell        // by group
+
+	weights    []int32            // of pools, heaviest first
+	priorities map[int32]struct{} // of groups that have pods
+}
+
+func newTable(c *canon) *table {
+	t := &table{canon: c, scale: make([]int64, len(c.Resources)), priorities: map[int32]struct{}{}}
+	for r := range t.scale {
+		t.scale[r] = 1
+	}
+	for i := range c.Groups {
+		g := &c.Groups[i]
+		t.need = append(t.need, t.dense(g.Requests))
+		t.asks = append(t.asks, t.unsupported(i))
+		if g.Count > 0 {
+			t.priorities[g.Priority] = struct{}{}
+		}
+	}
+	t.addOffers()
+	for i := range c.Nodes {
+		c.Nodes[i].Free = t.dense(c.Nodes[i].Free)
+		t.widen(c.Nodes[i].Free)
+	}
+	t.addRules()
+	t.cells = make([][]cell, len(c.Groups))
+	for g := range c.Groups {
+		t.cells[g] = t.divide(g)
+	}
+	return t
+}
+
+func (t *table) addOffers() {
+	t.stocks = make([][]int, len(t.Offers))
+	for i := range t.Stocks {
+		for o := range t.Stocks[i].Offers.All {
+			t.stocks[o] = append(t.stocks[o], i)
+		}
+	}
+	for i := range t.Offers {
+		o := &t.Offers[i]
+		pool := &t.Pools[o.Pool]
+		room := t.dense(o.Capacity)
+		for r, q := range o.Overhead {
+			room[r] -= q
+		}
+		if slices.ContainsFunc(room, func(q int64) bool { return q < 0 }) {
+			room = nil
+		}
+		t.widen(room)
+		t.room = append(t.room, room)
+		t.price = append(t.price, o.Price+pool.NodeFee)
+		var charge Vector
+		if pool.Left != nil {
+			charge = t.dense(o.charge())
+		}
+		t.charge = append(t.charge, charge)
+	}
+	for i := range t.Pools {
+		t.weights = append(t.weights, t.Pools[i].Weight)
+	}
+	slices.SortFunc(t.weights, func(a, b int32) int { return cmp.Compare(b, a) })
+	t.weights = slices.Compact(t.weights)
+}
+
+// hostRules are, by group, the constraints over Hostname that it is part of,
+// regionRules those over other keys.
+type (
+	hostRules   struct{ exclusions, spreads [][]int }
+	regionRules struct{ exclusions, spreads [][]int }
+)
+
+func (t *table) addRules() {
+	n := len(t.Groups)
+	t.hosts = hostRules{make([][]int, n), make([][]int, n)}
+	t.regions = regionRules{make([][]int, n), make([][]int, n)}
+	add := func(host, region [][]int, key, rule int, a, b Set) {
+		into := region
+		if key == Hostname {
+			into = host
+		}
+		for g := range a.or(b).All {
+			into[g] = append(into[g], rule)
+		}
+	}
+	for i := range t.Exclusions {
+		x := &t.Exclusions[i]
+		add(t.hosts.exclusions, t.regions.exclusions, x.Key, i, x.A, x.B)
+	}
+	t.running = make([]map[int]int64, len(t.Spreads))
+	for i := range t.Spreads {
+		s := &t.Spreads[i]
+		add(t.hosts.spreads, t.regions.spreads, s.Key, i, s.Owners, s.Counted)
+		if s.Key == Hostname {
+			t.running[i] = map[int]int64{}
+			for _, d := range s.Domains {
+				t.running[i][d.Domain] = d.Count
+			}
+		}
+	}
+}
+
+// unsupported names what group g asks for that Solve leaves undone, or "".
+func (t *table) unsupported(g int) string {
+	if field := t.Groups[g].Unsupported; field != "" {
+		return field
+	}
+	for i := range t.Affinities {
+		if t.Affinities[i].Owners.Has(g) {
+			return t.Affinities[i].ID
+		}
+	}
+	return ""
+}
+
+// usable reports whether Solve opens nodes of pool i at all: it does not yet
+// choose offers for the sake of MinValues.
+func (t *table) usable(i int) bool { return len(t.Pools[i].MinValues) == 0 }
+
+// dense returns a copy of v that is not nil.
+func (t *table) dense(v Vector) Vector {
+	out := make(Vector, len(t.Resources))
+	copy(out, v)
+	return out
+}
+
+// widen keeps scale at the largest quantity seen.
+func (t *table) widen(v Vector) {
+	for r, q := range v {
+		t.scale[r] = max(t.scale[r], q)
+	}
+}
+
+// norm expresses v in parts of the largest quantity of each resource. Since it
+// divides, scaling all quantities of a problem leaves it as it is.
+func (t *table) norm(v Vector) Vector {
+	out := make(Vector, len(v))
+	for r, q := range v {
+		if q >= t.scale[r] {
+			out[r] = unit // more than any place has: it fits nowhere
+			continue
+		}
+		hi, lo := bits.Mul64(uint64(q), unit)
+		n, _ := bits.Div64(hi, lo, uint64(t.scale[r]))
+		out[r] = int64(n)
+	}
+	return out
+}
+
+// fit returns how many pods of the given need go into room, at most n.
+func fit(room, need Vector, n int64) int64 {
+	for r, q := range need {
+		if q > room[r] {
+			return 0
+		}
+	}
+	for r, q := range need {
+		if q > 0 && q*n > room[r] {
+			n = room[r] / q
+		}
+	}
+	return n
+}
+
+// joins returns how many more pods of group g, at most n, may join those on one
+// node (index of an existing one, or -1) by the rules that no resource states.
+func (t *table) joins(g int, pods []Share, node int, n int64) int64 {
+	if most := t.Groups[g].MaxPerNode; most > 0 {
+		n = min(n, most-have(pods, g))
+	}
+	for _, i := range t.hosts.exclusions[g] {
+		x := &t.Exclusions[i]
+		inA, inB := x.A.Has(g), x.B.Has(g)
+		if (inA && of(pods, x.B) > 0) || (inB && of(pods, x.A) > 0) {
+			return 0
+		}
+		if inA && inB {
+			n = min(n, 1)
+		}
+	}
+	for _, i := range t.hosts.spreads[g] {
+		s := &t.Spreads[i]
+		owner := s.Owners.Has(g)
+		if !owner && of(pods, s.Owners) == 0 {
+			continue
+		}
+		rest := s.MaxSkew - t.running[i][node] - of(pods, s.Counted)
+		if s.Counted.Has(g) {
+			n = min(n, rest)
+		} else if rest < 0 {
+			return 0
+		}
+	}
+	return max(n, 0)
+}
+
+// of counts the pods of the groups in s.
+func of(pods []Share, s Set) (n int64) {
+	for _, sh := range pods {
+		if s.Has(sh.Group) {
+			n += sh.Count
+		}
+	}
+	return n
+}
+
+// have counts the pods of group g.
+func have(pods []Share, g int) int64 {
+	for _, sh := range pods {
+		if sh.Group == g {
+			return sh.Count
+		}
+	}
+	return 0
+}
+
+// with adds n pods of group g to pods, kept in the order of groups.
+func with(pods []Share, g int, n int64) []Share {
+	i, found := slices.BinarySearchFunc(pods, g, func(sh Share, g int) int { return cmp.Compare(sh.Group, g) })
+	if found {
+		pods[i].Count += n
+		return pods
+	}
+	return slices.Insert(pods, i, Share{g, n})
+}

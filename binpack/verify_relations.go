@@ -1,0 +1,170 @@
+package binpack
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// A district is what a solution puts into one domain of a key. Over Hostname
+// that is one site, and there are copies of it.
+type district struct {
+	name   string
+	domain int // NoDomain for a new node, or if the site has none
+	copies int64
+	pods   []Share
+}
+
+// districts sums the pods of sites by domain of key. A site that holds pods of
+// the groups that matter must be in one domain whichever offer is launched.
+func (p *Problem) districts(key int, sites []site, matters ...Set) ([]district, error) {
+	var out []district
+	for _, at := range sites {
+		if !slices.ContainsFunc(at.pods, func(sh Share) bool {
+			return slices.ContainsFunc(matters, func(s Set) bool { return s.Has(sh.Group) })
+		}) {
+			continue
+		}
+		if key == Hostname {
+			out = append(out, district{at.name, at.node, at.copies, at.pods})
+			continue
+		}
+		in := NoDomain
+		if at.node >= 0 {
+			in = p.Nodes[at.node].Domains[key]
+		}
+		for i, o := range at.offers {
+			if d := p.Offers[o].Domains[key]; i == 0 {
+				in = d
+			} else if d != in {
+				return nil, fmt.Errorf("%s lists offers of several domains of %s", at.name, p.Keys[key])
+			}
+		}
+		d := slices.IndexFunc(out, func(d district) bool { return d.domain == in })
+		if d < 0 {
+			d = len(out)
+			out = append(out, district{"no domain of " + p.Keys[key], in, 1, nil})
+			if in != NoDomain {
+				out[d].name = p.Keys[key] + " " + p.Domains[key][in]
+			}
+		}
+		for _, sh := range at.pods {
+			out[d].pods = append(out[d].pods, Share{sh.Group, sh.Count * at.copies})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b district) int { return cmp.Compare(a.domain, b.domain) })
+	return out, nil
+}
+
+// count sums the pods of the groups in s.
+func (d *district) count(s Set) (n int64) {
+	for _, sh := range d.pods {
+		if s.Has(sh.Group) {
+			n += sh.Count
+		}
+	}
+	return n
+}
+
+// checkExclusions: no pod of A shares a domain with another pod of B.
+func (p *Problem) checkExclusions(_ *Solution, sites []site) error {
+	for _, x := range p.Exclusions {
+		in, err := p.districts(x.Key, sites, x.A, x.B)
+		if err != nil {
+			return fmt.Errorf("exclusion %s: %w", x.ID, err)
+		}
+		for _, d := range in {
+			if d.domain == NoDomain && x.Key != Hostname {
+				continue
+			}
+			if a, b := d.count(x.A), d.count(x.B); a*b > d.count(x.A.and(x.B)) {
+				return fmt.Errorf("exclusion %s: %s holds %d pods of one side and %d of the other", x.ID, d.name, a, b)
+			}
+		}
+	}
+	return nil
+}
+
+// checkSpreads: no domain with an owner is more than the skew above the lowest.
+func (p *Problem) checkSpreads(_ *Solution, sites []site) error {
+	for _, s := range p.Spreads {
+		in, err := p.districts(s.Key, sites, s.Owners, s.Counted)
+		if err != nil {
+			return fmt.Errorf("spread %s: %w", s.ID, err)
+		}
+		total := map[int]int64{} // counted pods in each eligible domain
+		for _, e := range s.Domains {
+			total[e.Domain] = e.Count
+		}
+		lowest := int64(0)
+		if s.Key != Hostname {
+			for _, d := range in {
+				if _, ok := total[d.domain]; ok {
+					total[d.domain] += d.count(s.Counted)
+				} else if d.count(s.Owners) > 0 {
+					return fmt.Errorf("spread %s: owners in %s, which is not eligible", s.ID, d.name)
+				}
+			}
+			if int64(len(total)) >= s.MinDomains {
+				lowest = least(total)
+			}
+		}
+		for _, d := range in {
+			n := total[d.domain]
+			if s.Key == Hostname {
+				n += d.count(s.Counted)
+			}
+			if d.count(s.Owners) > 0 && n-lowest > s.MaxSkew {
+				return fmt.Errorf("spread %s: %s holds %d pods, the lowest %d, skew at most %d", s.ID, d.name, n, lowest, s.MaxSkew)
+			}
+		}
+	}
+	return nil
+}
+
+func least(counts map[int]int64) int64 {
+	n := int64(-1)
+	for _, c := range counts {
+		if n < 0 || c < n {
+			n = c
+		}
+	}
+	return max(n, 0)
+}
+
+// checkAffinities: owners are where targets are. Where none would be without
+// them, owners that are targets start one domain.
+func (p *Problem) checkAffinities(_ *Solution, sites []site) error {
+	for _, a := range p.Affinities {
+		in, err := p.districts(a.Key, sites, a.Owners, a.Targets)
+		if err != nil {
+			return fmt.Errorf("affinity %s: %w", a.ID, err)
+		}
+		present := a.Present.Len() > 0
+		for _, d := range in {
+			if d.domain != NoDomain || a.Key == Hostname {
+				present = present || d.count(a.Targets) > d.count(a.Targets.and(a.Owners))
+			}
+		}
+		started := int64(0)
+		for _, d := range in {
+			if d.count(a.Owners) == 0 {
+				continue
+			}
+			if d.domain == NoDomain && a.Key != Hostname {
+				return fmt.Errorf("affinity %s: owners in %s", a.ID, d.name)
+			}
+			both := d.count(a.Targets.and(a.Owners))
+			switch {
+			case d.domain != NoDomain && a.Present.Has(d.domain), d.count(a.Targets) > both:
+			case both == 0 || present:
+				return fmt.Errorf("affinity %s: %s holds owners and none of their targets", a.ID, d.name)
+			default:
+				if started += d.copies; started > 1 {
+					return fmt.Errorf("affinity %s: %s is a second domain started by its owners", a.ID, d.name)
+				}
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+)
+
+// maxTemplates is how many launch templates one CreateFleet may name.
+const maxTemplates = 50
+
+// A launchPlan is a request in EC2's words. The order is the request's.
+type launchPlan struct {
+	groups []group
+	// refused are offerings that the class does not have (any longer): they
+	// cannot be asked for. causes says why, one error each.
+	refused []cloudprovider.Offering
+	causes  []error
+}
+
+// A group is one CreateFleet: offerings of one capacity type.
+type group struct {
+	capacityType string
+	templates    []template
+	placements   []placement
+}
+
+// A placement is an offering with all that EC2 has to be told.
+type placement struct {
+	offering cloudprovider.Offering
+	subnet   Subnet
+	image    Image
+	// template is an index into the group's templates.
+	template int
+	// pods the node holds, each of which will want an address.
+	pods int64
+}
+
+// plan translates r's offerings. It sorts nothing.
+func (p *Provider) plan(ctx context.Context, c *Class, r cloudprovider.LaunchRequest) (launchPlan, error) {
+	if len(r.Offerings) == 0 {
+		return launchPlan{}, errors.New("the request has no offerings")
+	}
+	catalog, err := p.catalog(ctx, c)
+	if err != nil {
+		return launchPlan{}, err
+	}
+	var out launchPlan
+	type key struct {
+		image, capacityType string
+		pods                int64
+	}
+	made := map[key]template{}
+	subnets := p.addresses.subnetOf(c)
+	for _, o := range r.Offerings {
+		pl, cause := place(c, catalog, subnets, o)
+		if cause != nil {
+			out.refused, out.causes = append(out.refused, o), append(out.causes, cause)
+			continue
+		}
+		k := key{pl.image.ID, o.CapacityType, pl.pods}
+		t, ok := made[k]
+		if !ok {
+			if t, err = p.template(c, r, pl.image, o.CapacityType, pl.pods); err != nil {
+				return launchPlan{}, err
+			}
+			made[k] = t
+		}
+		out.add(t, pl)
+	}
+	return out, nil
+}
+
+// place finds subnet and image for an offering.
+func place(c *Class, catalog *cloudprovider.Catalog, subnets map[string]Subnet, o cloudprovider.Offering) (placement, error) {
+	if o.CapacityType != cloudprovider.OnDemand && o.CapacityType != cloudprovider.Spot {
+		return placement{}, fmt.Errorf("%s: capacity type %s is not understood", o, o.CapacityType)
+	}
+	it, ok := catalog.InstanceType(o.InstanceType)
+	if !ok {
+		return placement{}, fmt.Errorf("%s: EC2NodeClass %s does not have the instance type", o, c.Name)
+	}
+	subnet, ok := subnets[o.Zone]
+	if !ok {
+		return placement{}, fmt.Errorf("%s: EC2NodeClass %s has no subnet in the zone", o, c.Name)
+	}
+	image, ok := c.image(it.Labels)
+	if !ok {
+		return placement{}, fmt.Errorf("%s: EC2NodeClass %s has no image for the instance type", o, c.Name)
+	}
+	return placement{offering: o, subnet: subnet, image: image, pods: it.Capacity[cloudprovider.Pods]}, nil
+}
+
+// add puts a placement into the last group, or begins another where the
+// capacity type changes or the group is full.
+func (l *launchPlan) add(t template, pl placement) {
+	last := len(l.groups) - 1
+	if last < 0 || l.groups[last].capacityType != pl.offering.CapacityType {
+		l.groups = append(l.groups, group{capacityType: pl.offering.CapacityType})
+		last++
+	}
+	g := &l.groups[last]
+	for i := range g.templates {
+		if g.templates[i].name == t.name {
+			pl.template = i
+			g.placements = append(g.placements, pl)
+			return
+		}
+	}
+	if len(g.templates) == maxTemplates {
+		l.groups = append(l.groups, group{capacityType: pl.offering.CapacityType})
+		g = &l.groups[last+1]
+	}
+	pl.template = len(g.templates)
+	g.templates = append(g.templates, t)
+	g.placements = append(g.placements, pl)
+}
+
+// offerings lists the group's, in order.
+func (g group) offerings() []cloudprovider.Offering {
+	out := make([]cloudprovider.Offering, 0, len(g.placements))
+	for _, pl := range g.placements {
+		out = append(out, pl.offering)
+	}
+	return out
+}

@@ -1,0 +1,45 @@
+package aws
+
+import (
+	"maps"
+	"slices"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+)
+
+// TagClaimUID, on instances, volumes and fleets, is the NodeClaim's UID: an
+// instance is found by it after a crash. The other tags are Karpenter's.
+const TagClaimUID = "stowage.sh/nodeclaim-uid"
+
+// classTags are the tags of what is shared by all nodes of a class: launch
+// templates and what they make. The user's own never replace ours.
+func (p *Provider) classTags(c *Class) map[string]string {
+	tags := map[string]string{}
+	maps.Copy(tags, c.Spec.Tags)
+	tags[v1.TagClusterName] = p.Cluster.Name
+	tags[v1.TagClusterPrefix+p.Cluster.Name] = "owned"
+	tags[v1.TagNodeClass] = c.Name
+	return tags
+}
+
+// claimTags are the tags of what is made for one NodeClaim.
+func (p *Provider) claimTags(c *Class, r cloudprovider.LaunchRequest) map[string]string {
+	tags := p.classTags(c)
+	tags[v1.TagNodePool] = r.NodePool
+	tags[v1.TagNodeClaim] = r.Claim
+	tags[TagClaimUID] = r.UID
+	return tags
+}
+
+// ec2Tags converts tags, in order of their keys.
+func ec2Tags(tags map[string]string) []types.Tag {
+	out := make([]types.Tag, 0, len(tags))
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		out = append(out, types.Tag{Key: sdk.String(k), Value: sdk.String(tags[k])})
+	}
+	return out
+}

@@ -1,0 +1,198 @@
+package aws
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+)
+
+// A template is a launch template by content: its name is a hash of everything
+// in it, so two of one name are the same, and none is ever changed.
+type template struct {
+	name string
+	data *types.RequestLaunchTemplateData
+	tags map[string]string
+}
+
+// template returns what an instance of class c is launched with, given its
+// image, the capacity type, and pods, the most that it runs.
+func (p *Provider) template(c *Class, r cloudprovider.LaunchRequest, image Image, capacityType string, pods int64) (template, error) {
+	b := bootstrap{cluster: p.Cluster, spec: &c.Spec, taints: r.Taints, maxPods: pods, labels: joinLabels(c, r, capacityType)}
+	userData, err := b.userData()
+	if err != nil {
+		return template{}, err
+	}
+	disks, err := disks(&c.Spec)
+	if err != nil {
+		return template{}, err
+	}
+	data := &types.RequestLaunchTemplateData{
+		ImageId:             sdk.String(image.ID),
+		IamInstanceProfile:  &types.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: sdk.String(c.InstanceProfile)},
+		BlockDeviceMappings: disks,
+		MetadataOptions:     metadataOptions(c.Spec.MetadataOptions),
+		Monitoring:          &types.LaunchTemplatesMonitoringRequest{Enabled: sdk.Bool(sdk.ToBool(c.Spec.DetailedMonitoring))},
+	}
+	if userData != "" {
+		data.UserData = sdk.String(base64.StdEncoding.EncodeToString([]byte(userData)))
+	}
+	if public := c.Spec.AssociatePublicIPAddress; public != nil {
+		// EC2 takes security groups either with the interface or without.
+		data.NetworkInterfaces = []types.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest{{
+			DeviceIndex: sdk.Int32(0), AssociatePublicIpAddress: public, Groups: c.SecurityGroups,
+		}}
+	} else {
+		data.SecurityGroupIds = c.SecurityGroups
+	}
+	tags := p.classTags(c)
+	data.TagSpecifications = []types.LaunchTemplateTagSpecificationRequest{{ResourceType: types.ResourceTypeNetworkInterface, Tags: ec2Tags(tags)}}
+	if capacityType == cloudprovider.Spot {
+		data.TagSpecifications = append(data.TagSpecifications, types.LaunchTemplateTagSpecificationRequest{ResourceType: types.ResourceTypeSpotInstancesRequest, Tags: ec2Tags(tags)})
+	}
+	name, err := contentName(c, data)
+	return template{name: name, data: data, tags: tags}, err
+}
+
+// contentName is the launch template's name. The class is part of it, since the
+// templates of a class are deleted with it.
+func contentName(c *Class, data *types.RequestLaunchTemplateData) (string, error) {
+	content, err := json.Marshal(struct {
+		UID  string
+		Data *types.RequestLaunchTemplateData
+	}{c.UID, data})
+	if err != nil {
+		return "", fmt.Errorf("hashing a launch template: %w", err)
+	}
+	sum := sha256.Sum256(content)
+	return v1.LaunchTemplatePrefix + hex.EncodeToString(sum[:12]), nil
+}
+
+// joinLabels are the labels that a node registers with: the request's, and what
+// only the launch knows.
+func joinLabels(c *Class, r cloudprovider.LaunchRequest, capacityType string) map[string]string {
+	labels := map[string]string{v1.LabelNodeClass: c.Name, labelCapacityType: capacityType}
+	if c.Spec.Family() != v1.AMIFamilyCustom {
+		// The node brings all of its taints along; nobody has to add them.
+		labels[labelDoNotSyncTaints] = "true"
+	}
+	for k, v := range r.Labels {
+		if k != labelCapacityType {
+			labels[k] = v
+		}
+	}
+	return labels
+}
+
+// Labels of karpenter.sh; its package of names is above this one.
+const (
+	labelCapacityType    = "karpenter.sh/capacity-type"
+	labelDoNotSyncTaints = "karpenter.sh/do-not-sync-taints"
+)
+
+// ensure makes t exist. A name that is taken already holds the same content.
+func (p *Provider) ensure(ctx context.Context, t template) error {
+	_, err := p.templates.get(ctx, t.name, func(ctx context.Context) (struct{}, error) {
+		_, err := p.EC2.CreateLaunchTemplate(ctx, &ec2.CreateLaunchTemplateInput{
+			LaunchTemplateName: sdk.String(t.name),
+			LaunchTemplateData: t.data,
+			TagSpecifications:  []types.TagSpecification{{ResourceType: types.ResourceTypeLaunchTemplate, Tags: ec2Tags(t.tags)}},
+		})
+		if err != nil && code(err) != codeTemplateThere {
+			return struct{}{}, fmt.Errorf("creating launch template %s: %w", t.name, err)
+		}
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// disks converts the spec's disks; without any, Amazon Linux gets one of 20 GiB
+// and other images what they say themselves.
+func disks(spec *v1.EC2NodeClassSpec) ([]types.LaunchTemplateBlockDeviceMappingRequest, error) {
+	if len(spec.BlockDeviceMappings) == 0 && spec.Family() == v1.AMIFamilyAL2023 {
+		return []types.LaunchTemplateBlockDeviceMappingRequest{{
+			DeviceName: sdk.String("/dev/xvda"),
+			Ebs:        &types.LaunchTemplateEbsBlockDeviceRequest{Encrypted: sdk.Bool(true), VolumeType: types.VolumeTypeGp3, VolumeSize: sdk.Int32(20), DeleteOnTermination: sdk.Bool(true)},
+		}}, nil
+	}
+	var out []types.LaunchTemplateBlockDeviceMappingRequest
+	for i, m := range spec.BlockDeviceMappings {
+		d := types.LaunchTemplateBlockDeviceMappingRequest{DeviceName: optional(m.DeviceName)}
+		if m.EBS != nil {
+			ebs, err := volume(m.EBS)
+			if err != nil {
+				return nil, fmt.Errorf("spec.blockDeviceMappings[%d].ebs: %w", i, err)
+			}
+			d.Ebs = ebs
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+func volume(b *v1.BlockDevice) (*types.LaunchTemplateEbsBlockDeviceRequest, error) {
+	out := &types.LaunchTemplateEbsBlockDeviceRequest{
+		DeleteOnTermination:      b.DeleteOnTermination,
+		Encrypted:                b.Encrypted,
+		KmsKeyId:                 optional(b.KMSKeyID),
+		SnapshotId:               optional(b.SnapshotID),
+		VolumeType:               types.VolumeType(b.VolumeType),
+		VolumeInitializationRate: b.VolumeInitializationRate,
+	}
+	if b.IOPS != nil {
+		out.Iops = sdk.Int32(int32(*b.IOPS))
+	}
+	if b.Throughput != nil {
+		out.Throughput = sdk.Int32(int32(*b.Throughput))
+	}
+	size, err := b.VolumeGiB()
+	if size > 0 {
+		out.VolumeSize = sdk.Int32(int32(size))
+	}
+	return out, err
+}
+
+// metadataOptions converts m. What is unset is as the API server defaults it;
+// tags are never readable from inside a node.
+func metadataOptions(m *v1.MetadataOptions) *types.LaunchTemplateInstanceMetadataOptionsRequest {
+	out := &types.LaunchTemplateInstanceMetadataOptionsRequest{
+		HttpEndpoint:            types.LaunchTemplateInstanceMetadataEndpointStateEnabled,
+		HttpProtocolIpv6:        types.LaunchTemplateInstanceMetadataProtocolIpv6Disabled,
+		HttpPutResponseHopLimit: sdk.Int32(1),
+		HttpTokens:              types.LaunchTemplateHttpTokensStateRequired,
+		InstanceMetadataTags:    types.LaunchTemplateInstanceMetadataTagsStateDisabled,
+	}
+	if m == nil {
+		return out
+	}
+	if m.HTTPEndpoint != "" {
+		out.HttpEndpoint = types.LaunchTemplateInstanceMetadataEndpointState(m.HTTPEndpoint)
+	}
+	if m.HTTPProtocolIPv6 != "" {
+		out.HttpProtocolIpv6 = types.LaunchTemplateInstanceMetadataProtocolIpv6(m.HTTPProtocolIPv6)
+	}
+	if m.HTTPPutResponseHopLimit != nil {
+		out.HttpPutResponseHopLimit = sdk.Int32(int32(*m.HTTPPutResponseHopLimit))
+	}
+	if m.HTTPTokens != "" {
+		out.HttpTokens = types.LaunchTemplateHttpTokensState(m.HTTPTokens)
+	}
+	return out
+}
+
+// optional is nil for "", as EC2 wants what is not said.
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

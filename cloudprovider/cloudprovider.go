@@ -1,0 +1,192 @@
+// Package cloudprovider says what a cloud is to a provisioner: a catalog of
+// offerings, and four things to do with instances. It decides nothing: what to
+// launch was decided by the plan, and comes in order of preference.
+//
+// It holds values and one interface. It knows no Kubernetes client and no
+// particular cloud; package aws below it is the one that exists.
+package cloudprovider
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The capacity types, as the label karpenter.sh/capacity-type spells them.
+const (
+	OnDemand = "on-demand"
+	Spot     = "spot"
+	Reserved = "reserved"
+)
+
+// An Offering is one thing that can be bought: an instance type, in a zone, as
+// a capacity type. It is comparable, so it is its own map key.
+type Offering struct{ InstanceType, Zone, CapacityType string }
+
+// String returns "type/zone/capacity type", the form of ParseOffering.
+func (o Offering) String() string {
+	return o.InstanceType + "/" + o.Zone + "/" + o.CapacityType
+}
+
+// Compare orders offerings by instance type, zone and capacity type.
+func (o Offering) Compare(p Offering) int {
+	return cmp.Or(cmp.Compare(o.InstanceType, p.InstanceType), cmp.Compare(o.Zone, p.Zone), cmp.Compare(o.CapacityType, p.CapacityType))
+}
+
+// ParseOffering reads what String writes.
+func ParseOffering(s string) (Offering, error) {
+	parts := strings.Split(s, "/")
+	if len(parts) != 3 || slices.Contains(parts, "") {
+		return Offering{}, fmt.Errorf("offering %q is not of the form type/zone/capacityType", s)
+	}
+	return Offering{parts[0], parts[1], parts[2]}, nil
+}
+
+// Resources are quantities by Kubernetes resource name: cpu in millicores,
+// memory and ephemeral storage in bytes, everything else counted.
+type Resources map[string]int64
+
+// The resource names that every instance type has.
+const (
+	CPU              = "cpu"
+	Memory           = "memory"
+	EphemeralStorage = "ephemeral-storage"
+	Pods             = "pods"
+)
+
+// An InstanceType is what a machine of one type is to Kubernetes under one
+// NodeClass. It is immutable and shared.
+type InstanceType struct {
+	Name string
+	// Labels are those that every node of the type carries, with their values:
+	// kubernetes.io/arch, karpenter.k8s.aws/instance-cpu and so on. Labels that
+	// differ by offering (zone, capacity type) are not here.
+	Labels map[string]string
+	// Capacity is what the node will report; Allocatable what is left of it for
+	// pods after kubelet's and the system's reservations and eviction thresholds.
+	Capacity, Allocatable Resources
+	// Offerings lists where and how the type can be had, in order.
+	Offerings []Offering
+}
+
+// A Catalog is what can be bought under one NodeClass at one time, by name. It
+// is an immutable value: a new one replaces it.
+type Catalog struct {
+	InstanceTypes []InstanceType
+	// Region is the value of topology.kubernetes.io/region.
+	Region string
+	// ZoneLabels maps a zone to the labels that hang on it besides its name, as
+	// topology.k8s.aws/zone-id does; nil where the cloud has none.
+	ZoneLabels map[string]map[string]string
+	// LabelDomains are the domains of labels whose values are the cloud's to
+	// say: a NodePool that requires one narrows the offerings, and never puts
+	// the label on a node itself.
+	LabelDomains []string
+}
+
+// InstanceType finds an instance type by name in O(log n).
+func (c *Catalog) InstanceType(name string) (*InstanceType, bool) {
+	i, ok := slices.BinarySearchFunc(c.InstanceTypes, name, func(t InstanceType, n string) int { return cmp.Compare(t.Name, n) })
+	if !ok {
+		return nil, false
+	}
+	return &c.InstanceTypes[i], true
+}
+
+// A NodeClassRef names a NodeClass: group, kind and name.
+type NodeClassRef struct{ Group, Kind, Name string }
+
+// String returns "kind.group/name".
+func (r NodeClassRef) String() string { return r.Kind + "." + r.Group + "/" + r.Name }
+
+// A Taint as it is written on a node.
+type Taint struct{ Key, Value, Effect string }
+
+// A LaunchRequest carries a decision already made.
+type LaunchRequest struct {
+	// Claim is the idempotency key, the NodeClaim's name; UID tells it from an
+	// earlier NodeClaim of that name. Launching a claim twice gives one instance.
+	Claim, UID string
+	Class      NodeClassRef
+	// NodePool that the claim belongs to; empty for one made by hand.
+	NodePool string
+	// Offerings that hold the load, cheapest first. The cloud gives one of them.
+	Offerings []Offering
+	// Labels and Taints that the node is to register with, startup taints and
+	// karpenter.sh/unregistered included.
+	Labels map[string]string
+	Taints []Taint
+}
+
+// An Instance is a machine that was bought.
+type Instance struct {
+	ID         string // the cloud's own: i-0123…
+	ProviderID string // as in Node.spec.providerID
+	ImageID    string
+	Offering   Offering
+	State      InstanceState
+	Launched   time.Time
+	// Claim and NodePool are the names from the instance's tags.
+	Claim, NodePool string
+	// Tags as the cloud has them.
+	Tags map[string]string
+}
+
+// An InstanceState is where an instance is in its life.
+type InstanceState string
+
+// The states of an instance. Stopped ones are gone to us: nodes never stop.
+const (
+	Pending    InstanceState = "pending"
+	Running    InstanceState = "running"
+	Stopping   InstanceState = "stopping"
+	Terminated InstanceState = "terminated"
+)
+
+// A Provider is a cloud. Every method may be called by many goroutines at once,
+// and none holds a lock while it waits for the network.
+type Provider interface {
+	// Catalog returns what can be bought under a NodeClass, without regard to
+	// prices and to offerings that ran out. The error is *NotReadyError when
+	// the NodeClass is not resolved yet.
+	Catalog(ctx context.Context, class NodeClassRef) (*Catalog, error)
+	// Launch buys one of r.Offerings. The error is *InsufficientCapacityError
+	// when none of them could be had, *NotReadyError when the NodeClass is gone
+	// or not resolved.
+	Launch(ctx context.Context, r LaunchRequest) (Instance, error)
+	// Terminate gives an instance back. It is not an error if it is gone.
+	Terminate(ctx context.Context, id string) error
+	// List returns the cluster's instances that are not yet terminated, by ID.
+	List(ctx context.Context) ([]Instance, error)
+}
+
+// An InsufficientCapacityError says that a cloud had none of some offerings.
+type InsufficientCapacityError struct {
+	Offerings []Offering // those that were refused, in order
+	Err       error      // what the cloud said
+}
+
+// Error lists the first offering and the number of others.
+func (e *InsufficientCapacityError) Error() string {
+	if len(e.Offerings) == 0 {
+		return fmt.Sprintf("insufficient capacity: %v", e.Err)
+	}
+	return fmt.Sprintf("insufficient capacity for %s and %d other offering(s): %v", e.Offerings[0], len(e.Offerings)-1, e.Err)
+}
+
+// Unwrap returns what the cloud said.
+func (e *InsufficientCapacityError) Unwrap() error { return e.Err }
+
+// A NotReadyError says that a NodeClass cannot be launched from now.
+type NotReadyError struct {
+	Class  NodeClassRef
+	Reason string // the condition that is not true, and its message
+}
+
+// Error names the NodeClass and the reason.
+func (e *NotReadyError) Error() string {
+	return fmt.Sprintf("%s is not ready: %s", e.Class, e.Reason)
+}

@@ -1,0 +1,71 @@
+package pricing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+)
+
+// A Source fetches prices: all those of the capacity types that it speaks for.
+// What its table lacks has no price.
+type Source interface {
+	// Fetch returns a new table, or an error and no table.
+	Fetch(ctx context.Context) (*Table, error)
+	// Name says in two words what is fetched: "on-demand prices".
+	Name() string
+}
+
+// A Book holds the current prices. Reading takes no lock and may be done by
+// many goroutines at once, also during Refresh.
+type Book struct {
+	current atomic.Pointer[Table]
+	sources []Source
+}
+
+// NewBook returns a book that starts with the prices of t and is refreshed from
+// the sources, which speak for different capacity types. With no sources the
+// prices stay as they are.
+func NewBook(t *Table, sources ...Source) *Book {
+	b := &Book{sources: sources}
+	b.current.Store(t)
+	return b
+}
+
+// Price returns what an hour of o costs now; not ok when that is not known.
+// Whoever asks for many prices that must fit together asks one Table for them.
+func (b *Book) Price(o cloudprovider.Offering) (MicroUSD, bool) { return b.Table().Price(o) }
+
+// Table returns the current prices, an immutable value.
+func (b *Book) Table() *Table { return b.current.Load() }
+
+// Refresh fetches from every source and swaps in what came. A source that
+// fails, or has nothing, keeps its old prices and does not stop the others: its
+// error is part of the one returned.
+func (b *Book) Refresh(ctx context.Context) error {
+	var failed []error
+	for _, s := range b.sources {
+		next, err := s.Fetch(ctx)
+		if err == nil && next.Len() == 0 {
+			err = errors.New("the answer holds no price")
+		}
+		if err != nil {
+			failed = append(failed, fmt.Errorf("refreshing %s: %w", s.Name(), err))
+			continue
+		}
+		b.swap(next)
+	}
+	return errors.Join(failed...)
+}
+
+// swap replaces what next speaks for. Two refreshes at once both get in.
+func (b *Book) swap(next *Table) {
+	for {
+		old := b.current.Load()
+		if b.current.CompareAndSwap(old, old.with(next)) {
+			return
+		}
+	}
+}

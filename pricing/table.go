@@ -1,0 +1,94 @@
+package pricing
+
+import (
+	"iter"
+	"maps"
+	"slices"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+)
+
+// A Table is an immutable set of prices of one region.
+type Table struct {
+	region string
+	source string
+	// prices by offering. The zone may be empty: that price holds in every zone
+	// of the region that has none of its own.
+	prices map[cloudprovider.Offering]MicroUSD
+	// capacityTypes that the table speaks for: where it has no price for one
+	// of their offerings, there is none.
+	capacityTypes []string
+	skipped       []string
+}
+
+// NewTable returns a table of the given prices, which it copies. An offering
+// with an empty zone stands for every zone of the region. Source says where the
+// prices come from and of when they are, for people.
+func NewTable(region, source string, prices map[cloudprovider.Offering]MicroUSD) *Table {
+	t := &Table{region: region, source: source, prices: maps.Clone(prices)}
+	for o := range prices {
+		if !slices.Contains(t.capacityTypes, o.CapacityType) {
+			t.capacityTypes = append(t.capacityTypes, o.CapacityType)
+		}
+	}
+	slices.Sort(t.capacityTypes)
+	return t
+}
+
+// Price returns what an hour of o costs; not ok when that is not known. The
+// zone's own price goes before the region's. Reserved capacity is paid for
+// already: an hour of it costs 0, whatever the table holds.
+func (t *Table) Price(o cloudprovider.Offering) (price MicroUSD, ok bool) {
+	if o.CapacityType == cloudprovider.Reserved {
+		return 0, true
+	}
+	if price, ok = t.prices[o]; !ok {
+		o.Zone = ""
+		price, ok = t.prices[o]
+	}
+	return price, ok
+}
+
+// Region returns the region whose prices these are.
+func (t *Table) Region() string { return t.region }
+
+// Source says where the prices come from and of when they are, for people.
+func (t *Table) Source() string { return t.source }
+
+// Len returns the number of prices.
+func (t *Table) Len() int { return len(t.prices) }
+
+// Skipped lists what a live source could not read, a line each; those
+// offerings have no price.
+func (t *Table) Skipped() []string { return slices.Clone(t.skipped) }
+
+// All yields every price in the order of the offerings. An empty zone stands
+// for every zone of the region without a price of its own.
+func (t *Table) All() iter.Seq2[cloudprovider.Offering, MicroUSD] {
+	offerings := slices.SortedFunc(maps.Keys(t.prices), cloudprovider.Offering.Compare)
+	return func(yield func(cloudprovider.Offering, MicroUSD) bool) {
+		for _, o := range offerings {
+			if !yield(o, t.prices[o]) {
+				return
+			}
+		}
+	}
+}
+
+// with returns t with everything that next speaks for taken from next: a
+// capacity type is replaced whole, so that no stale price outlives a refresh.
+func (t *Table) with(next *Table) *Table {
+	prices := maps.Clone(next.prices)
+	source := next.source
+	for o, p := range t.prices {
+		if !slices.Contains(next.capacityTypes, o.CapacityType) {
+			prices[o] = p
+		}
+	}
+	if len(prices) > len(next.prices) && t.source != next.source {
+		source = t.source + "; " + next.source
+	}
+	merged := NewTable(t.region, source, prices)
+	merged.skipped = slices.Clone(next.skipped)
+	return merged
+}

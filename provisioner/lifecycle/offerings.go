@@ -1,0 +1,202 @@
+package lifecycle
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// offerings returns what may be bought for a claim, cheapest first: the list that
+// the plan wrote down, or, for a claim made by hand or by another controller,
+// what the requirements leave. An annotation that cannot be read is an error:
+// guessing would buy something that nobody decided on.
+func (c *Controller) offerings(now time.Time, claim *v1.NodeClaim, catalog *cloudprovider.Catalog) ([]cloudprovider.Offering, error) {
+	list, ok := claim.Annotations[v1.AnnotationOfferings]
+	if !ok {
+		return c.derive(now, claim, catalog), nil
+	}
+	var offerings []cloudprovider.Offering
+	for s := range strings.SplitSeq(list, ",") {
+		o, err := cloudprovider.ParseOffering(strings.TrimSpace(s))
+		if err != nil {
+			return nil, fmt.Errorf("reading annotation %s: %w", v1.AnnotationOfferings, err)
+		}
+		offerings = append(offerings, o)
+	}
+	return offerings, nil
+}
+
+// derive lists the offerings that meet a claim's requirements, hold its requests,
+// did not just run out and have a price: one of unknown price is never bought on
+// a guess.
+func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudprovider.Catalog) []cloudprovider.Offering {
+	type priced struct {
+		offering cloudprovider.Offering
+		micro    int64
+	}
+	var found []priced
+	known := knownLabels(catalog)
+	for i := range catalog.InstanceTypes {
+		t := &catalog.InstanceTypes[i]
+		if !holds(t.Allocatable, claim.Spec.Resources.Requests) {
+			continue
+		}
+		for _, o := range t.Offerings {
+			price, ok := c.Prices(o)
+			if ok && !c.Availability.Unavailable(now, o) && meets(claim.Spec.Requirements, offeringLabels(catalog, o), known) {
+				found = append(found, priced{o, price})
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b priced) int {
+		return cmp.Or(cmp.Compare(a.micro, b.micro), a.offering.Compare(b.offering))
+	})
+	var offerings []cloudprovider.Offering
+	for _, p := range found[:min(len(found), v1.MaxOfferings)] {
+		offerings = append(offerings, p.offering)
+	}
+	return offerings
+}
+
+// offeringLabels are the labels of every node that an offering becomes.
+func offeringLabels(catalog *cloudprovider.Catalog, o cloudprovider.Offering) map[string]string {
+	labels := map[string]string{}
+	if t, ok := catalog.InstanceType(o.InstanceType); ok {
+		for k, v := range t.Labels {
+			labels[k] = v
+		}
+	}
+	for k, v := range catalog.ZoneLabels[o.Zone] {
+		labels[k] = v
+	}
+	labels[corev1.LabelInstanceTypeStable] = o.InstanceType
+	labels[corev1.LabelTopologyZone] = o.Zone
+	labels[v1.LabelCapacityType] = o.CapacityType
+	if catalog.Region != "" {
+		labels[corev1.LabelTopologyRegion] = catalog.Region
+	}
+	return labels
+}
+
+// knownLabels are the keys that speak of the machine. A requirement on one of
+// them has to be met by the offering; one on any other key is met by the label
+// that the claim gives to its node.
+func knownLabels(catalog *cloudprovider.Catalog) map[string]bool {
+	known := map[string]bool{}
+	for _, t := range catalog.InstanceTypes {
+		for k := range t.Labels {
+			known[k] = true
+		}
+	}
+	for _, labels := range catalog.ZoneLabels {
+		for k := range labels {
+			known[k] = true
+		}
+	}
+	for _, k := range v1.WellKnownLabels {
+		known[k] = k != v1.LabelNodePool
+	}
+	return known
+}
+
+func meets(requirements []v1.Requirement, labels map[string]string, known map[string]bool) bool {
+	for _, r := range requirements {
+		key := r.Key
+		if now, ok := v1.NormalizedLabels[key]; ok {
+			key = now
+		}
+		value, present := labels[key]
+		if known[key] && !allows(r, value, present) {
+			return false
+		}
+	}
+	return true
+}
+
+// allows reports whether a label with this value, or its absence, meets r.
+func allows(r v1.Requirement, value string, present bool) bool {
+	switch r.Operator {
+	case corev1.NodeSelectorOpIn:
+		return present && slices.Contains(r.Values, value)
+	case corev1.NodeSelectorOpNotIn:
+		return !present || !slices.Contains(r.Values, value)
+	case corev1.NodeSelectorOpExists:
+		return present
+	case corev1.NodeSelectorOpDoesNotExist:
+		return !present
+	}
+	if !present || len(r.Values) != 1 {
+		return false
+	}
+	is, err1 := strconv.ParseInt(value, 10, 64)
+	bound, err2 := strconv.ParseInt(r.Values[0], 10, 64)
+	if err1 != nil || err2 != nil {
+		return false
+	}
+	switch r.Operator {
+	case corev1.NodeSelectorOpGt:
+		return is > bound
+	case corev1.NodeSelectorOpLt:
+		return is < bound
+	case v1.OperatorGte:
+		return is >= bound
+	case v1.OperatorLte:
+		return is <= bound
+	}
+	return false
+}
+
+// ownLabels are the labels that a claim gives to its node whatever machine it
+// becomes: its own, and those that its requirements pin on keys which no machine
+// has. Where a requirement leaves several values, the smallest is taken.
+func ownLabels(claim *v1.NodeClaim, known map[string]bool) map[string]string {
+	labels := map[string]string{}
+	for _, r := range claim.Spec.Requirements {
+		if r.Operator == corev1.NodeSelectorOpIn && len(r.Values) > 0 && !known[r.Key] && v1.NormalizedLabels[r.Key] == "" {
+			labels[r.Key] = slices.Min(r.Values)
+		}
+	}
+	for k, v := range claim.Labels {
+		labels[k] = v
+	}
+	return labels
+}
+
+func holds(have cloudprovider.Resources, want corev1.ResourceList) bool {
+	for name, quantity := range want {
+		need := quantity.Value()
+		if name == corev1.ResourceCPU {
+			need = quantity.MilliValue()
+		}
+		if need > have[string(name)] {
+			return false
+		}
+	}
+	return true
+}
+
+// resourceList converts to Kubernetes' form; what is 0 is left out.
+func resourceList(r cloudprovider.Resources) corev1.ResourceList {
+	list := corev1.ResourceList{}
+	for name, value := range r {
+		switch {
+		case value == 0:
+		case name == cloudprovider.CPU:
+			list[corev1.ResourceCPU] = *resource.NewMilliQuantity(value, resource.DecimalSI)
+		case name == cloudprovider.Memory || name == cloudprovider.EphemeralStorage:
+			list[corev1.ResourceName(name)] = *resource.NewQuantity(value, resource.BinarySI)
+		default:
+			list[corev1.ResourceName(name)] = *resource.NewQuantity(value, resource.DecimalSI)
+		}
+	}
+	return list
+}

@@ -1,0 +1,104 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+)
+
+// A Roster is what the cloud last said it has. Many NodeClaims ask at once while
+// they wait for their machines to go; they share one List. No lock is held while
+// the cloud is asked.
+type Roster struct {
+	// Cloud to ask.
+	Cloud cloudprovider.Provider
+
+	mu      sync.Mutex
+	last    *listing // the latest that succeeded
+	pending *listing // being asked for; nil if none is
+}
+
+// A listing is one answer of the cloud. Its fields are set before done closes,
+// and never again.
+type listing struct {
+	at        time.Time // when it was asked for
+	instances []cloudprovider.Instance
+	byID      map[string]int // provider ID → index of instances
+	err       error
+	done      chan struct{}
+}
+
+// list returns an answer that was asked for no longer than maxAge before now.
+func (r *Roster) list(ctx context.Context, now time.Time, maxAge time.Duration) (*listing, error) {
+	r.mu.Lock()
+	if r.last != nil && now.Sub(r.last.at) <= maxAge {
+		defer r.mu.Unlock()
+		return r.last, nil
+	}
+	l := r.pending
+	if l == nil {
+		l = &listing{at: now, done: make(chan struct{})}
+		r.pending = l
+		r.mu.Unlock()
+		r.fetch(ctx, l)
+	} else {
+		r.mu.Unlock()
+	}
+	select {
+	case <-l.done:
+		return l, l.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (r *Roster) fetch(ctx context.Context, l *listing) {
+	l.instances, l.err = r.Cloud.List(ctx)
+	if l.err != nil {
+		l.err = fmt.Errorf("listing instances: %w", l.err)
+	}
+	l.byID = map[string]int{}
+	for i, instance := range l.instances {
+		l.byID[instance.ProviderID] = i
+	}
+	r.mu.Lock()
+	r.pending = nil
+	if l.err == nil {
+		r.last = l
+	}
+	r.mu.Unlock()
+	close(l.done)
+}
+
+// find returns the instance of a provider ID; a terminated one counts as gone.
+func (l *listing) find(providerID string) (cloudprovider.Instance, bool) {
+	i, ok := l.byID[providerID]
+	if !ok || l.instances[i].State == cloudprovider.Terminated {
+		return cloudprovider.Instance{}, false
+	}
+	return l.instances[i], true
+}
+
+// launchedFor returns the instance that was launched for a NodeClaim's UID.
+func (l *listing) launchedFor(uid string) (cloudprovider.Instance, bool) {
+	for _, instance := range l.instances {
+		if instance.State != cloudprovider.Terminated && instance.Tags[TagClaimUID] == uid {
+			return instance, true
+		}
+	}
+	return cloudprovider.Instance{}, false
+}
+
+// TagClaimUID is the tag of an instance that holds the UID of the NodeClaim it
+// was launched for: the name alone may belong to a later NodeClaim.
+const TagClaimUID = "stowage.sh/nodeclaim-uid"
+
+// instanceID is the cloud's own ID in a provider ID: the part after the last
+// slash, as every cloud writes it.
+func instanceID(providerID string) string {
+	return providerID[strings.LastIndexByte(providerID, '/')+1:]
+}

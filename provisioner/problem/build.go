@@ -1,0 +1,304 @@
+package problem
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/sets"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+
+	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/cloudprovider"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// Build translates a batch. It cannot fail: what is not understood becomes a
+// group that stays unplaced, or an excluded NodePool, each with its reason. It
+// costs O(pods + bound pods × terms + distinct selectors × rows).
+func Build(in *Input) *Translation {
+	bins := binsOf(in)
+	groups, terms := groupsOf(in.Pods, bins)
+	b := &builder{in: in, groups: groups, terms: terms, t: &Translation{Bins: bins, daemons: daemonsOf(in.Snapshot.DaemonSets.All())}}
+	b.pools(mentioned(groups))
+	b.p = &binpack.Problem{Resources: b.dimensions(), MaxSteps: in.MaxSteps}
+	b.t.Problem = b.p
+	b.topology()
+	b.offers()
+	b.nodes()
+	b.addGroups()
+	b.rules()
+	return b.t
+}
+
+// A builder holds what the steps of Build hand on to one another.
+type builder struct {
+	in     *Input
+	groups []*group
+	terms  []podTerm
+	t      *Translation
+	p      *binpack.Problem
+	// domainIndex maps the values of each topology key to domains.
+	domainIndex map[string]map[string]int
+	// placesKnown keeps what places found, by its key.
+	placesKnown map[string]places
+}
+
+// pools lists the NodePools, heaviest first, with their rows, and those that
+// offer nothing, with the reason.
+func (b *builder) pools(mentioned sets.Set[string]) {
+	pools := slices.Clone(b.in.Snapshot.NodePools.All())
+	slices.SortFunc(pools, func(x, y *v1.NodePool) int {
+		return cmp.Or(cmp.Compare(weight(y), weight(x)), cmp.Compare(x.Name, y.Name))
+	})
+	for _, pool := range pools {
+		rows, reason := b.rowsOrReason(pool, mentioned)
+		if reason != "" {
+			b.t.Excluded = append(b.t.Excluded, Exclusion{pool.Name, reason})
+			continue
+		}
+		b.t.Pools = append(b.t.Pools, pool)
+		b.t.Rows = append(b.t.Rows, rows...)
+	}
+}
+
+func (b *builder) rowsOrReason(pool *v1.NodePool, mentioned sets.Set[string]) ([]Row, string) {
+	if pool.DeletionTimestamp != nil {
+		return nil, "is being deleted"
+	}
+	if reason := b.in.Excluded[pool.Name]; reason != "" {
+		return nil, reason
+	}
+	if b.in.Catalogs[pool.Name] == nil {
+		return nil, "its NodeClass has no instance types yet"
+	}
+	rows, err := rowsOf(pool, b.in, mentioned)
+	if err != nil {
+		return nil, err.Error()
+	}
+	if len(rows) == 0 {
+		return nil, "no offering that is available and has a known price meets its requirements"
+	}
+	return rows, ""
+}
+
+func weight(pool *v1.NodePool) int32 {
+	if pool.Spec.Weight == nil {
+		return 0
+	}
+	return *pool.Spec.Weight
+}
+
+// dimensions lists the resources that anybody asks for or that a limit binds.
+func (b *builder) dimensions() []string {
+	names := sets.New(cloudprovider.CPU, cloudprovider.Memory, cloudprovider.Pods)
+	for _, g := range b.groups {
+		names.Insert(slices.Collect(maps.Keys(g.requests))...)
+	}
+	for _, pool := range b.t.Pools {
+		for name := range pool.Spec.Limits {
+			if string(name) != limitNodes {
+				names.Insert(string(name))
+			}
+		}
+	}
+	return sets.List(names)
+}
+
+func (b *builder) vector(r cloudprovider.Resources) binpack.Vector {
+	v := make(binpack.Vector, len(b.p.Resources))
+	for i, name := range b.p.Resources {
+		v[i] = r[name]
+	}
+	return v
+}
+
+// topology numbers the topology keys that rules speak of, and their domains.
+func (b *builder) topology() {
+	keys := sets.New[string]()
+	for _, g := range b.groups {
+		for _, r := range g.rules {
+			keys.Insert(r.key)
+		}
+	}
+	for i := range b.t.Bins {
+		for _, p := range b.t.Bins[i].pods {
+			for _, r := range standingRules(p) {
+				keys.Insert(r.key)
+			}
+		}
+	}
+	keys.Delete(corev1.LabelHostname)
+	b.p.Keys = sets.List(keys)
+	b.domainIndex = map[string]map[string]int{}
+	for _, key := range b.p.Keys {
+		values := sets.New[string]()
+		for i := range b.t.Rows {
+			if v, ok := b.t.Rows[i].Lookup(key); ok {
+				values.Insert(v)
+			}
+		}
+		for i := range b.t.Bins {
+			if v, ok := b.t.Bins[i].domain(key); ok {
+				values.Insert(v)
+			}
+		}
+		index := map[string]int{}
+		for i, v := range sets.List(values) {
+			index[v] = i
+		}
+		b.domainIndex[key] = index
+		b.p.Domains = append(b.p.Domains, sets.List(values))
+	}
+}
+
+// domains returns the domain of each key for what carries these labels.
+func (b *builder) domains(on labels.Labels) []int {
+	of := make([]int, len(b.p.Keys))
+	for k, key := range b.p.Keys {
+		of[k] = binpack.NoDomain
+		if on.Has(key) {
+			of[k] = b.domainIndex[key][on.Get(key)]
+		}
+	}
+	return of
+}
+
+// offers turns rows into offers, and NodePools into pools.
+func (b *builder) offers() {
+	poolIndex := map[string]int{}
+	for i, pool := range b.t.Pools {
+		poolIndex[pool.Name] = i
+		b.p.Pools = append(b.p.Pools, b.pool(pool))
+	}
+	type shared struct {
+		capacity, charge binpack.Vector
+	}
+	vectors := map[*cloudprovider.InstanceType]shared{}
+	for i := range b.t.Rows {
+		row := &b.t.Rows[i]
+		v, ok := vectors[row.Type]
+		if !ok {
+			v = shared{b.vector(row.Type.Allocatable), b.vector(row.Type.Capacity)}
+			vectors[row.Type] = v
+		}
+		b.p.Offers = append(b.p.Offers, binpack.Offer{
+			ID:       row.id(),
+			Pool:     poolIndex[row.Pool.Name],
+			Price:    row.Price,
+			Capacity: v.capacity,
+			Overhead: b.vector(b.overhead(row, "", row.Pool.Spec.Template.Spec.Taints, nil)),
+			Charge:   v.charge,
+			Domains:  b.domains(row),
+		})
+	}
+}
+
+// id names a row: its pool, its offering and the labels that tell its variants
+// apart.
+func (r *Row) id() string {
+	id := r.Pool.Name + "/" + r.Offering.String()
+	for _, key := range slices.Sorted(maps.Keys(r.chosen)) {
+		if _, fixed := r.Pool.Spec.Template.Metadata.Labels[key]; !fixed && key != v1.LabelNodePool && key != r.Pool.Spec.Template.Spec.NodeClassRef.Label() {
+			id += "/" + key + "=" + r.chosen[key]
+		}
+	}
+	return id
+}
+
+// overhead sums what DaemonSets will take on such a node, but for those of which
+// a pod is there already.
+func (b *builder) overhead(on labels.Labels, name string, taints []corev1.Taint, there []*corev1.Pod) cloudprovider.Resources {
+	sum := cloudprovider.Resources{}
+	for i := range b.t.daemons {
+		d := &b.t.daemons[i]
+		if !d.runsOn(on, name, taints) || slices.ContainsFunc(there, func(p *corev1.Pod) bool { return ownedBy(p, d.uid) }) {
+			continue
+		}
+		for resource, q := range d.requests {
+			sum[resource] += q
+		}
+	}
+	return sum
+}
+
+// nodes turns bins into existing nodes with what is left on each.
+func (b *builder) nodes() {
+	for i := range b.t.Bins {
+		bin := &b.t.Bins[i]
+		free := b.vector(bin.allocatable)
+		taken := cloudprovider.Resources{}
+		if !bin.initialized() {
+			taken = b.overhead(bin.labels, bin.Name(), bin.taints, bin.pods)
+		}
+		for _, p := range bin.pods {
+			for resource, q := range Requests(p) {
+				taken[resource] += q
+			}
+		}
+		for r, q := range b.vector(taken) {
+			free[r] = max(0, free[r]-q)
+		}
+		b.p.Nodes = append(b.p.Nodes, binpack.Node{ID: bin.id(), Free: free, Domains: b.domains(bin.labels)})
+	}
+}
+
+// addGroups adds the groups, with where each may go as far as its own spec says.
+func (b *builder) addGroups() {
+	b.placesKnown = map[string]places{}
+	for i, g := range b.groups {
+		where := b.places(g)
+		b.t.Pods = append(b.t.Pods, g.pods)
+		b.p.Groups = append(b.p.Groups, binpack.Group{
+			ID:          fmt.Sprintf("%s/%s#%d", g.pods[0].Namespace, g.pods[0].Name, i),
+			Count:       int64(len(g.pods)),
+			Requests:    b.vector(g.requests),
+			Priority:    corev1helpers.PodPriority(g.pods[0]),
+			Offers:      where.offers,
+			Nodes:       where.nodes,
+			Unsupported: g.unsupported,
+		})
+	}
+}
+
+// places are the offers and nodes that a pod's own spec lets it go to.
+type places struct{ offers, nodes binpack.Set }
+
+// places finds them, once for each distinct selector and tolerations.
+func (b *builder) places(g *group) places {
+	spec := &g.pods[0].Spec
+	key := placesKey(spec)
+	known, ok := b.placesKnown[key]
+	if ok {
+		return known
+	}
+	tolerated := map[*v1.NodePool]bool{}
+	for _, pool := range b.t.Pools {
+		tolerated[pool] = tolerates(spec.Tolerations, pool.Spec.Template.Spec.Taints)
+	}
+	for i := range b.t.Rows {
+		if tolerated[b.t.Rows[i].Pool] && g.selector.matches(&b.t.Rows[i], "") {
+			known.offers.Add(i)
+		}
+	}
+	for i := range b.t.Bins {
+		bin := &b.t.Bins[i]
+		if bin.usable && tolerates(spec.Tolerations, bin.taints) && g.selector.matches(bin.labels, bin.Name()) {
+			known.nodes.Add(i)
+		}
+	}
+	b.placesKnown[key] = known
+	return known
+}
+
+// placesKey is equal for pods that may go to the same places.
+func placesKey(spec *corev1.PodSpec) string {
+	s := shape{NodeSelector: spec.NodeSelector, Tolerations: spec.Tolerations}
+	if spec.Affinity != nil && spec.Affinity.NodeAffinity != nil {
+		s.NodeAffinity = spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	}
+	return s.text()
+}

@@ -1,0 +1,170 @@
+package problem
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/cloudprovider"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// A Launch is one new node of a solution: the NodeClaim to create, still without
+// a name, and what it was decided on.
+type Launch struct {
+	Claim *v1.NodeClaim
+	// Rows that the node may become, the decided one first.
+	Rows []*Row
+	// Pods planned for it, by namespace and name.
+	Pods []*corev1.Pod
+	// Requests of the pods; Daemons is what DaemonSets take on the decided row.
+	Requests, Daemons cloudprovider.Resources
+}
+
+// A Placement is what a solution puts on a machine that exists or is on its way.
+type Placement struct {
+	Bin  *Bin
+	Pods []*corev1.Pod
+}
+
+// Placed splits a solution of t.Problem into nodes to be bought and pods for
+// bins. Pods of a group are handed out in order, so that the same solution gives
+// the same answer.
+func (t *Translation) Placed(s *binpack.Solution) ([]Launch, []Placement) {
+	next := make([]int64, len(t.Pods))
+	take := func(shares []binpack.Share) []*corev1.Pod {
+		var pods []*corev1.Pod
+		for _, share := range shares {
+			from := next[share.Group]
+			pods = append(pods, t.Pods[share.Group][from:from+share.Count]...)
+			next[share.Group] += share.Count
+		}
+		return pods
+	}
+	var placements []Placement
+	for _, f := range s.Fills {
+		placements = append(placements, Placement{Bin: &t.Bins[f.Node], Pods: take(f.Pods)})
+	}
+	var launches []Launch
+	for _, pattern := range s.New {
+		for range pattern.Count {
+			launches = append(launches, t.launch(pattern, take(pattern.Pods)))
+		}
+	}
+	return launches, placements
+}
+
+func (t *Translation) launch(pattern binpack.Pattern, pods []*corev1.Pod) Launch {
+	l := Launch{Pods: pods, Requests: cloudprovider.Resources{}}
+	for _, o := range pattern.Offers {
+		l.Rows = append(l.Rows, &t.Rows[o])
+	}
+	for _, p := range pods {
+		for name, q := range Requests(p) {
+			l.Requests[name] += q
+		}
+	}
+	decided := t.Problem.Offers[pattern.Offers[0]]
+	l.Daemons = cloudprovider.Resources{}
+	for r, name := range t.Problem.Resources {
+		if q := decided.Overhead[r]; q > 0 {
+			l.Daemons[name] = q
+		}
+	}
+	l.Claim = newClaim(&l)
+	return l
+}
+
+// newClaim writes a decision down: the smallest requirements around the decided
+// offerings, and their order in the annotation.
+func newClaim(l *Launch) *v1.NodeClaim {
+	pool := l.Rows[0].Pool
+	template := &pool.Spec.Template
+	total := maps.Clone(l.Requests)
+	for name, q := range l.Daemons {
+		total[name] += q
+	}
+	claim := &v1.NodeClaim{
+		ObjectMeta: metav1.ObjectMeta{
+			Labels:      maps.Clone(template.Metadata.Labels),
+			Annotations: maps.Clone(template.Metadata.Annotations),
+			Finalizers:  []string{v1.FinalizerTermination},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: v1.GroupVersion.String(), Kind: "NodePool", Name: pool.Name, UID: pool.UID, BlockOwnerDeletion: new(true),
+			}},
+		},
+		Spec: v1.NodeClaimSpec{
+			Taints:                 template.Spec.Taints,
+			StartupTaints:          template.Spec.StartupTaints,
+			Requirements:           requirementsAround(l.Rows),
+			Resources:              v1.ResourceRequests{Requests: Quantities(total)},
+			NodeClassRef:           template.Spec.NodeClassRef,
+			TerminationGracePeriod: template.Spec.TerminationGracePeriod,
+			ExpireAfter:            template.Spec.ExpireAfter,
+		},
+	}
+	if claim.Labels == nil {
+		claim.Labels = map[string]string{}
+	}
+	maps.Copy(claim.Labels, l.Rows[0].chosen)
+	if claim.Annotations == nil {
+		claim.Annotations = map[string]string{}
+	}
+	words := make([]string, len(l.Rows))
+	for i, row := range l.Rows {
+		words[i] = row.Offering.String()
+	}
+	claim.Annotations[v1.AnnotationOfferings] = strings.Join(words, ",")
+	claim.Annotations[v1.AnnotationNodePoolHash] = pool.Hash()
+	claim.Annotations[v1.AnnotationNodePoolHashVersion] = v1.NodePoolHashVersion
+	return claim
+}
+
+// requirementsAround returns the NodePool's requirements narrowed to what the
+// rows show on the labels that differ by offering.
+func requirementsAround(rows []*Row) []v1.Requirement {
+	decided := []string{corev1.LabelInstanceTypeStable, corev1.LabelTopologyZone, v1.LabelCapacityType}
+	values := map[string][]string{}
+	for _, key := range decided {
+		for _, row := range rows {
+			if v := row.Get(key); !slices.Contains(values[key], v) {
+				values[key] = append(values[key], v)
+			}
+		}
+		slices.Sort(values[key])
+	}
+	for key, v := range rows[0].chosen {
+		values[key] = []string{v}
+	}
+	var requirements []v1.Requirement
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		requirements = append(requirements, v1.Requirement{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values[key]})
+	}
+	for _, r := range rows[0].Pool.Spec.Template.Spec.Requirements {
+		if _, ok := values[r.Key]; !ok {
+			requirements = append(requirements, r)
+		}
+	}
+	return requirements
+}
+
+// Quantities turns integers back into Kubernetes quantities.
+func Quantities(r cloudprovider.Resources) corev1.ResourceList {
+	list := corev1.ResourceList{}
+	for name, q := range r {
+		switch name {
+		case cloudprovider.CPU:
+			list[corev1.ResourceName(name)] = *resource.NewMilliQuantity(q, resource.DecimalSI)
+		case cloudprovider.Memory, cloudprovider.EphemeralStorage:
+			list[corev1.ResourceName(name)] = *resource.NewQuantity(q, resource.BinarySI)
+		default:
+			list[corev1.ResourceName(name)] = *resource.NewQuantity(q, resource.DecimalSI)
+		}
+	}
+	return list
+}

@@ -1,0 +1,16 @@
+// Package problem translates both ways: what Kubernetes says into a
+// [binpack.Problem], and a [binpack.Solution] into NodeClaims.
+//
+//	Input ── Build ──▶ Translation{Problem} ── binpack.Solve ──▶ Solution
+//	NodeClaims, places of pods, reasons ◀── Claims, Placements, Explain ──┘
+//
+// It is made of pure functions of values: no client, no clock, no randomness.
+// The controller, the offline planner and the tests call the same code.
+//
+// What a pod asks for and this package does not understand is never dropped:
+// the pod's group carries the field's name, and stays unplaced for that reason.
+// The same goes for a NodePool, which then offers nothing. The exceptions are
+// preferences (preferred affinity, ScheduleAnyway spreads, PreferNoSchedule
+// taints): they are kube-scheduler's to weigh among the nodes there are, and buy
+// none.
+package problem

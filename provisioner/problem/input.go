@@ -1,0 +1,54 @@
+package problem
+
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// An Input is all that a decision about a batch of pods depends on. Build only
+// reads it.
+type Input struct {
+	Snapshot *state.Snapshot
+	// Pods to place, in any order. See Provisionable.
+	Pods []*corev1.Pod
+	// Catalogs says what can be bought for each NodePool, by its name. A
+	// NodePool without one offers nothing, for the reason in Excluded.
+	Catalogs map[string]*cloudprovider.Catalog
+	// Price of an offering for an hour; not ok when it is not known, and then
+	// the offering is not used.
+	Price func(cloudprovider.Offering) (price binpack.MicroUSD, ok bool)
+	// Unavailable reports offerings that ran out; nil means none.
+	Unavailable func(cloudprovider.Offering) bool
+	// Excluded says why a NodePool must not buy now, by its name.
+	Excluded map[string]string
+	// NodesLeft caps the new nodes of a NodePool, by its name, below its limits.
+	NodesLeft map[string]int64
+	// MaxSteps as in binpack.Problem.
+	MaxSteps int64
+}
+
+// A Translation is a problem with the way back to the objects it was made from.
+type Translation struct {
+	Problem *binpack.Problem
+	// Pods of each group, by namespace and name.
+	Pods [][]*corev1.Pod
+	// Rows behind each offer.
+	Rows []Row
+	// Bins behind each existing node.
+	Bins []Bin
+	// Pools behind each pool.
+	Pools []*v1.NodePool
+	// Excluded lists the NodePools that offer nothing, with the reason, by name.
+	Excluded []Exclusion
+
+	daemons []daemon
+}
+
+// An Exclusion says why a NodePool offers nothing to this batch.
+type Exclusion struct {
+	Pool, Reason string
+}

@@ -1,0 +1,91 @@
+package problem
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/cloudprovider"
+)
+
+// A Reason says why a pod found no place: a stable code, and a sentence for the
+// reader.
+type Reason struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// NodePoolExcluded is the code of a NodePool that offers nothing to this batch.
+const NodePoolExcluded = "NodePoolExcluded"
+
+// Explain says why the pods of an unplaced group found no place, one reason for
+// each NodePool and dimension, heaviest NodePool first, then the NodePools that
+// offer nothing.
+func (t *Translation) Explain(u *binpack.Unplaced) []Reason {
+	var reasons []Reason
+	for _, r := range u.Reasons {
+		reasons = append(reasons, Reason{string(r.Code), t.sentence(&r)})
+	}
+	if len(u.Reasons) == 1 && u.Reasons[0].Code == binpack.Unsupported {
+		return reasons // no NodePool could have helped
+	}
+	for _, x := range t.Excluded {
+		reasons = append(reasons, Reason{NodePoolExcluded, fmt.Sprintf("NodePool %s: %s", x.Pool, x.Reason)})
+	}
+	if len(reasons) == 0 {
+		reasons = append(reasons, Reason{NodePoolExcluded, "there is no NodePool"})
+	}
+	return reasons
+}
+
+func (t *Translation) sentence(r *binpack.Reason) string {
+	about := ""
+	if r.Pool >= 0 {
+		about = "NodePool " + t.Pools[r.Pool].Name + ": "
+	}
+	switch r.Code {
+	case binpack.Unsupported:
+		return about + r.Constraint + " is not supported yet"
+	case binpack.NoCompatibleOffer:
+		return about + "no offering passes the pod's node selector, affinity and tolerations"
+	case binpack.InsufficientResources:
+		name := t.Problem.Resources[r.Resource]
+		return fmt.Sprintf("%sno offering is large enough: %s wanted %s, the largest has %s after DaemonSets", about, name, quantity(name, r.Wanted), quantity(name, r.Best))
+	case binpack.LimitReached:
+		if r.Resource < 0 {
+			return about + "its limit on nodes is reached"
+		}
+		return about + "its limit on " + t.Problem.Resources[r.Resource] + " is reached"
+	case binpack.StockExhausted:
+		return about + "reserved capacity " + r.Constraint + " is used up"
+	case binpack.SpreadUnsatisfiable:
+		return about + "no domain is left by " + r.Constraint
+	case binpack.Excluded:
+		return about + "kept away by " + r.Constraint
+	case binpack.AffinityUnsatisfiable:
+		return about + "nothing to be near to for " + r.Constraint
+	}
+	return about + string(r.Code)
+}
+
+// quantity writes an integer of a resource as Kubernetes does.
+func quantity(name string, q int64) string {
+	switch name {
+	case cloudprovider.CPU:
+		return resource.NewMilliQuantity(q, resource.DecimalSI).String()
+	case cloudprovider.Memory, cloudprovider.EphemeralStorage:
+		return resource.NewQuantity(q, resource.BinarySI).String()
+	}
+	return fmt.Sprint(q)
+}
+
+// Sentence joins reasons to one message for an event.
+func Sentence(reasons []Reason) string {
+	words := make([]string, len(reasons))
+	for i, r := range reasons {
+		words[i] = r.Message
+	}
+	return strings.Join(words, "; ")
+}

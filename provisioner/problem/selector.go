@@ -1,0 +1,163 @@
+package problem
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	toleration "k8s.io/component-helpers/scheduling/corev1"
+	"k8s.io/klog/v2"
+
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// requirement turns a NodePool's requirement into the selector library's form.
+// An unknown operator or a value that is no integer is an error that says so.
+func requirement(r v1.Requirement) (labels.Requirement, error) {
+	op, values := r.Operator, r.Values
+	switch op {
+	case v1.OperatorGte, v1.OperatorLte:
+		n, err := bound(values)
+		if err != nil {
+			return labels.Requirement{}, fmt.Errorf("%s %s: %w", r.Key, op, err)
+		}
+		if op == v1.OperatorGte {
+			return nodeRequirement(r.Key, corev1.NodeSelectorOpGt, []string{strconv.FormatInt(n-1, 10)})
+		}
+		if n == math.MaxInt64 {
+			return nodeRequirement(r.Key, corev1.NodeSelectorOpGt, []string{"-1"})
+		}
+		return nodeRequirement(r.Key, corev1.NodeSelectorOpLt, []string{strconv.FormatInt(n+1, 10)})
+	}
+	return nodeRequirement(r.Key, op, values)
+}
+
+// bound reads the single integer of Gt, Lt, Gte and Lte.
+func bound(values []string) (int64, error) {
+	if len(values) != 1 {
+		return 0, fmt.Errorf("wants one integer, has %d values", len(values))
+	}
+	n, err := strconv.ParseInt(values[0], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("wants an integer, has %q", values[0])
+	}
+	return n, nil
+}
+
+// operators maps node selector operators to those of the selector library, which
+// read an absent label as kube-scheduler does.
+var operators = map[corev1.NodeSelectorOperator]selection.Operator{
+	corev1.NodeSelectorOpIn:           selection.In,
+	corev1.NodeSelectorOpNotIn:        selection.NotIn,
+	corev1.NodeSelectorOpExists:       selection.Exists,
+	corev1.NodeSelectorOpDoesNotExist: selection.DoesNotExist,
+	corev1.NodeSelectorOpGt:           selection.GreaterThan,
+	corev1.NodeSelectorOpLt:           selection.LessThan,
+}
+
+func nodeRequirement(key string, op corev1.NodeSelectorOperator, values []string) (labels.Requirement, error) {
+	known, ok := operators[op]
+	if !ok {
+		return labels.Requirement{}, fmt.Errorf("%s: unknown operator %q", key, op)
+	}
+	r, err := labels.NewRequirement(key, known, values)
+	if err != nil {
+		return labels.Requirement{}, fmt.Errorf("%s %s: %w", key, op, err)
+	}
+	return *r, nil
+}
+
+// A nodeTerm is one term of a pod's node affinity: expressions on labels, and on
+// the node's name.
+type nodeTerm struct {
+	labels []labels.Requirement
+	names  []labels.Requirement
+}
+
+// A nodeSelector is what a pod alone asks of its node: its nodeSelector and any
+// of the terms of its required node affinity, read as kube-scheduler reads them.
+type nodeSelector struct {
+	all   []labels.Requirement
+	terms []nodeTerm
+	// none is set when there is an affinity that no node can meet: kube-scheduler
+	// skips a term that is empty or does not parse.
+	none bool
+}
+
+func newNodeSelector(spec *corev1.PodSpec) nodeSelector {
+	var s nodeSelector
+	for key, value := range spec.NodeSelector {
+		r, err := nodeRequirement(key, corev1.NodeSelectorOpIn, []string{value})
+		if err != nil {
+			s.none = true
+			return s
+		}
+		s.all = append(s.all, r)
+	}
+	if spec.Affinity == nil || spec.Affinity.NodeAffinity == nil || spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return s
+	}
+	for _, t := range spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+		if term, ok := newNodeTerm(t); ok {
+			s.terms = append(s.terms, term)
+		}
+	}
+	s.none = len(s.terms) == 0
+	return s
+}
+
+func newNodeTerm(t corev1.NodeSelectorTerm) (nodeTerm, bool) {
+	var term nodeTerm
+	for _, e := range t.MatchExpressions {
+		r, err := nodeRequirement(e.Key, e.Operator, e.Values)
+		if err != nil {
+			return nodeTerm{}, false
+		}
+		term.labels = append(term.labels, r)
+	}
+	for _, e := range t.MatchFields {
+		r, err := nodeRequirement(e.Key, e.Operator, e.Values)
+		if err != nil {
+			return nodeTerm{}, false
+		}
+		term.names = append(term.names, r)
+	}
+	return term, len(t.MatchExpressions)+len(t.MatchFields) > 0
+}
+
+// matches reports whether a node with these labels passes. A node to be bought
+// has no name yet, and name is empty.
+func (s *nodeSelector) matches(node labels.Labels, name string) bool {
+	if s.none || !matchesAll(s.all, node) {
+		return false
+	}
+	for _, t := range s.terms {
+		if matchesAll(t.labels, node) && matchesAll(t.names, labels.Set{"metadata.name": name}) {
+			return true
+		}
+	}
+	return len(s.terms) == 0
+}
+
+func matchesAll(all []labels.Requirement, on labels.Labels) bool {
+	for i := range all {
+		if !all[i].Matches(on) {
+			return false
+		}
+	}
+	return true
+}
+
+// tolerates reports whether the tolerations let a pod onto a node with these
+// taints; PreferNoSchedule taints repel nobody.
+func tolerates(tolerations []corev1.Toleration, taints []corev1.Taint) bool {
+	for i := range taints {
+		if taints[i].Effect != corev1.TaintEffectPreferNoSchedule && !toleration.TolerationsTolerateTaint(klog.Background(), tolerations, &taints[i], false) {
+			return false
+		}
+	}
+	return true
+}

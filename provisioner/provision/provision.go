@@ -1,0 +1,302 @@
+// Package provision buys machines: it gathers pods that kube-scheduler cannot
+// place into a window, solves them together, has the plan verified, and writes
+// it down as NodeClaims. What becomes of a NodeClaim is package lifecycle's.
+//
+// Its laws: nothing is created that binpack.Verify refused; a pod with a decided
+// place is not solved again as long as that place lives; and a pod that finds
+// none is told why. One goroutine at a time calls Step; Nominate may be called
+// by any number meanwhile.
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/batch"
+	"github.com/stowage-sh/stowage/provisioner/nodepool"
+	"github.com/stowage-sh/stowage/provisioner/problem"
+	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// A Controller holds what a decision needs. Set the exported fields before the
+// first Step, and not after.
+type Controller struct {
+	Cluster *state.Cluster
+	// Write must be a state.Recorded writer of Cluster.
+	Write        state.Writer
+	Events       state.Recorder
+	Cloud        cloudprovider.Provider
+	Availability *cloudprovider.Availability
+	// Price of an offering, in millionths of a dollar per hour.
+	Price func(cloudprovider.Offering) (microUSD int64, ok bool)
+	// NewName returns a name that no NodeClaim has, from the NodePool's.
+	NewName func(nodePool string) string
+	// Window gathers the pods of a batch.
+	Window batch.Window
+	// Retry is how long a pod that found no place waits to be tried again, and
+	// how long a place on an open node stays decided; 0 means ten seconds.
+	Retry time.Duration
+	// MaxSteps as in binpack.Problem.
+	MaxSteps int64
+	// Parallel is how many NodeClaims are created at once; 0 means one.
+	Parallel int
+	// Metrics may be nil.
+	Metrics *Metrics
+
+	tried map[types.UID]time.Time // pods that found no place, and when
+	told  map[types.UID]telling   // what each was told
+}
+
+// A telling is the last message that a pod got, and when.
+type telling struct {
+	message string
+	at      time.Time
+}
+
+// Step looks at the cluster, solves the batch if its window has closed, and
+// says when to look again if nothing else happens.
+func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Duration, err error) {
+	snapshot := c.Cluster.Snapshot()
+	c.settle(now, snapshot)
+	snapshot = c.Cluster.Snapshot()
+	c.nominateOpen(ctx, snapshot)
+	waiting := c.waiting(snapshot)
+	for _, p := range waiting {
+		if at, ok := c.tried[p.UID]; !ok || now.Sub(at) >= c.retry() {
+			c.Window.Add(now, string(p.UID))
+		}
+	}
+	c.Metrics.queue(len(waiting))
+	if c.Window.Take(now) != nil && len(waiting) > 0 {
+		err = c.solve(ctx, now, snapshot, waiting)
+	}
+	again = c.retry()
+	if at, ok := c.Window.Deadline(); ok {
+		again = min(again, max(at.Sub(now), 0))
+	}
+	return again, err
+}
+
+func (c *Controller) retry() time.Duration {
+	if c.Retry == 0 {
+		return 10 * time.Second
+	}
+	return c.Retry
+}
+
+// waiting returns the pods that have no node and no decided place, and forgets
+// those that went.
+func (c *Controller) waiting(s *state.Snapshot) []*corev1.Pod {
+	var pods []*corev1.Pod
+	alive := map[types.UID]bool{}
+	for _, p := range s.Pods.All() {
+		if !problem.Provisionable(p) {
+			continue
+		}
+		alive[p.UID] = true
+		if _, planned := s.Plans[p.UID]; !planned {
+			pods = append(pods, p)
+		}
+	}
+	maps.DeleteFunc(c.tried, func(uid types.UID, _ time.Time) bool { return !alive[uid] })
+	maps.DeleteFunc(c.told, func(uid types.UID, _ telling) bool { return !alive[uid] })
+	return pods
+}
+
+// solve decides where pods go, and acts on it.
+func (c *Controller) solve(ctx context.Context, now time.Time, s *state.Snapshot, pods []*corev1.Pod) error {
+	in := c.input(ctx, now, s, pods)
+	t := problem.Build(in)
+	solution, err := binpack.Solve(ctx, t.Problem)
+	if err != nil {
+		return fmt.Errorf("solving a batch of %d pods: %w", len(pods), err)
+	}
+	if err := binpack.Verify(t.Problem, solution); err != nil {
+		return fmt.Errorf("refusing the plan for a batch of %d pods, nothing is launched: %w", len(pods), err)
+	}
+	launches, placements := t.Placed(solution)
+	c.tried = map[types.UID]time.Time{}
+	c.place(now, placements)
+	err = c.create(ctx, now, launches)
+	unplaced := c.tell(now, t, solution)
+	c.Metrics.solved(solution, unplaced)
+	log.FromContext(ctx).Info("solved a batch", "pods", len(pods), "nodeclaims", len(launches), "unplaced", unplaced,
+		"usd-per-hour", usd(solution.Cost), "lower-bound", usd(solution.LowerBound), "steps", solution.Steps)
+	return err
+}
+
+func usd(m binpack.MicroUSD) float64 { return float64(m) / 1e6 }
+
+// input gathers what the decision depends on.
+func (c *Controller) input(ctx context.Context, now time.Time, s *state.Snapshot, pods []*corev1.Pod) *problem.Input {
+	in := &problem.Input{
+		Snapshot: s,
+		Pods:     pods,
+		Catalogs: map[string]*cloudprovider.Catalog{},
+		Price: func(o cloudprovider.Offering) (binpack.MicroUSD, bool) {
+			p, ok := c.Price(o)
+			return binpack.MicroUSD(p), ok
+		},
+		Unavailable: func(o cloudprovider.Offering) bool { return c.Availability.Unavailable(now, o) },
+		Excluded:    map[string]string{},
+		NodesLeft:   map[string]int64{},
+		MaxSteps:    c.MaxSteps,
+	}
+	for _, pool := range s.NodePools.All() {
+		class := pool.Spec.Template.Spec.NodeClassRef
+		catalog, err := c.Cloud.Catalog(ctx, cloudprovider.NodeClassRef{Group: class.Group, Kind: class.Kind, Name: class.Name})
+		if err != nil {
+			in.Excluded[pool.Name] = err.Error()
+			continue
+		}
+		in.Catalogs[pool.Name] = catalog
+		if ready := v1.GetCondition(pool.Status.Conditions, v1.ConditionReady); ready == nil {
+			in.Excluded[pool.Name] = "its status is not known yet"
+		} else if !v1.IsTrue(pool.Status.Conditions, v1.ConditionReady) {
+			in.Excluded[pool.Name] = "is not ready: " + ready.Message
+		}
+		c.backOff(now, s, pool, in)
+	}
+	return in
+}
+
+// backOff keeps a NodePool whose nodes keep failing to join from buying more,
+// and later lets it buy one at a time until one joins.
+func (c *Controller) backOff(now time.Time, s *state.Snapshot, pool *v1.NodePool, in *problem.Input) {
+	until, failures := nodepool.Backoff(pool)
+	if failures == 0 {
+		return
+	}
+	if now.Before(until) {
+		in.Excluded[pool.Name] = fmt.Sprintf("buys nothing until %s: %d node(s) in a row never joined the cluster", until.UTC().Format(time.RFC3339), failures)
+		return
+	}
+	probes := int64(1)
+	for _, claim := range s.NodeClaims.All() {
+		if claim.Labels[v1.LabelNodePool] == pool.Name && !v1.IsTrue(claim.Status.Conditions, v1.ConditionRegistered) {
+			probes = 0
+		}
+	}
+	in.NodesLeft[pool.Name] = probes
+}
+
+// place notes the places decided on machines that exist or are on their way.
+func (c *Controller) place(now time.Time, placements []problem.Placement) {
+	plans := map[types.UID]state.Plan{}
+	for _, placement := range placements {
+		plan := state.Plan{At: now}
+		if placement.Bin.Claim != nil {
+			plan.NodeClaim = placement.Bin.Claim.Name
+		} else {
+			plan.Node = placement.Bin.Node.Name
+		}
+		for _, p := range placement.Pods {
+			plans[p.UID] = plan
+			c.Events.Event(p, corev1.EventTypeNormal, "Nominated", "Pod should schedule on: "+placement.Bin.Name())
+		}
+	}
+	c.Cluster.SetPlans(plans)
+}
+
+// create writes the new nodes down as NodeClaims. One that cannot be written
+// does not stop the others: its pods are solved again.
+func (c *Controller) create(ctx context.Context, now time.Time, launches []problem.Launch) error {
+	errs := make([]error, len(launches))
+	var group errgroup.Group
+	group.SetLimit(max(1, c.Parallel))
+	for i := range launches {
+		group.Go(func() error {
+			errs[i] = c.createOne(ctx, now, &launches[i])
+			return nil
+		})
+	}
+	_ = group.Wait() // each error is in errs
+	return errors.Join(errs...)
+}
+
+func (c *Controller) createOne(ctx context.Context, now time.Time, l *problem.Launch) error {
+	pool := l.Rows[0].Pool.Name
+	l.Claim.Name = c.NewName(pool)
+	if err := c.Write.Create(ctx, l.Claim); err != nil {
+		return fmt.Errorf("creating a NodeClaim for NodePool %s: %w", pool, err)
+	}
+	plans := map[types.UID]state.Plan{}
+	for _, p := range l.Pods {
+		plans[p.UID] = state.Plan{NodeClaim: l.Claim.Name, At: now}
+		c.Events.Event(p, corev1.EventTypeNormal, "Nominated", "Pod should schedule on: nodeclaim/"+l.Claim.Name)
+	}
+	c.Cluster.SetPlans(plans)
+	c.Metrics.created(pool)
+	return nil
+}
+
+// tell gives each pod that found no place the reasons, and counts them. A
+// message is repeated after two minutes at the earliest, like Karpenter's.
+func (c *Controller) tell(now time.Time, t *problem.Translation, s *binpack.Solution) (unplaced int) {
+	if c.told == nil {
+		c.told = map[types.UID]telling{}
+	}
+	for i := range s.Unplaced {
+		u := &s.Unplaced[i]
+		message := problem.Sentence(t.Explain(u))
+		pods := t.Pods[u.Group]
+		for _, p := range pods[len(pods)-int(u.Count):] {
+			unplaced++
+			c.tried[p.UID] = now
+			if last := c.told[p.UID]; last.message == message && now.Sub(last.at) < 2*time.Minute {
+				continue
+			}
+			c.told[p.UID] = telling{message, now}
+			c.Events.Event(p, corev1.EventTypeWarning, "FailedScheduling", "Stowage finds no place: "+message)
+		}
+	}
+	return unplaced
+}
+
+// settle forgets places that are no longer to be waited for.
+func (c *Controller) settle(now time.Time, s *state.Snapshot) {
+	pods := map[types.UID]*corev1.Pod{}
+	for _, p := range s.Pods.All() {
+		if _, ok := s.Plans[p.UID]; ok {
+			pods[p.UID] = p
+		}
+	}
+	var drop []types.UID
+	for uid, plan := range s.Plans {
+		if p := pods[uid]; p == nil || !problem.Provisionable(p) || !c.stands(now, s, plan) {
+			drop = append(drop, uid)
+		}
+	}
+	slices.Sort(drop)
+	c.Cluster.DropPlans(drop...)
+}
+
+// stands reports whether a decided place is still one: the machine is on its
+// way, or it has opened so lately that kube-scheduler may not have looked.
+func (c *Controller) stands(now time.Time, s *state.Snapshot, plan state.Plan) bool {
+	if plan.NodeClaim == "" {
+		node, ok := s.Nodes.Get(plan.Node)
+		return ok && node.DeletionTimestamp == nil && now.Sub(plan.At) < 2*c.retry()
+	}
+	claim, ok := s.NodeClaims.Get(plan.NodeClaim)
+	if !ok || claim.DeletionTimestamp != nil {
+		return false
+	}
+	opened := v1.GetCondition(claim.Status.Conditions, v1.ConditionInitialized)
+	if opened == nil || opened.Status != "True" {
+		return true // its timeouts are package lifecycle's
+	}
+	return now.Sub(opened.LastTransitionTime.Time) < 2*c.retry() || now.Sub(plan.At) < 2*c.retry()
+}

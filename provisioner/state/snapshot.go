@@ -1,0 +1,192 @@
+package state
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// A Snapshot is the cluster at one moment. It is immutable, and so is all that
+// it holds: whoever wants to change an object copies it first.
+type Snapshot struct {
+	// Revision rises with every change that was seen.
+	Revision uint64
+
+	Pods        List[*corev1.Pod]
+	Nodes       List[*corev1.Node]
+	NodeClaims  List[*v1.NodeClaim]
+	NodePools   List[*v1.NodePool]
+	DaemonSets  List[*appsv1.DaemonSet]
+	Budgets     List[*policyv1.PodDisruptionBudget]
+	NodeClasses map[cloudprovider.NodeClassRef]NodeClass
+	// Plans says where pods without a node are to go, by pod UID.
+	Plans map[types.UID]Plan
+
+	podsByNode      map[string][]*corev1.Pod
+	claimByProvider map[string]*v1.NodeClaim
+	nodeByProvider  map[string]*corev1.Node
+}
+
+// A Plan is the place decided for a pod that kube-scheduler has not bound yet: a
+// NodeClaim of ours, or else an existing Node.
+type Plan struct {
+	NodeClaim, Node string
+	At              time.Time
+}
+
+// PodsOn returns the pods bound to a node, terminal ones included, by name.
+func (s *Snapshot) PodsOn(node string) []*corev1.Pod { return s.podsByNode[node] }
+
+// NodeOf returns the Node of a NodeClaim, by provider ID.
+func (s *Snapshot) NodeOf(claim *v1.NodeClaim) (*corev1.Node, bool) {
+	if claim.Status.ProviderID == "" {
+		return nil, false
+	}
+	n, ok := s.nodeByProvider[claim.Status.ProviderID]
+	return n, ok
+}
+
+// ClaimOf returns the NodeClaim of a Node, by provider ID.
+func (s *Snapshot) ClaimOf(node *corev1.Node) (*v1.NodeClaim, bool) {
+	if node.Spec.ProviderID == "" {
+		return nil, false
+	}
+	c, ok := s.claimByProvider[node.Spec.ProviderID]
+	return c, ok
+}
+
+// PlannedFor returns the UIDs of the pods planned for a NodeClaim, sorted.
+func (s *Snapshot) PlannedFor(claim string) []types.UID {
+	var uids []types.UID
+	for uid, p := range s.Plans {
+		if p.NodeClaim == claim {
+			uids = append(uids, uid)
+		}
+	}
+	slices.Sort(uids)
+	return uids
+}
+
+// SetPlans adds decided places, replacing earlier ones of the same pods.
+func (c *Cluster) SetPlans(plans map[types.UID]Plan) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.Copy(c.plans, plans)
+	c.touch(len(plans) > 0)
+}
+
+// DropPlans forgets the decided places of pods: they were bound, or are to be
+// decided again.
+func (c *Cluster) DropPlans(uids ...types.UID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := len(c.plans)
+	for _, uid := range uids {
+		delete(c.plans, uid)
+	}
+	c.touch(len(c.plans) != before)
+}
+
+func (c *Cluster) freeze() *Snapshot {
+	s := &Snapshot{
+		Revision:    c.revision,
+		Pods:        c.pods.freeze(),
+		Nodes:       c.nodes.freeze(),
+		NodeClaims:  c.claims.freeze(),
+		NodePools:   c.pools.freeze(),
+		DaemonSets:  c.daemonSets.freeze(),
+		Budgets:     c.budgets.freeze(),
+		NodeClasses: maps.Clone(c.classes),
+		Plans:       maps.Clone(c.plans),
+
+		podsByNode:      map[string][]*corev1.Pod{},
+		claimByProvider: map[string]*v1.NodeClaim{},
+		nodeByProvider:  map[string]*corev1.Node{},
+	}
+	for _, p := range s.Pods.All() {
+		if p.Spec.NodeName != "" {
+			s.podsByNode[p.Spec.NodeName] = append(s.podsByNode[p.Spec.NodeName], p)
+		}
+	}
+	for _, n := range s.Nodes.All() {
+		s.nodeByProvider[n.Spec.ProviderID] = n
+	}
+	for _, n := range s.NodeClaims.All() {
+		s.claimByProvider[n.Status.ProviderID] = n
+	}
+	return s
+}
+
+// A List is an immutable set of objects of one kind, ordered by namespace and
+// name.
+type List[T client.Object] struct {
+	sorted []T
+	byKey  map[types.NamespacedName]T
+}
+
+// All returns the objects in order. The caller must not modify the slice.
+func (l List[T]) All() []T { return l.sorted }
+
+// Len returns the number of objects.
+func (l List[T]) Len() int { return len(l.sorted) }
+
+// Get finds a cluster-scoped object by name.
+func (l List[T]) Get(name string) (T, bool) {
+	return l.Namespaced("", name)
+}
+
+// Namespaced finds an object by namespace and name.
+func (l List[T]) Namespaced(namespace, name string) (T, bool) {
+	o, ok := l.byKey[types.NamespacedName{Namespace: namespace, Name: name}]
+	return o, ok
+}
+
+// A table is the live form of a List: it is copied when it is frozen after a
+// change, and only then.
+type table[T client.Object] struct {
+	live   map[types.NamespacedName]T
+	frozen *List[T] // nil when live changed since
+}
+
+func (t *table[T]) put(o T) bool {
+	key := client.ObjectKeyFromObject(o)
+	if old, ok := t.live[key]; ok && !newer(old, o) {
+		return false
+	}
+	if t.live == nil {
+		t.live = map[types.NamespacedName]T{}
+	}
+	t.live[key] = o
+	t.frozen = nil
+	return true
+}
+
+func (t *table[T]) remove(o T) bool {
+	key := client.ObjectKeyFromObject(o)
+	if old, ok := t.live[key]; !ok || old.GetUID() != o.GetUID() {
+		return false
+	}
+	delete(t.live, key)
+	t.frozen = nil
+	return true
+}
+
+func (t *table[T]) freeze() List[T] {
+	if t.frozen == nil {
+		sorted := slices.SortedFunc(maps.Values(t.live), func(a, b T) int {
+			return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
+		})
+		t.frozen = &List[T]{sorted: sorted, byKey: maps.Clone(t.live)}
+	}
+	return *t.frozen
+}

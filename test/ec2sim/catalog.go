@@ -1,0 +1,199 @@
+package ec2sim
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+)
+
+// An InstanceType is what DescribeInstanceTypes tells of a type, and what kubelet
+// would find on a machine of it.
+type InstanceType struct {
+	Name string
+	// Arch as Kubernetes spells it: amd64 or arm64.
+	Arch      string
+	VCPU      int
+	MemoryMiB int64
+	// SeenMemoryMiB is what the operating system reports of MemoryMiB; 0 means
+	// what it usually does.
+	SeenMemoryMiB int64
+	// ENIs that the default network card takes, and addresses on each.
+	ENIs, IPv4PerENI int
+	// MoreCards lists the ENIs of network cards beyond the default one.
+	MoreCards []int
+	// EFAs is the number of interfaces that can be EFA; 0 for none.
+	EFAs         int
+	GPU          Accelerator
+	Accelerator  Accelerator
+	LocalDiskGB  int64 // of all local disks together
+	LocalDisks   int
+	NetworkMbps  int
+	EBSMbps      int
+	ClockGHz     float64
+	Manufacturer string // of the processor: Intel, AMD, AWS
+	Xen          bool   // the hypervisor; Nitro otherwise
+	BareMetal    bool
+	Burstable    bool
+	Old          bool // not the current generation
+	Encrypts     bool // encryption in transit
+	NoSpot       bool // not sold as spot
+	// Zones that sell it, by name; all when nil.
+	Zones []string
+}
+
+// An Accelerator is a kind of device and how many of it a type has.
+type Accelerator struct {
+	Name, Manufacturer string
+	Count              int
+	MemoryMiB          int64 // of one
+	Cores              int   // of one; Neuron's only
+}
+
+// wireArch is the architecture as EC2 spells it.
+func wireArch(arch string) string {
+	if arch == "amd64" {
+		return "x86_64"
+	}
+	return arch
+}
+
+func (t InstanceType) usageClasses() []string {
+	if t.NoSpot {
+		return []string{"on-demand"}
+	}
+	return []string{"on-demand", "spot"}
+}
+
+func (t InstanceType) hypervisor() string {
+	switch {
+	case t.BareMetal:
+		return ""
+	case t.Xen:
+		return "xen"
+	}
+	return "nitro"
+}
+
+// sells says whether the zone has the type at all.
+func (t InstanceType) sells(zone string) bool {
+	return t.Zones == nil || slices.Contains(t.Zones, zone)
+}
+
+// pool is one place a fleet may launch from.
+func (t InstanceType) pool(zone, capacityType string) cloudprovider.Offering {
+	return cloudprovider.Offering{InstanceType: t.Name, Zone: zone, CapacityType: capacityType}
+}
+
+var typeFields = fields[InstanceType]{
+	"instance-type":                         one(func(t InstanceType) string { return t.Name }),
+	"processor-info.supported-architecture": one(func(t InstanceType) string { return wireArch(t.Arch) }),
+	"supported-virtualization-type":         one(func(InstanceType) string { return "hvm" }),
+	"supported-root-device-type":            one(func(InstanceType) string { return "ebs" }),
+	"supported-usage-class":                 InstanceType.usageClasses,
+	"hypervisor":                            one(InstanceType.hypervisor),
+	"bare-metal":                            flag(func(t InstanceType) bool { return t.BareMetal }),
+	"current-generation":                    flag(func(t InstanceType) bool { return !t.Old }),
+	"burstable-performance-supported":       flag(func(t InstanceType) bool { return t.Burstable }),
+	"instance-storage-supported":            flag(func(t InstanceType) bool { return t.LocalDisks > 0 }),
+	"vcpu-info.default-vcpus":               one(func(t InstanceType) string { return strconv.Itoa(t.VCPU) }),
+	"memory-info.size-in-mib":               one(func(t InstanceType) string { return strconv.FormatInt(t.MemoryMiB, 10) }),
+}
+
+func (s *Server) describeInstanceTypes(p params) (any, error) {
+	types := s.types
+	if names := p.list("InstanceType"); len(names) > 0 {
+		if p.str("MaxResults") != "" {
+			return nil, fail("InvalidParameterCombination", "The parameter InstanceTypes cannot be used with the parameter MaxResults")
+		}
+		if len(names) > 100 {
+			return nil, fail("InvalidParameterValue", "The maximum number of instance types is 100")
+		}
+		types = nil
+		for _, n := range names {
+			t, ok := s.typeNamed(n)
+			if !ok {
+				return nil, fail("InvalidInstanceType", "The following supplied instance types do not exist: [%s]", n)
+			}
+			types = append(types, t)
+		}
+	}
+	types, err := filter(p, types, typeFields, nil)
+	if err != nil {
+		return nil, err
+	}
+	types, next, err := page(p, types, func(t InstanceType) string { return t.Name }, bounds{5, 100, 100})
+	if err != nil {
+		return nil, err
+	}
+	out := struct {
+		Types []wireType `xml:"instanceTypeSet>item"`
+		Next  string     `xml:"nextToken,omitempty"`
+	}{Next: next}
+	for _, t := range types {
+		out.Types = append(out.Types, t.wire())
+	}
+	return out, nil
+}
+
+// typeNamed finds a type.
+func (s *Server) typeNamed(name string) (InstanceType, bool) {
+	i, ok := s.typeIndex[name]
+	if !ok {
+		return InstanceType{}, false
+	}
+	return s.types[i], true
+}
+
+// An offered is one row of DescribeInstanceTypeOfferings.
+type offered struct {
+	Type     string `xml:"instanceType"`
+	Kind     string `xml:"locationType"`
+	Location string `xml:"location"`
+}
+
+func (s *Server) describeInstanceTypeOfferings(p params) (any, error) {
+	kind := p.str("LocationType")
+	if kind == "" {
+		kind = "region"
+	}
+	var places []string
+	zoneOf := map[string]string{}
+	switch kind {
+	case "region":
+		places = []string{s.opts.Region}
+	case "availability-zone":
+		for _, z := range s.world.Zones {
+			places, zoneOf[z.Name] = append(places, z.Name), z.Name
+		}
+	case "availability-zone-id":
+		for _, z := range s.world.Zones {
+			places, zoneOf[z.ID] = append(places, z.ID), z.Name
+		}
+	default:
+		return nil, fail("InvalidParameterValue", "Value (%s) for parameter locationType is invalid", kind)
+	}
+	var all []offered
+	for _, t := range s.types {
+		for _, place := range places {
+			if kind == "region" || t.sells(zoneOf[place]) {
+				all = append(all, offered{t.Name, kind, place})
+			}
+		}
+	}
+	all, err := filter(p, all, fields[offered]{
+		"instance-type": one(func(o offered) string { return o.Type }),
+		"location":      one(func(o offered) string { return o.Location }),
+	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	all, next, err := page(p, all, func(o offered) string { return o.Type + " " + o.Location }, bounds{5, 1000, 1000})
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		Offerings []offered `xml:"instanceTypeOfferingSet>item"`
+		Next      string    `xml:"nextToken,omitempty"`
+	}{all, next}, nil
+}

@@ -1,0 +1,187 @@
+package ec2sim
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// A request is one call, told apart by service and action.
+type request struct {
+	id, service, region, action string
+	form                        url.Values // of a Query service
+	body                        []byte     // of a JSON service
+	http                        *http.Request
+}
+
+// maxBody is more than any request that AWS accepts.
+const maxBody = 4 << 20
+
+// ServeHTTP answers one call: it tells the service from the signature, lets the
+// faults that were asked for have their way, and hands on to the service.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q, err := s.read(r)
+	if err != nil {
+		writeEC2(w, q.id, "", nil, err)
+		return
+	}
+	held, err := s.meet(q)
+	if !s.pause(r, held.wait) {
+		return
+	}
+	var body any
+	if err == nil {
+		body, err = s.serve(q)
+	}
+	if err != nil {
+		s.opts.Logf("%s %s: %v", q.service, q.action, err)
+	}
+	for _, f := range held.after {
+		f()
+	}
+	if held.drop {
+		panic(http.ErrAbortHandler) // net/http's way to cut a connection
+	}
+	switch q.service {
+	case "ec2":
+		writeEC2(w, q.id, q.action, body, err)
+	case "iam":
+		writeQuery(w, q.id, q.action, iamNamespace, body, err)
+	case "sts":
+		writeQuery(w, q.id, q.action, stsNamespace, body, err)
+	case "eks":
+		writeJSON(w, "application/json", body, err)
+	case "sqs":
+		writeJSON(w, "application/x-amz-json-1.0", body, err)
+	default:
+		writeJSON(w, "application/x-amz-json-1.1", body, err)
+	}
+}
+
+// pause waits, and says whether the caller still waits too.
+func (s *Server) pause(r *http.Request, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	select {
+	case <-time.After(d):
+		return true
+	case <-r.Context().Done():
+	case <-s.ctx.Done():
+	}
+	return false
+}
+
+// read tells what is called, from the signature's scope
+// (…/region/service/aws4_request) and what the service's protocol says.
+func (s *Server) read(r *http.Request) (request, error) {
+	s.mu.Lock()
+	q := request{id: s.requestID(), http: r}
+	s.mu.Unlock()
+	_, scope, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	scope, _, _ = strings.Cut(scope, ",")
+	parts := strings.Split(scope, "/")
+	if len(parts) != 5 || parts[4] != "aws4_request" {
+		return q, fail("MissingAuthenticationToken", "Request is missing Authentication Token")
+	}
+	q.region, q.service = parts[2], parts[3]
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	if err != nil {
+		return q, fail("RequestTimeout", "reading the request: %v", err)
+	}
+	q.body = body
+	switch q.service {
+	case "ec2", "iam", "sts":
+		q.form, err = url.ParseQuery(string(body))
+		if err != nil {
+			return q, fail("MalformedQueryString", "The query string contains a syntax error: %v", err)
+		}
+		q.action = q.form.Get("Action")
+	case "eks":
+		q.action = eksAction(r)
+	default:
+		_, q.action, _ = strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	}
+	return q, nil
+}
+
+// requestID makes a UUID. The caller holds the lock.
+func (s *Server) requestID() string {
+	return fmt.Sprintf("%s-%s-4%s-a%s-%s", s.id("", 8), s.id("", 4), s.id("", 3), s.id("", 3), s.id("", 12))
+}
+
+// serve has the service answer. All but SQS, which waits, do so under the lock.
+func (s *Server) serve(q request) (any, error) {
+	if q.service == "sqs" {
+		return s.serveSQS(q)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch q.service {
+	case "ec2":
+		return s.serveEC2(q)
+	case "iam":
+		return s.serveIAM(q)
+	case "sts":
+		return s.serveSTS(q)
+	case "ssm":
+		return s.serveSSM(q)
+	case "pricing":
+		return s.servePricing(q)
+	case "eks":
+		return s.serveEKS(q)
+	}
+	return nil, fail("UnknownService", "The service %q is not simulated", q.service)
+}
+
+// An ec2Action answers one action of EC2, under the lock.
+type ec2Action func(*Server, params) (any, error)
+
+var ec2Actions = map[string]ec2Action{
+	"CreateFleet":                   (*Server).createFleet,
+	"CreateLaunchTemplate":          (*Server).createLaunchTemplate,
+	"CreateTags":                    (*Server).createTags,
+	"DeleteLaunchTemplate":          (*Server).deleteLaunchTemplate,
+	"DescribeAvailabilityZones":     (*Server).describeAvailabilityZones,
+	"DescribeCapacityReservations":  (*Server).describeCapacityReservations,
+	"DescribeImages":                (*Server).describeImages,
+	"DescribeInstanceStatus":        (*Server).describeInstanceStatus,
+	"DescribeInstanceTypeOfferings": (*Server).describeInstanceTypeOfferings,
+	"DescribeInstanceTypes":         (*Server).describeInstanceTypes,
+	"DescribeInstances":             (*Server).describeInstances,
+	"DescribeLaunchTemplates":       (*Server).describeLaunchTemplates,
+	"DescribePlacementGroups":       (*Server).describePlacementGroups,
+	"DescribeSecurityGroups":        (*Server).describeSecurityGroups,
+	"DescribeSpotPriceHistory":      (*Server).describeSpotPriceHistory,
+	"DescribeSubnets":               (*Server).describeSubnets,
+	"RunInstances":                  (*Server).runInstances,
+	"TerminateInstances":            (*Server).terminateInstances,
+}
+
+// ec2Version is the only version of the API that is spoken.
+const ec2Version = "2016-11-15"
+
+func (s *Server) serveEC2(q request) (any, error) {
+	if q.region != s.opts.Region {
+		return nil, fail("AuthFailure", "Credential should be scoped to a valid region (%s), not %s", s.opts.Region, q.region)
+	}
+	action, ok := ec2Actions[q.action]
+	if !ok {
+		return nil, fail("InvalidAction", "The action %s is not valid for this web service.", q.action)
+	}
+	if v := q.form.Get("Version"); v != ec2Version {
+		return nil, fail("NoSuchVersion", "The requested version (%s) of service AmazonEC2 does not exist", v)
+	}
+	p := params{form: q.form}
+	out, err := action(s, p)
+	if err == nil && p.boolean("DryRun") {
+		// Actions that change something ask dryRun before they do.
+		return nil, errDryRun
+	}
+	return out, err
+}
+
+var errDryRun = &apiError{"DryRunOperation", "Request would have succeeded, but DryRun flag is set."}

@@ -1,0 +1,39 @@
+// Package ec2sim is a small AWS for tests and for the demo: an HTTP server on
+// loopback that speaks the wire protocols of EC2, SQS, SSM, Pricing, EKS, IAM and
+// STS as far as Stowage calls them. The SDK reaches it through AWS_ENDPOINT_URL
+// and notices nothing.
+//
+//	sim, err := ec2sim.Start(ec2sim.Options{Cluster: ec2sim.Cluster{Name: "demo"}})
+//	cmd.Env = append(cmd.Env, sim.Env()...)
+//
+// It is not an emulator of AWS. It knows what a provisioner sees: types, subnets,
+// images, launch templates, fleets, instances and their tags, prices and
+// interruptions. There are no volumes, no network and no charge. What it does not
+// understand it refuses as AWS would (UnknownParameter is the exception: an
+// optional parameter without consequence here is ignored).
+//
+// # An instance's life
+//
+//	CreateFleet → pending → running → user data is read → Node joins, NotReady
+//	  → cloud controller labels it → Ready … shutting-down → terminated
+//	  → its Node is lost, then deleted → after a while the instance is forgotten
+//
+// One goroutine lives each life, from top to bottom, in live. The bootstrap reads
+// nothing but the instance's own user data, its image and its type: if the user
+// data is wrong, no Node comes, and [Server.ConsoleLog] says why. Nodes carry the
+// annotation kwok.x-k8s.io/node: fake, so that package controlplane keeps their
+// heartbeats and pods; their conditions are written here and nowhere else.
+//
+// # Laws
+//
+//   - Everything behind the HTTP handler is one state under one mutex, which is
+//     never held across a call to Kubernetes or a wait.
+//   - Chance comes from Options.Seed. Which pool a fleet picks, how long a
+//     delay is and which call is throttled follow from the seed and the order of
+//     calls; identifiers too.
+//   - Every list that leaves the server is sorted, and every page token names
+//     the last key of its page, so that a list that changes between two pages
+//     neither repeats nor skips what stayed.
+//   - Allocatable is computed here as kubelet does it, on purpose without any code
+//     of the product: it is the other opinion.
+package ec2sim

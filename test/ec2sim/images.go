@@ -1,0 +1,156 @@
+package ec2sim
+
+import (
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"time"
+)
+
+// release is the newest image release of a NewWorld, and older the one before it.
+var (
+	release = time.Date(2026, 8, 11, 9, 0, 0, 0, time.UTC)
+	older   = release.AddDate(0, -1, 0)
+)
+
+// images are those of a NewWorld, for a version of Kubernetes.
+func images(version string) []Image {
+	var out []Image
+	for _, at := range []time.Time{older, release} {
+		for _, v := range []struct{ arch, variant string }{
+			{"amd64", "standard"}, {"amd64", "nvidia"}, {"amd64", "neuron"}, {"arm64", "standard"}, {"arm64", "nvidia"},
+		} {
+			out = append(out, al2023(version, v.arch, v.variant, at))
+		}
+	}
+	for i := range out {
+		if out[i].Created.Equal(older) && out[i].Variant == "neuron" {
+			out[i].Deprecated = true
+		}
+	}
+	for _, arch := range []string{"amd64", "arm64"} {
+		name := "custom-" + arch
+		out = append(out, Image{ID: imageID(name), Name: name, Owner: "self", Arch: arch, Created: release,
+			Tags: map[string]string{"Name": "custom"}, Bootstrap: Script, Variant: "standard"})
+	}
+	return out
+}
+
+// al2023 is an EKS-optimized image.
+func al2023(version, arch, variant string, at time.Time) Image {
+	name := fmt.Sprintf("amazon-eks-node-al2023-%s-%s-%s-v%s", wireArch(arch), variant, version, at.Format("20060102"))
+	return Image{
+		ID: imageID(name), Name: name, Owner: "amazon", Arch: arch, Created: at, Bootstrap: NodeADM, Variant: variant,
+		Parameter: fmt.Sprintf("/aws/service/eks/optimized-ami/%s/amazon-linux-2023/%s/%s/%s/image_id", version, wireArch(arch), variant, name),
+	}
+}
+
+// imageID makes an ID that stays the same from run to run.
+func imageID(name string) string {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return fmt.Sprintf("ami-0%016x", h.Sum64())
+}
+
+type wireImage struct {
+	ID           string `xml:"imageId"`
+	Name         string `xml:"name"`
+	State        string `xml:"imageState"`
+	Owner        string `xml:"imageOwnerId"`
+	Alias        string `xml:"imageOwnerAlias,omitempty"`
+	Arch         string `xml:"architecture"`
+	Kind         string `xml:"imageType"`
+	Public       bool   `xml:"isPublic"`
+	Created      string `xml:"creationDate"`
+	Deprecation  string `xml:"deprecationTime,omitempty"`
+	RootName     string `xml:"rootDeviceName"`
+	RootKind     string `xml:"rootDeviceType"`
+	Virtual      string `xml:"virtualizationType"`
+	ENA          bool   `xml:"enaSupport"`
+	Hypervisor   string `xml:"hypervisor"`
+	Tags         []tag  `xml:"tagSet>item"`
+	RootDevice   string `xml:"blockDeviceMapping>item>deviceName"`
+	RootSnapshot string `xml:"blockDeviceMapping>item>ebs>snapshotId"`
+	RootGiB      int    `xml:"blockDeviceMapping>item>ebs>volumeSize"`
+}
+
+// rootDevice and rootGiB are the disk that every image comes with.
+const (
+	rootDevice = "/dev/xvda"
+	rootGiB    = 20
+)
+
+// amazonAccount is the number behind the owner alias "amazon" for EKS images.
+const amazonAccount = "602401143452"
+
+func (s *Server) ownerOf(m Image) string {
+	switch m.Owner {
+	case "amazon":
+		return amazonAccount
+	case "self", "":
+		return s.opts.Account
+	}
+	return m.Owner
+}
+
+func (s *Server) describeImages(p params) (any, error) {
+	chosen, err := choose(p.list("ImageId"), s.world.Images, func(m Image) string { return m.ID },
+		"InvalidAMIID.NotFound", "The image id '[%s]' does not exist")
+	if err != nil {
+		return nil, err
+	}
+	if owners := p.list("Owner"); len(owners) > 0 {
+		chosen = slices.DeleteFunc(slices.Clone(chosen), func(m Image) bool { return !s.ownedBy(m, owners) })
+	}
+	chosen, err = filter(p, chosen, fields[Image]{
+		"image-id":            one(func(m Image) string { return m.ID }),
+		"name":                one(func(m Image) string { return m.Name }),
+		"state":               one(func(Image) string { return "available" }),
+		"architecture":        one(func(m Image) string { return wireArch(m.Arch) }),
+		"owner-id":            one(s.ownerOf),
+		"owner-alias":         one(func(m Image) string { return m.Owner }),
+		"virtualization-type": one(func(Image) string { return "hvm" }),
+		"root-device-type":    one(func(Image) string { return "ebs" }),
+		"is-public":           flag(func(m Image) bool { return m.Owner == "amazon" }),
+	}, func(m Image) map[string]string { return m.Tags })
+	if err != nil {
+		return nil, err
+	}
+	byID, deprecated := len(p.list("ImageId")) > 0, p.boolean("IncludeDeprecated")
+	chosen = slices.DeleteFunc(slices.Clone(chosen), func(m Image) bool { return m.Deprecated && !deprecated && !byID })
+	chosen, next, err := page(p, chosen, func(m Image) string { return m.ID }, bounds{1, 1000, 1000})
+	if err != nil {
+		return nil, err
+	}
+	out := struct {
+		Images []wireImage `xml:"imagesSet>item"`
+		Next   string      `xml:"nextToken,omitempty"`
+	}{Next: next}
+	for _, m := range chosen {
+		out.Images = append(out.Images, s.wireImage(m))
+	}
+	return out, nil
+}
+
+// ownedBy says whether any of the owners of a request is m's.
+func (s *Server) ownedBy(m Image, owners []string) bool {
+	return slices.ContainsFunc(owners, func(o string) bool {
+		return o == s.ownerOf(m) || o == "amazon" && m.Owner == "amazon" || o == "self" && s.ownerOf(m) == s.opts.Account
+	})
+}
+
+func (s *Server) wireImage(m Image) wireImage {
+	w := wireImage{
+		ID: m.ID, Name: m.Name, State: "available", Owner: s.ownerOf(m), Arch: wireArch(m.Arch), Kind: "machine",
+		Public: m.Owner == "amazon", Created: stamp(m.Created), Deprecation: stamp(m.Created.AddDate(2, 0, 0)),
+		RootName: rootDevice, RootKind: "ebs", Virtual: "hvm", ENA: true, Hypervisor: "xen", Tags: tagSet(m.Tags),
+		RootSnapshot: "snap-" + m.ID[4:], RootDevice: rootDevice, RootGiB: rootGiB,
+	}
+	if m.Owner == "amazon" {
+		w.Alias = "amazon"
+	}
+	if m.Deprecated {
+		w.Deprecation = stamp(m.Created)
+	}
+	return w
+}

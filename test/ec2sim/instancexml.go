@@ -1,0 +1,157 @@
+package ec2sim
+
+import "cmp"
+
+// The wire forms of DescribeInstances and DescribeInstanceStatus.
+type (
+	wireReservation struct {
+		ID        string         `xml:"reservationId"`
+		Owner     string         `xml:"ownerId"`
+		Instances []wireInstance `xml:"instancesSet>item"`
+	}
+	wireInstance struct {
+		ID          string         `xml:"instanceId"`
+		Image       string         `xml:"imageId"`
+		State       wireState      `xml:"instanceState"`
+		DNS         string         `xml:"privateDnsName"`
+		Reason      string         `xml:"reason"`
+		StateReason *wireReason    `xml:"stateReason"`
+		Index       int            `xml:"amiLaunchIndex"`
+		Type        string         `xml:"instanceType"`
+		Launched    string         `xml:"launchTime"`
+		Placement   wirePlacement  `xml:"placement"`
+		Subnet      string         `xml:"subnetId,omitempty"`
+		VPC         string         `xml:"vpcId,omitempty"`
+		IP          string         `xml:"privateIpAddress,omitempty"`
+		Arch        string         `xml:"architecture"`
+		Token       string         `xml:"clientToken,omitempty"`
+		Lifecycle   string         `xml:"instanceLifecycle,omitempty"`
+		Profile     *wireProfile   `xml:"iamInstanceProfile"`
+		Groups      []wireGroupRef `xml:"groupSet>item"`
+		Tags        []tag          `xml:"tagSet>item"`
+		Hypervisor  string         `xml:"hypervisor"`
+		RootName    string         `xml:"rootDeviceName"`
+		RootKind    string         `xml:"rootDeviceType"`
+		Tokens      string         `xml:"metadataOptions>httpTokens,omitempty"`
+		Hops        string         `xml:"metadataOptions>httpPutResponseHopLimit,omitempty"`
+	}
+	wireReason struct {
+		Code    string `xml:"code"`
+		Message string `xml:"message"`
+	}
+	wirePlacement struct {
+		Zone    string `xml:"availabilityZone"`
+		ZoneID  string `xml:"availabilityZoneId"`
+		Tenancy string `xml:"tenancy"`
+	}
+	wireProfile struct {
+		ARN string `xml:"arn"`
+		ID  string `xml:"id"`
+	}
+	wireGroupRef struct {
+		ID   string `xml:"groupId"`
+		Name string `xml:"groupName"`
+	}
+	wireStatus struct {
+		Zone     string    `xml:"availabilityZone"`
+		ID       string    `xml:"instanceId"`
+		State    wireState `xml:"instanceState"`
+		Instance wireCheck `xml:"instanceStatus"`
+		System   wireCheck `xml:"systemStatus"`
+	}
+	wireCheck struct {
+		Status  string       `xml:"status"`
+		Details []wireDetail `xml:"details>item"`
+	}
+	wireDetail struct {
+		Name   string `xml:"name"`
+		Status string `xml:"status"`
+		Since  string `xml:"impairedSince,omitempty"`
+	}
+)
+
+// wireInstance spells an instance. A terminated one has lost its address, its
+// subnet and its groups, as in life.
+func (s *Server) wireInstance(i *instance) wireInstance {
+	zone, _ := s.world.zone(i.offering.Zone)
+	w := wireInstance{
+		ID: i.id, Image: i.image.ID, State: stateOf(i.state), Reason: i.reason, Type: i.offering.InstanceType, Launched: stamp(i.launched),
+		Placement: wirePlacement{zone.Name, zone.ID, "default"}, Arch: wireArch(i.kind.Arch), Token: i.token, Lifecycle: i.lifecycle(),
+		Tags: tagSet(i.tags), Hypervisor: cmp.Or(i.kind.hypervisor(), "nitro"), RootName: rootDevice, RootKind: "ebs",
+		Tokens: i.spec.tokens, Hops: i.spec.hopLimit,
+	}
+	if i.reasonCode != "" {
+		w.StateReason = &wireReason{i.reasonCode, i.reason}
+	}
+	if i.state == Terminated {
+		return w
+	}
+	w.DNS, w.IP, w.Subnet, w.VPC = i.dns, i.ip, i.subnet.ID, s.world.VPC
+	if p := s.profiles[i.spec.profile]; p != nil {
+		w.Profile = &wireProfile{p.arn(s.opts.Account), p.ID}
+	}
+	for _, id := range i.spec.groups {
+		for _, g := range s.world.SecurityGroups {
+			if g.ID == id {
+				w.Groups = append(w.Groups, wireGroupRef{g.ID, g.Name})
+			}
+		}
+	}
+	return w
+}
+
+// describeInstanceStatus tells of running instances, or of all when asked to.
+func (s *Server) describeInstanceStatus(p params) (any, error) {
+	all, err := s.visible(p)
+	if err != nil {
+		return nil, err
+	}
+	if !p.boolean("IncludeAllInstances") {
+		var running []*instance
+		for _, i := range all {
+			if i.state == Running {
+				running = append(running, i)
+			}
+		}
+		all = running
+	}
+	all, next, err := page(p, all, func(i *instance) string { return i.id }, bounds{5, 1000, 1000})
+	if err != nil {
+		return nil, err
+	}
+	out := struct {
+		Statuses []wireStatus `xml:"instanceStatusSet>item"`
+		Next     string       `xml:"nextToken,omitempty"`
+	}{Next: next}
+	for _, i := range all {
+		out.Statuses = append(out.Statuses, s.wireStatus(i))
+	}
+	return out, nil
+}
+
+func (s *Server) wireStatus(i *instance) wireStatus {
+	check := wireCheck{"ok", []wireDetail{{"reachability", "passed", ""}}}
+	switch since, impaired := s.faults.impaired[i.id]; {
+	case i.state != Running:
+		check = wireCheck{Status: "not-applicable"}
+	case impaired:
+		check = wireCheck{"impaired", []wireDetail{{"reachability", "failed", stamp(since)}}}
+	case now().Sub(i.launched) < s.opts.Delays.Pending+s.opts.Delays.Boot:
+		check = wireCheck{"initializing", []wireDetail{{"reachability", "initializing", ""}}}
+	}
+	return wireStatus{i.offering.Zone, i.id, stateOf(i.state), check, check}
+}
+
+func (s *Server) describeCapacityReservations(p params) (any, error) {
+	if ids := p.list("CapacityReservationId"); len(ids) > 0 {
+		return nil, fail("InvalidCapacityReservationId.NotFound", "The capacity reservation ID '%s' does not exist", ids[0])
+	}
+	return nil, nil
+}
+
+func (s *Server) describePlacementGroups(p params) (any, error) {
+	for _, name := range append(p.list("GroupName"), p.list("GroupId")...) {
+		return nil, fail("InvalidPlacementGroup.Unknown", "The Placement Group '%s' is unknown.", name)
+	}
+	return nil, nil
+}

@@ -1,0 +1,192 @@
+package ec2sim
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+)
+
+// A site is what a spec turns out to name.
+type site struct {
+	kind   InstanceType
+	subnet Subnet
+	image  Image
+}
+
+// resolve checks a spec as EC2 does at the moment of launch.
+func (s *Server) resolve(sp spec, capacityType string) (site, error) {
+	var at site
+	var ok bool
+	if at.kind, ok = s.typeNamed(sp.instanceType); !ok {
+		return at, fail("InvalidParameterValue", "Invalid value '%s' for InstanceType.", sp.instanceType)
+	}
+	if sp.subnet == "" {
+		return at, fail("VPCIdNotSpecified", "No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC.")
+	}
+	if at.subnet, ok = s.world.subnet(sp.subnet); !ok {
+		return at, fail("InvalidSubnetID.NotFound", "The subnet ID '%s' does not exist", sp.subnet)
+	}
+	if sp.image == "" {
+		return at, fail("MissingParameter", "The request must contain the parameter ImageId")
+	}
+	if at.image, ok = s.world.image(sp.image); !ok {
+		return at, fail("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", sp.image)
+	}
+	if at.image.Arch != at.kind.Arch {
+		return at, fail("InvalidParameterValue", "The architecture '%s' of the specified instance type does not match the architecture '%s' of the specified AMI. Specify an instance type and an AMI that have matching architectures, and try again.",
+			wireArch(at.kind.Arch), wireArch(at.image.Arch))
+	}
+	_, priced := s.price(at.kind.pool(at.subnet.Zone, capacityType))
+	if !at.kind.sells(at.subnet.Zone) || !priced || capacityType == cloudprovider.Spot && at.kind.NoSpot {
+		return at, fail("InvalidFleetConfiguration", "Your requested instance type (%s) is not supported in your requested Availability Zone (%s).", at.kind.Name, at.subnet.Zone)
+	}
+	return at, s.checkIdentity(sp, capacityType)
+}
+
+// checkIdentity checks what a machine is to others: groups, profile and tags.
+func (s *Server) checkIdentity(sp spec, capacityType string) error {
+	for _, g := range sp.groups {
+		if !s.world.group(g) {
+			return fail("InvalidGroup.NotFound", "The security group '%s' does not exist in VPC '%s'", g, s.world.VPC)
+		}
+	}
+	if sp.profile != "" {
+		p := s.profiles[sp.profile]
+		if p == nil || now().Before(p.visible) {
+			return fail("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", sp.profile)
+		}
+		if len(p.Roles) == 0 {
+			return fail("InvalidParameterValue", "IAM Instance Profile %q has no associated IAM Roles", p.arn(s.opts.Account))
+		}
+	}
+	if sp.tagsSpot && capacityType != cloudprovider.Spot {
+		return fail("InvalidParameterValue", "You cannot specify tags for Spot instances requests if there are no Spot instances requests being created by the request.")
+	}
+	return nil
+}
+
+// launch makes an instance, and lets it live. maxPrice refuses a dearer spot pool;
+// 0 refuses none. The caller holds the lock.
+func (s *Server) launch(sp spec, capacityType string, maxPrice int64) (*instance, error) {
+	at, err := s.resolve(sp, capacityType)
+	if err != nil {
+		return nil, err
+	}
+	pool := at.kind.pool(at.subnet.Zone, capacityType)
+	if price, _ := s.price(pool); capacityType == cloudprovider.Spot && maxPrice > 0 && price > maxPrice {
+		return nil, fail("SpotMaxPriceTooLow", "Your Spot request price of %s is lower than the minimum required Spot request fulfillment price of %s.", dollars(maxPrice), dollars(price))
+	}
+	if s.freeAddresses(at.subnet) < 1 {
+		return nil, fail("InsufficientFreeAddressesInSubnet", "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", at.subnet.ID)
+	}
+	if err := s.faults.take(pool); err != nil {
+		return nil, err
+	}
+	ip, _ := s.takeAddress(at.subnet)
+	i := &instance{
+		id: s.id("i-0", 16), reservation: s.id("r-0", 16), offering: pool, kind: at.kind, image: at.image, subnet: at.subnet, spec: sp,
+		ip: ip, dns: privateDNS(ip, s.opts.Region), launched: now(), visible: now().Add(s.faults.lag), state: Pending,
+		tags: map[string]string{}, stop: make(chan struct{}),
+	}
+	i.tag(sp.tags)
+	s.instances = append(s.instances, i)
+	s.announce(i)
+	s.opts.Logf("%s launched as %s", i.id, pool)
+	s.wg.Go(func() { s.live(i) })
+	return i, nil
+}
+
+// privateDNS is the name that a VPC's resolver gives an address.
+func privateDNS(ip, region string) string {
+	domain := region + ".compute.internal"
+	if region == "us-east-1" {
+		domain = "ec2.internal"
+	}
+	return fmt.Sprintf("ip-%s.%s", strings.ReplaceAll(ip, ".", "-"), domain)
+}
+
+// dollars spells micro-dollars as AWS spells prices.
+func dollars(micro int64) string { return strconv.FormatFloat(float64(micro)/1e6, 'f', 6, 64) }
+
+// runInstances launches MinCount to MaxCount instances of one spec.
+func (s *Server) runInstances(p params) (any, error) {
+	sp, err := readSpec(p)
+	if err != nil {
+		return nil, err
+	}
+	if lt := p.sub("LaunchTemplate"); lt.present() {
+		t, err := s.namedTemplate(lt)
+		if err != nil {
+			return nil, err
+		}
+		sp = sp.over(t.spec)
+	}
+	for _, name := range []string{"MinCount", "MaxCount"} {
+		if _, err := p.need(name); err != nil {
+			return nil, err
+		}
+	}
+	least, err := p.integer("MinCount", 1)
+	if err != nil {
+		return nil, err
+	}
+	most, err := p.integer("MaxCount", 1)
+	if err != nil {
+		return nil, err
+	}
+	capacityType := cloudprovider.OnDemand
+	if p.sub("InstanceMarketOptions").str("MarketType") == "spot" {
+		capacityType = cloudprovider.Spot
+	}
+	if _, err := s.resolve(sp, capacityType); err != nil {
+		return nil, err
+	}
+	if p.boolean("DryRun") {
+		return nil, errDryRun
+	}
+	return s.run(sp, capacityType, least, most)
+}
+
+// run launches most instances, or all that can be had if they are at least least.
+func (s *Server) run(sp spec, capacityType string, least, most int) (any, error) {
+	out := wireReservation{Owner: s.opts.Account}
+	for n := range most {
+		i, err := s.launch(sp, capacityType, 0)
+		if err != nil && n < least {
+			for _, w := range out.Instances {
+				s.shutDown(s.find(w.ID), "Server.InsufficientInstanceCapacity", "Server.InsufficientInstanceCapacity")
+			}
+			return nil, err
+		}
+		if err != nil {
+			break
+		}
+		out.ID = i.reservation
+		out.Instances = append(out.Instances, s.wireInstance(i))
+	}
+	return out, nil
+}
+
+// over fills in what sp leaves open from a template's data.
+func (sp spec) over(t spec) spec {
+	out := t
+	for _, f := range []struct{ to, from *string }{
+		{&out.image, &sp.image}, {&out.instanceType, &sp.instanceType}, {&out.subnet, &sp.subnet}, {&out.profile, &sp.profile},
+	} {
+		if *f.from != "" {
+			*f.to = *f.from
+		}
+	}
+	if len(sp.groups) > 0 {
+		out.groups = sp.groups
+	}
+	if len(sp.userData) > 0 {
+		out.userData = sp.userData
+	}
+	if len(sp.tags) > 0 {
+		out.tags = sp.tags
+	}
+	return out
+}

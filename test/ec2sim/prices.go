@@ -1,0 +1,187 @@
+package ec2sim
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+)
+
+// price is what an hour of the offering costs now. The caller holds the lock.
+func (s *Server) price(o cloudprovider.Offering) (int64, bool) {
+	if p, ok := s.prices[o.String()]; ok {
+		return p, p >= 0
+	}
+	return s.opts.Price(o)
+}
+
+// SetPrice changes the price of an offering, in millionths of a dollar per hour.
+// An on-demand price is the region's: it holds for all zones. A negative price
+// takes the offering off the market.
+func (s *Server) SetPrice(o cloudprovider.Offering, micro int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	zones := []string{o.Zone}
+	if o.CapacityType == cloudprovider.OnDemand {
+		zones = nil
+		for _, z := range s.world.Zones {
+			zones = append(zones, z.Name)
+		}
+	}
+	for _, z := range zones {
+		o.Zone = z
+		s.prices[o.String()] = micro
+	}
+}
+
+// Price is what an hour of the offering costs now, in millionths of a dollar; false
+// if it is not sold.
+func (s *Server) Price(o cloudprovider.Offering) (int64, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.price(o)
+}
+
+// Hourly is what all living instances cost in an hour, in millionths of a dollar.
+func (s *Server) Hourly() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var sum int64
+	for _, i := range s.instances {
+		if p, ok := s.price(i.offering); ok && i.alive() {
+			sum += p
+		}
+	}
+	return sum
+}
+
+type wireSpotPrice struct {
+	Zone    string `xml:"availabilityZone"`
+	ZoneID  string `xml:"availabilityZoneId"`
+	Type    string `xml:"instanceType"`
+	Product string `xml:"productDescription"`
+	Price   string `xml:"spotPrice"`
+	At      string `xml:"timestamp"`
+}
+
+// describeSpotPriceHistory answers with the current price of each pool, which is
+// what EC2 answers to a StartTime of now. It keeps no history.
+func (s *Server) describeSpotPriceHistory(p params) (any, error) {
+	var all []wireSpotPrice
+	at := stamp(now())
+	types, products, zone := p.list("InstanceType"), p.list("ProductDescription"), p.str("AvailabilityZone")
+	if len(products) > 0 && !matches([]string{"Linux/UNIX", "Linux/UNIX (Amazon VPC)"}, products) {
+		return nil, nil
+	}
+	for _, t := range s.types {
+		if t.NoSpot || len(types) > 0 && !slices.Contains(types, t.Name) {
+			continue
+		}
+		for _, z := range s.world.Zones {
+			price, ok := s.price(t.pool(z.Name, cloudprovider.Spot))
+			if ok && t.sells(z.Name) && (zone == "" || zone == z.Name) {
+				all = append(all, wireSpotPrice{z.Name, z.ID, t.Name, "Linux/UNIX", dollars(price), at})
+			}
+		}
+	}
+	all, err := filter(p, all, fields[wireSpotPrice]{
+		"instance-type":       one(func(w wireSpotPrice) string { return w.Type }),
+		"availability-zone":   one(func(w wireSpotPrice) string { return w.Zone }),
+		"product-description": one(func(w wireSpotPrice) string { return w.Product }),
+	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	all, next, err := page(p, all, func(w wireSpotPrice) string { return w.Type + " " + w.Zone }, bounds{1, 1000, 1000})
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		Prices []wireSpotPrice `xml:"spotPriceHistorySet>item"`
+		Next   string          `xml:"nextToken"`
+	}{all, next}, nil
+}
+
+// A productQuery is a request to GetProducts.
+type productQuery struct {
+	ServiceCode string
+	Filters     []struct{ Type, Field, Value string }
+	NextToken   string
+	MaxResults  int
+}
+
+// servePricing answers GetProducts: one product for each type that is sold on
+// demand in the region, bare metal under Dedicated tenancy as in the real list.
+func (s *Server) servePricing(q request) (any, error) {
+	if q.action != "GetProducts" {
+		return nil, fail("InvalidAction", "The action %s is not valid for this web service.", q.action)
+	}
+	var in productQuery
+	if err := json.Unmarshal(q.body, &in); err != nil {
+		return nil, fail("SerializationException", "reading the request: %v", err)
+	}
+	if in.ServiceCode != "AmazonEC2" {
+		return nil, fail("NotFoundException", "The service %q has no products here", in.ServiceCode)
+	}
+	from := 0
+	if in.NextToken != "" {
+		raw, err := base64.RawURLEncoding.DecodeString(in.NextToken)
+		if err != nil {
+			return nil, fail("InvalidNextTokenException", "The token is not one of ours")
+		}
+		if from, err = strconv.Atoi(string(raw)); err != nil {
+			return nil, fail("InvalidNextTokenException", "The token is not one of ours")
+		}
+	}
+	size := in.MaxResults
+	if size < 1 || size > 100 {
+		size = 100
+	}
+	var list []string
+	for k := from; k < len(s.types); k++ {
+		if len(list) == size {
+			return map[string]any{"FormatVersion": "aws_v1", "PriceList": list, "NextToken": base64.RawURLEncoding.EncodeToString([]byte(strconv.Itoa(k)))}, nil
+		}
+		if product, ok := s.product(s.types[k], in); ok {
+			list = append(list, product)
+		}
+	}
+	return map[string]any{"FormatVersion": "aws_v1", "PriceList": list}, nil
+}
+
+// product is the price list's entry of a type, a JSON document in a string.
+func (s *Server) product(t InstanceType, in productQuery) (string, bool) {
+	micro, ok := s.price(t.pool(s.world.Zones[0].Name, cloudprovider.OnDemand))
+	if !ok {
+		return "", false
+	}
+	attributes := map[string]string{
+		"instanceType": t.Name, "regionCode": s.opts.Region, "operatingSystem": "Linux", "preInstalledSw": "NA",
+		"tenancy": "Shared", "capacitystatus": "Used", "licenseModel": "No License required", "marketoption": "OnDemand",
+		"productFamily": "Compute Instance", "serviceCode": "AmazonEC2", "operation": "RunInstances", "locationType": "AWS Region",
+	}
+	if t.BareMetal {
+		attributes["tenancy"], attributes["productFamily"] = "Dedicated", "Compute Instance (bare metal)"
+	}
+	for _, f := range in.Filters {
+		if attributes[f.Field] != f.Value {
+			return "", false
+		}
+	}
+	sku := fmt.Sprintf("SKU%X", t.Name)
+	term := map[string]any{
+		"sku": sku, "offerTermCode": "JRTCKXETXF",
+		"priceDimensions": map[string]any{sku + ".JRTCKXETXF.6YS6EN2CT7": map[string]any{
+			"unit": "Hrs", "beginRange": "0", "endRange": "Inf", "pricePerUnit": map[string]string{"USD": strconv.FormatFloat(float64(micro)/1e6, 'f', 10, 64)},
+		}},
+	}
+	out, err := json.Marshal(map[string]any{
+		"product":     map[string]any{"sku": sku, "productFamily": attributes["productFamily"], "attributes": attributes},
+		"serviceCode": "AmazonEC2",
+		"terms":       map[string]any{"OnDemand": map[string]any{sku + ".JRTCKXETXF": term}},
+	})
+	return string(out), err == nil
+}

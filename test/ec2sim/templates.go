@@ -1,0 +1,245 @@
+package ec2sim
+
+import (
+	"encoding/base64"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A template is a launch template with one version: nothing here makes a second.
+type template struct {
+	id, name, token, digest string
+	created                 time.Time
+	tags                    map[string]string
+	spec                    spec
+	visible                 time.Time
+}
+
+// A spec is what an instance is launched from: a template's data or a
+// RunInstances request, with what a fleet's override says on top.
+type spec struct {
+	image, instanceType, subnet, zone string
+	profile                           string // name
+	groups                            []string
+	userData                          []byte
+	rootGiB                           int
+	tags                              map[string]string // of the instance
+	tagsSpot                          bool              // tags a spot request, which an on-demand launch refuses
+	hopLimit, tokens                  string            // of the metadata service
+}
+
+var templateName = regexp.MustCompile(`^[a-zA-Z0-9().\-/_]{3,128}$`)
+
+// maxUserData is the limit of user data before base64.
+const maxUserData = 16384
+
+// readSpec reads what launch template data and RunInstances have in common.
+func readSpec(p params) (spec, error) {
+	sp := spec{image: p.str("ImageId"), instanceType: p.str("InstanceType"), subnet: p.str("SubnetId"), rootGiB: rootGiB,
+		groups: p.list("SecurityGroupId"), hopLimit: p.sub("MetadataOptions").str("HttpPutResponseHopLimit"), tokens: p.sub("MetadataOptions").str("HttpTokens")}
+	sp.profile = p.sub("IamInstanceProfile").str("Name")
+	if arn := p.sub("IamInstanceProfile").str("Arn"); arn != "" {
+		sp.profile = arn[strings.LastIndex(arn, "/")+1:]
+	}
+	var err error
+	if sp.userData, err = base64.StdEncoding.DecodeString(p.str("UserData")); err != nil {
+		return sp, fail("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.")
+	}
+	if len(sp.userData) > maxUserData {
+		return sp, fail("InvalidParameterValue", "User data is limited to %d bytes", maxUserData)
+	}
+	for _, d := range p.each("BlockDeviceMapping") {
+		if d.str("DeviceName") == rootDevice {
+			if sp.rootGiB, err = d.sub("Ebs").integer("VolumeSize", rootGiB); err != nil {
+				return sp, err
+			}
+		}
+	}
+	for i, n := range p.each("NetworkInterface") {
+		if len(sp.groups) > 0 && i == 0 {
+			return sp, fail("InvalidParameterCombination", "Network interfaces and an instance-level security groups may not be specified on the same request")
+		}
+		if n.str("DeviceIndex") == "" {
+			return sp, fail("MissingParameter", "Each network interface requires a device index.")
+		}
+		if i == 0 {
+			sp.groups, sp.subnet = n.list("SecurityGroupId"), n.str("SubnetId")
+		}
+	}
+	tags, err := p.tagsFor("TagSpecification", "instance", "volume", "network-interface", "spot-instances-request", "elastic-gpu")
+	if err != nil {
+		return sp, err
+	}
+	sp.tags = tags["instance"]
+	_, sp.tagsSpot = tags["spot-instances-request"]
+	return sp, nil
+}
+
+type wireTemplate struct {
+	ID        string `xml:"launchTemplateId"`
+	Name      string `xml:"launchTemplateName"`
+	Created   string `xml:"createTime"`
+	CreatedBy string `xml:"createdBy"`
+	Default   int    `xml:"defaultVersionNumber"`
+	Latest    int    `xml:"latestVersionNumber"`
+	Tags      []tag  `xml:"tagSet>item"`
+}
+
+func (s *Server) wireTemplate(t *template) wireTemplate {
+	return wireTemplate{t.id, t.name, stamp(t.created), "arn:aws:iam::" + s.opts.Account + ":root", 1, 1, tagSet(t.tags)}
+}
+
+type oneTemplate struct {
+	Template wireTemplate `xml:"launchTemplate"`
+}
+
+func (s *Server) createLaunchTemplate(p params) (any, error) {
+	name, err := p.need("LaunchTemplateName")
+	if err != nil {
+		return nil, err
+	}
+	if !templateName.MatchString(name) {
+		return nil, fail("InvalidLaunchTemplateName.MalformedException", "Launch template names must have 3 to 128 characters of letters, digits and ( ) . - / _, not %q", name)
+	}
+	if !p.sub("LaunchTemplateData").present() {
+		return nil, fail("MissingParameter", "The request must contain the parameter LaunchTemplateData")
+	}
+	sp, err := readSpec(p.sub("LaunchTemplateData"))
+	if err != nil {
+		return nil, err
+	}
+	tags, err := p.tagsFor("TagSpecification", "launch-template")
+	if err != nil {
+		return nil, err
+	}
+	token, digest := p.str("ClientToken"), p.digest()
+	if old, ok := s.templates[name]; ok {
+		switch {
+		case token == "" || old.token != token:
+			return nil, fail("InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use.")
+		case old.digest != digest:
+			return nil, errMismatch
+		}
+		return oneTemplate{s.wireTemplate(old)}, nil
+	}
+	if p.boolean("DryRun") {
+		return nil, errDryRun
+	}
+	t := &template{id: s.id("lt-0", 16), name: name, token: token, digest: digest, created: now(), tags: orEmpty(tags["launch-template"]), spec: sp,
+		visible: now().Add(s.faults.lag)}
+	s.templates[name] = t
+	return oneTemplate{s.wireTemplate(t)}, nil
+}
+
+var errMismatch = &apiError{"IdempotentParameterMismatch", "The client token that was provided was used before with other parameters."}
+
+// digest is the request itself, in a form that two equal requests share.
+func (p params) digest() string { return p.form.Encode() }
+
+// findTemplate finds a visible template by ID or by name.
+func (s *Server) findTemplate(id, name string) (*template, error) {
+	for _, t := range s.templates {
+		if (id == "" || t.id == id) && (name == "" || t.name == name) && !now().Before(t.visible) {
+			return t, nil
+		}
+	}
+	if name != "" {
+		return nil, fail("InvalidLaunchTemplateName.NotFoundException", "The specified launch template, with template name %s, does not exist.", name)
+	}
+	return nil, fail("InvalidLaunchTemplateId.NotFound", "The specified launch template, with template ID %s, does not exist.", id)
+}
+
+// namedTemplate finds the template that a specification in a request names.
+func (s *Server) namedTemplate(p params) (*template, error) {
+	id, name := p.str("LaunchTemplateId"), p.str("LaunchTemplateName")
+	if (id == "") == (name == "") {
+		return nil, fail("MissingParameter", "Exactly one of LaunchTemplateId and LaunchTemplateName must be specified")
+	}
+	t, err := s.findTemplate(id, name)
+	if err != nil {
+		return nil, err
+	}
+	if v := p.str("Version"); !slices.Contains([]string{"", "1", "$Latest", "$Default"}, v) {
+		return nil, fail("InvalidLaunchTemplateId.VersionNotFound", "Could not find the specified version %s for the launch template with ID %s.", v, t.id)
+	}
+	return t, nil
+}
+
+func (s *Server) describeLaunchTemplates(p params) (any, error) {
+	var all []*template
+	ids, names := p.list("LaunchTemplateId"), p.list("LaunchTemplateName")
+	for _, id := range ids {
+		t, err := s.findTemplate(id, "")
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	for _, name := range names {
+		t, err := s.findTemplate("", name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	if len(ids)+len(names) == 0 {
+		for _, t := range s.templates {
+			if !now().Before(t.visible) {
+				all = append(all, t)
+			}
+		}
+	}
+	all, err := filter(p, all, fields[*template]{
+		"launch-template-name": one(func(t *template) string { return t.name }),
+		"create-time":          one(func(t *template) string { return stamp(t.created) }),
+	}, func(t *template) map[string]string { return t.tags })
+	if err != nil {
+		return nil, err
+	}
+	all, next, err := page(p, all, func(t *template) string { return t.name }, bounds{1, 200, 200})
+	if err != nil {
+		return nil, err
+	}
+	out := struct {
+		Templates []wireTemplate `xml:"launchTemplates>item"`
+		Next      string         `xml:"nextToken,omitempty"`
+	}{Next: next}
+	for _, t := range all {
+		out.Templates = append(out.Templates, s.wireTemplate(t))
+	}
+	return out, nil
+}
+
+func (s *Server) deleteLaunchTemplate(p params) (any, error) {
+	t, err := s.namedTemplate(p)
+	if err != nil {
+		return nil, err
+	}
+	if p.boolean("DryRun") {
+		return nil, errDryRun
+	}
+	delete(s.templates, t.name)
+	return oneTemplate{s.wireTemplate(t)}, nil
+}
+
+// Templates are the names of the launch templates that exist, sorted.
+func (s *Server) Templates() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for name := range s.templates {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// orEmpty is a map that can be written to.
+func orEmpty(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
+}
