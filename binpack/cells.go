@@ -106,6 +106,9 @@ func (b *builder) at(domains []int) *cell {
 	return &b.cells[i]
 }
 
+// bound reports whether pods in the cell count for any constraint.
+func (c *cell) bound() bool { return len(c.seats)+len(c.corners) > 0 }
+
 // offer notes an offer that holds a pod.
 func (c *cell) offer(weight int32, price uint64) {
 	if !c.opens || weight > c.weight || (weight == c.weight && price < c.price) {

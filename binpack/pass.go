@@ -134,7 +134,7 @@ func (s *pass) order() []int {
 func (s *pass) place(g int) {
 	cells := s.cells[g]
 	free := make([]int64, len(cells))
-	if len(cells) > 1 || len(cells) == 1 && !cells[0].opens {
+	if len(cells) != 1 || cells[0].bound() {
 		for i := range cells {
 			free[i] = s.roomFor(g, &cells[i])
 		}

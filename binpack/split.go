@@ -108,7 +108,7 @@ func (l *ledger) level(c *cell) (n int64) {
 // of a group that minds a key.
 func (l *ledger) split(cells []cell, n int64, free, most []int64) []int64 {
 	quota := make([]int64, len(cells))
-	if len(cells) == 1 && len(cells[0].seats)+len(cells[0].corners) == 0 {
+	if len(cells) == 1 && !cells[0].bound() {
 		quota[0] = min(n, most[0])
 		return quota
 	}

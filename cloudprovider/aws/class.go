@@ -2,6 +2,7 @@ package aws
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -47,22 +48,14 @@ type Image struct {
 	Requirements []corev1.NodeSelectorRequirement
 }
 
-// zones lists the zones that have a subnet, sorted.
-func (c *Class) zones() []string {
-	set := map[string]bool{}
+// zones lists the zones that have a subnet, by name.
+func (c *Class) zones() []Zone {
+	var zones []Zone
 	for _, s := range c.Subnets {
-		set[s.Zone] = true
+		zones = append(zones, Zone{Name: s.Zone, ID: s.ZoneID})
 	}
-	return slices.Sorted(maps.Keys(set))
-}
-
-// zoneIDs maps each zone to its ID, which is the same in every account.
-func (c *Class) zoneIDs() map[string]string {
-	ids := map[string]string{}
-	for _, s := range c.Subnets {
-		ids[s.Zone] = s.ZoneID
-	}
-	return ids
+	slices.SortFunc(zones, func(a, b Zone) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	return slices.Compact(zones)
 }
 
 // image returns the image for an instance type with the given labels.
@@ -99,59 +92,92 @@ func (i Image) suits(labels map[string]string) bool {
 	return true
 }
 
-// Classes holds the resolved classes by name. Readers take no lock: the map is
-// immutable and replaced as a whole. The zero value is empty.
+// Classes holds the resolved classes by name. Readers take no lock: what they
+// read is immutable and replaced as a whole.
+//
+// A class that does not exist and one that this process has not resolved yet are
+// different things: the first ends a claim, the second must not, since the claim
+// may have its instance already. So a name is waited for until Begin has told
+// which classes there are. The zero value is empty and waits for every name.
 type Classes struct {
-	current atomic.Pointer[map[string]*Class]
+	current atomic.Pointer[registry]
 }
 
-// Put stores c under its name, in place of what was there.
-func (r *Classes) Put(c *Class) {
-	r.edit(func(m map[string]*Class) { m[c.Name] = c })
+type registry struct {
+	begun   bool
+	awaited map[string]bool // exist, and were not resolved yet
+	byName  map[string]*Class
 }
 
-// Delete forgets the class of that name.
-func (r *Classes) Delete(name string) {
-	r.edit(func(m map[string]*Class) { delete(m, name) })
+// Begin says which classes exist when this process begins to act. Any other
+// name stands for nothing, until it is Put.
+func (c *Classes) Begin(names ...string) {
+	c.edit(func(r *registry) {
+		r.begun = true
+		for _, name := range names {
+			if _, ok := r.byName[name]; !ok {
+				r.awaited[name] = true
+			}
+		}
+	})
 }
 
-func (r *Classes) edit(change func(map[string]*Class)) {
+// Put stores a class under its name, in place of what was there.
+func (c *Classes) Put(class *Class) {
+	c.edit(func(r *registry) {
+		r.byName[class.Name] = class
+		delete(r.awaited, class.Name)
+	})
+}
+
+// Delete forgets the class of that name: it does not exist.
+func (c *Classes) Delete(name string) {
+	c.edit(func(r *registry) {
+		delete(r.byName, name)
+		delete(r.awaited, name)
+	})
+}
+
+func (c *Classes) edit(change func(*registry)) {
 	for {
-		old := r.current.Load()
-		next := map[string]*Class{}
+		old := c.current.Load()
+		next := &registry{awaited: map[string]bool{}, byName: map[string]*Class{}}
 		if old != nil {
-			next = maps.Clone(*old)
+			*next = registry{old.begun, maps.Clone(old.awaited), maps.Clone(old.byName)}
 		}
 		change(next)
-		if r.current.CompareAndSwap(old, &next) {
+		if c.current.CompareAndSwap(old, next) {
 			return
 		}
 	}
 }
 
 // Get returns the class of that name, ready or not.
-func (r *Classes) Get(name string) (*Class, bool) {
-	m := r.current.Load()
-	if m == nil {
+func (c *Classes) Get(name string) (*Class, bool) {
+	r := c.current.Load()
+	if r == nil {
 		return nil, false
 	}
-	c, ok := (*m)[name]
-	return c, ok
+	class, ok := r.byName[name]
+	return class, ok
 }
 
-// ready returns the class that ref names, or *cloudprovider.NotReadyError.
-func (r *Classes) ready(ref cloudprovider.NodeClassRef) (*Class, error) {
+// ready returns the class that ref names, or *cloudprovider.NotReadyError, or
+// another error if the class has to be waited for.
+func (c *Classes) ready(ref cloudprovider.NodeClassRef) (*Class, error) {
 	if ref.Group != v1.Group || ref.Kind != v1.Kind {
 		return nil, &cloudprovider.NotReadyError{Class: ref, Reason: "not a NodeClass of this cloud: want " + v1.Kind + "." + v1.Group}
 	}
-	c, ok := r.Get(ref.Name)
-	if !ok {
-		return nil, &cloudprovider.NotReadyError{Class: ref, Reason: "it does not exist, or was not resolved yet"}
+	if class, ok := c.Get(ref.Name); ok {
+		if class.NotReady != "" {
+			return nil, &cloudprovider.NotReadyError{Class: ref, Reason: class.NotReady}
+		}
+		return class, nil
 	}
-	if c.NotReady != "" {
-		return nil, &cloudprovider.NotReadyError{Class: ref, Reason: c.NotReady}
+	if r := c.current.Load(); r == nil || !r.begun || r.awaited[ref.Name] {
+		return nil, fmt.Errorf("%s was not resolved yet since the controller started", ref)
 	}
-	return c, nil
+	return nil, &cloudprovider.NotReadyError{Class: ref, Reason: "it does not exist, or was not seen yet"}
 }
 
 // SortSubnets puts subnets into the order of Class.Subnets.

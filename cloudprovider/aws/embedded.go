@@ -2,9 +2,11 @@ package aws
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	_ "embed"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 )
@@ -34,10 +36,24 @@ var decodeEmbedded = sync.OnceValue(func() []TypeInfo {
 // caller's; what its elements point to is shared and read-only.
 func EmbeddedTypes() []TypeInfo { return slices.Clone(decodeEmbedded()) }
 
+// embeddedType finds an embedded type by name.
+func embeddedType(name string) (TypeInfo, bool) {
+	types := decodeEmbedded()
+	i, ok := slices.BinarySearchFunc(types, name, func(t TypeInfo, n string) int { return cmp.Compare(t.Name, n) })
+	if !ok {
+		return TypeInfo{}, false
+	}
+	return types[i], true
+}
+
 func decode(data []byte) ([]TypeInfo, error) {
 	z, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("decoding embedded instance types: %w", err)
 	}
-	return ReadTypes(z, "embedded instance types")
+	text, err := io.ReadAll(z)
+	if err != nil {
+		return nil, fmt.Errorf("decoding embedded instance types: %w", err)
+	}
+	return readOwn(text, "embedded instance types")
 }

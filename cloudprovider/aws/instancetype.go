@@ -23,6 +23,8 @@ type TypeInfo struct {
 	// ENIs is the number of network interfaces on the default network card, the
 	// only one whose addresses pods get.
 	ENIs int64 `json:"enis,omitempty"`
+	// NetworkCards is the number of network cards.
+	NetworkCards int64 `json:"networkCards,omitempty"`
 	// IPv4PerENI is the number of IPv4 addresses of one interface.
 	IPv4PerENI int64 `json:"ipv4PerENI,omitempty"`
 	// BranchENIs is how many pods can have an interface of their own.
@@ -57,6 +59,8 @@ type TypeInfo struct {
 	Burstable bool `json:"burstable,omitempty"`
 	// CurrentGeneration is false for types that AWS calls previous.
 	CurrentGeneration bool `json:"currentGeneration,omitempty"`
+	// NestedVirtualization says that machines can run in the machine.
+	NestedVirtualization bool `json:"nestedVirtualization,omitempty"`
 	// ClockMHz is the sustained clock speed of a core.
 	ClockMHz int64 `json:"clockMHz,omitempty"`
 	// CPUManufacturer is intel, amd or aws.

@@ -22,8 +22,9 @@ var architectures = map[ec2types.ArchitectureType]string{
 
 // TypeInfoFromEC2 reads what DescribeInstanceTypes answers of one type. A type
 // that cannot be a node comes back without Arch; an answer that lacks what
-// every type has is an error. DescribeInstanceTypes does not say BranchENIs,
-// which stay 0, and not where the type is offered.
+// every type has is an error. BranchENIs, which EC2 does not tell, are those of
+// the embedded type of that name; where the type is offered is another question
+// to EC2, so Regions and ZoneIDs stay nil.
 func TypeInfoFromEC2(info ec2types.InstanceTypeInfo) (TypeInfo, error) {
 	t := TypeInfo{
 		Name:              string(info.InstanceType),
@@ -43,6 +44,9 @@ func TypeInfoFromEC2(info ec2types.InstanceTypeInfo) (TypeInfo, error) {
 		return TypeInfo{}, fmt.Errorf("reading instance type %s: MemoryInfo.SizeInMiB is missing", t.Name)
 	}
 	t.VCPUs, t.MemoryMiB = int64(*info.VCpuInfo.DefaultVCpus), *info.MemoryInfo.SizeInMiB
+	if known, ok := embeddedType(t.Name); ok {
+		t.BranchENIs = known.BranchENIs
+	}
 	t.setProcessor(info)
 	t.setNetwork(info.NetworkInfo)
 	t.setDevices(info)
@@ -67,6 +71,7 @@ func (t *TypeInfo) setProcessor(info ec2types.InstanceTypeInfo) {
 			t.Arch = arch
 		}
 	}
+	t.NestedVirtualization = slices.Contains(p.SupportedFeatures, ec2types.SupportedAdditionalProcessorFeatureNestedVirtualization)
 	t.CPUManufacturer = kebab(sdk.ToString(p.Manufacturer))
 	t.ClockMHz = int64(math.Round(sdk.ToFloat64(p.SustainedClockSpeedInGhz) * 1000))
 }
@@ -78,6 +83,7 @@ func (t *TypeInfo) setNetwork(n *ec2types.NetworkInfo) {
 	t.EncryptionInTransit = n.EncryptionInTransitSupported
 	t.IPv4PerENI = int64(sdk.ToInt32(n.Ipv4AddressesPerInterface))
 	t.ENIs = int64(sdk.ToInt32(n.MaximumNetworkInterfaces))
+	t.NetworkCards = int64(sdk.ToInt32(n.MaximumNetworkCards))
 	baseline := 0.0
 	for _, card := range n.NetworkCards {
 		if sdk.ToInt32(card.NetworkCardIndex) == sdk.ToInt32(n.DefaultNetworkCardIndex) && card.MaximumNetworkInterfaces != nil {

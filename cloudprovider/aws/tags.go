@@ -15,21 +15,22 @@ import (
 // instance is found by it after a crash. The other tags are Karpenter's.
 const TagClaimUID = "stowage.sh/nodeclaim-uid"
 
-// classTags are the tags of what is shared by all nodes of a class: launch
-// templates and what they make. The user's own never replace ours.
-func (p *Provider) classTags(c *Class) map[string]string {
+// sharedTags are the tags of what the nodes of a class and a NodePool share:
+// launch templates and what they make. IAM policies written for Karpenter ask
+// for the NodePool even there. The user's own tags never replace ours.
+func (p *Provider) sharedTags(c *Class, r cloudprovider.LaunchRequest) map[string]string {
 	tags := map[string]string{}
 	maps.Copy(tags, c.Spec.Tags)
 	tags[v1.TagClusterName] = p.Cluster.Name
 	tags[v1.TagClusterPrefix+p.Cluster.Name] = "owned"
 	tags[v1.TagNodeClass] = c.Name
+	tags[v1.TagNodePool] = r.NodePool
 	return tags
 }
 
 // claimTags are the tags of what is made for one NodeClaim.
 func (p *Provider) claimTags(c *Class, r cloudprovider.LaunchRequest) map[string]string {
-	tags := p.classTags(c)
-	tags[v1.TagNodePool] = r.NodePool
+	tags := p.sharedTags(c, r)
 	tags[v1.TagNodeClaim] = r.Claim
 	tags[TagClaimUID] = r.UID
 	return tags

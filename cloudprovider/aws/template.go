@@ -54,7 +54,7 @@ func (p *Provider) template(c *Class, r cloudprovider.LaunchRequest, image Image
 	} else {
 		data.SecurityGroupIds = c.SecurityGroups
 	}
-	tags := p.classTags(c)
+	tags := p.sharedTags(c, r)
 	data.TagSpecifications = []types.LaunchTemplateTagSpecificationRequest{{ResourceType: types.ResourceTypeNetworkInterface, Tags: ec2Tags(tags)}}
 	if capacityType == cloudprovider.Spot {
 		data.TagSpecifications = append(data.TagSpecifications, types.LaunchTemplateTagSpecificationRequest{ResourceType: types.ResourceTypeSpotInstancesRequest, Tags: ec2Tags(tags)})

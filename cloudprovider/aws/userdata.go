@@ -21,7 +21,8 @@ type bootstrap struct {
 	spec    *v1.EC2NodeClassSpec
 	labels  map[string]string
 	taints  []cloudprovider.Taint
-	// maxPods for kubelet, where the spec has none of its own; 0 leaves it out.
+	// maxPods for kubelet: the catalog's number of pods, which takes the spec's
+	// maxPods and podsPerCore into account; 0 leaves the spec's as it is.
 	maxPods int64
 }
 
@@ -69,7 +70,7 @@ func (b bootstrap) nodeConfig() (string, error) {
 	for key, value := range b.spec.Kubelet {
 		kubelet[key] = value
 	}
-	if _, set := kubelet["maxPods"]; !set && b.maxPods > 0 {
+	if b.maxPods > 0 {
 		kubelet["maxPods"] = b.maxPods
 	}
 	if len(b.taints) > 0 {

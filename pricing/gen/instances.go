@@ -22,7 +22,6 @@ type instance struct {
 	MemoryGiB         float64             `json:"memory"`
 	Generation        string              `json:"generation"`
 	Processor         string              `json:"physical_processor"`
-	Clock             string              `json:"clock_speed_ghz"`
 	Network           string              `json:"network_performance"`
 	EBSMbps           float64             `json:"ebs_max_bandwidth"`
 	GPUs              float64             `json:"GPU"`
@@ -74,7 +73,6 @@ func (i *instance) typeInfo(l limit) (aws.TypeInfo, error) {
 		EBSMbps:           int64(i.EBSMbps),
 		NetworkMbps:       networkMbps(i.Network),
 		CurrentGeneration: i.Generation == "current",
-		ClockMHz:          clockMHz(i.Clock),
 		CPUManufacturer:   manufacturer(i.Processor),
 		EFAs:              efas[i.InstanceType],
 		Regions:           i.regions(),
@@ -93,7 +91,7 @@ func (i *instance) typeInfo(l limit) (aws.TypeInfo, error) {
 }
 
 func (i *instance) setNetwork(t *aws.TypeInfo, l limit) {
-	t.BranchENIs = l.branchENIs
+	t.BranchENIs, t.NetworkCards = l.branchENIs, l.cards
 	if l.enis > 0 {
 		t.ENIs, t.IPv4PerENI = l.defaultCardENIs, l.ipv4PerENI
 	} else if i.VPC != nil && !multiCard(i.Network) {
@@ -192,17 +190,6 @@ func networkMbps(s string) int64 {
 }
 
 func multiCard(network string) bool { return strings.Contains(network, "x ") }
-
-// clockMHz reads "3.1 GHz" and "Up to 3.5 GHz": for the types that have the
-// second form, EC2 reports the same number as sustained.
-func clockMHz(s string) int64 {
-	number, ok := strings.CutSuffix(strings.TrimPrefix(s, "Up to "), " GHz")
-	ghz, err := strconv.ParseFloat(number, 64)
-	if !ok || err != nil {
-		return 0
-	}
-	return int64(math.Round(ghz * 1000))
-}
 
 // manufacturer reads the processor's name: "AMD EPYC 7571".
 func manufacturer(processor string) string {

@@ -13,6 +13,7 @@ type limit struct {
 	enis, ipv4PerENI, branchENIs int64
 	// defaultCardENIs is the number of interfaces on the default network card.
 	defaultCardENIs int64
+	cards           int64
 	hypervisor      string
 	bareMetal       bool
 }
@@ -76,6 +77,7 @@ func readLimit(fields map[string]ast.Expr) (limit, error) {
 	if !ok {
 		return l, fmt.Errorf("there is no list NetworkCards")
 	}
+	l.cards = int64(len(cards.Elts))
 	for _, c := range cards.Elts {
 		card := structFields(c)
 		if number(card["NetworkCardIndex"]) == number(fields["DefaultNetworkCardIndex"]) {

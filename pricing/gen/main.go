@@ -11,8 +11,10 @@
 //     default card, branch interfaces, hypervisor.
 //
 // What neither says, and AWS documents for a few types, stands in facts.go.
-// What nobody says is left out: no value is guessed from a similar type. The
-// same modules give the same bytes with the same release of Go.
+// What nobody says is left out: no value is guessed from a similar type. So are
+// facts that look like EC2's and are not: the clock speed of the price list is,
+// for a third of the families, not the sustained one that EC2 reports. The same
+// modules give the same bytes with the same release of Go.
 package main
 
 import (

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
@@ -44,16 +45,18 @@ func (c *Controller) register(ctx context.Context, now time.Time, claim *v1.Node
 			return fmt.Errorf("registering node %s: %w", node.Name, err)
 		}
 	}
-	claim.Status.NodeName = node.Name
-	set(claim, now, v1.ConditionRegistered, metav1.ConditionTrue)
 	if was {
 		return nil
 	}
-	logr.FromContextOrDiscard(ctx).Info("registered nodeclaim", "NodeClaim", klogRef(claim), "Node", klogRef(node), "provider-id", claim.Status.ProviderID)
-	c.Metrics.registered(claim)
 	if pool, ok := c.Cluster.Snapshot().NodePools.Get(claim.Labels[v1.LabelNodePool]); ok {
-		return nodepool.NoteSuccess(ctx, c.Write, pool)
+		if err := nodepool.NoteSuccess(ctx, c.Write, pool); err != nil {
+			return err
+		}
 	}
+	claim.Status.NodeName = node.Name
+	set(claim, now, v1.ConditionRegistered, metav1.ConditionTrue)
+	c.Metrics.registered(claim)
+	logr.FromContextOrDiscard(ctx).Info("registered nodeclaim", "NodeClaim", klogRef(claim), "Node", klogRef(node), "provider-id", claim.Status.ProviderID)
 	return nil
 }
 
@@ -120,7 +123,7 @@ func (c *Controller) initialize(ctx context.Context, now time.Time, claim *v1.No
 	before := node.DeepCopy()
 	node.Labels[v1.LabelInitialized] = "true"
 	if !maps.Equal(before.Labels, node.Labels) {
-		if err := c.Write.Patch(ctx, node, locked(before)); err != nil {
+		if err := c.Write.Patch(ctx, node, client.MergeFrom(before)); err != nil {
 			return fmt.Errorf("initializing node %s: %w", node.Name, err)
 		}
 	}

@@ -1,6 +1,8 @@
 package provision
 
 import (
+	"errors"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stowage-sh/stowage/binpack"
@@ -16,7 +18,7 @@ type Metrics struct {
 }
 
 // NewMetrics makes the metrics and registers them.
-func NewMetrics(r prometheus.Registerer) *Metrics {
+func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		claims: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "karpenter_nodeclaims_created_total",
@@ -35,8 +37,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Cost of the last batch's new nodes over its lower bound, minus one.",
 		}),
 	}
-	r.MustRegister(m.claims, m.depth, m.unschedulable, m.gap)
-	return m
+	return m, errors.Join(r.Register(m.claims), r.Register(m.depth), r.Register(m.unschedulable), r.Register(m.gap))
 }
 
 func (m *Metrics) created(pool string) {

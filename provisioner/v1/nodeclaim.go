@@ -37,11 +37,11 @@ type NodeClaim struct {
 type NodeClaimSpec struct {
 	// Taints that the node has from the start and keeps.
 	// +optional
-	Taints []corev1.Taint `json:"taints,omitempty"`
+	Taints []corev1.Taint `json:"taints,omitzero"`
 	// StartupTaints that the node has from the start and that somebody else removes
 	// once it is set up. Pods need not tolerate them.
 	// +optional
-	StartupTaints []corev1.Taint `json:"startupTaints,omitempty"`
+	StartupTaints []corev1.Taint `json:"startupTaints,omitzero"`
 	// Requirements on the node's labels; all of them hold.
 	// +required
 	// +kubebuilder:validation:MaxItems=100
@@ -71,7 +71,7 @@ type NodeClaimSpec struct {
 type ResourceRequests struct {
 	// Requests by resource name: its pods' and its DaemonSets' together.
 	// +optional
-	Requests corev1.ResourceList `json:"requests,omitempty"`
+	Requests corev1.ResourceList `json:"requests,omitzero"`
 }
 
 // A NodeClaimStatus says how far the node has come.
@@ -87,13 +87,13 @@ type NodeClaimStatus struct {
 	ImageID string `json:"imageID,omitempty"`
 	// Capacity expected of the node until it reports its own.
 	// +optional
-	Capacity corev1.ResourceList `json:"capacity,omitempty"`
+	Capacity corev1.ResourceList `json:"capacity,omitzero"`
 	// Allocatable is the part of Capacity that pods may use.
 	// +optional
-	Allocatable corev1.ResourceList `json:"allocatable,omitempty"`
+	Allocatable corev1.ResourceList `json:"allocatable,omitzero"`
 	// Conditions: see the constants that begin with Condition.
 	// +optional
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	Conditions []metav1.Condition `json:"conditions,omitzero"`
 	// LastPodEventTime is when a pod last came to or left the node; consolidateAfter
 	// counts from it.
 	// +optional

@@ -44,7 +44,7 @@ type NodePoolSpec struct {
 	// Limits on the sum over the pool's nodes, by resource name; "nodes" counts
 	// them. No node is bought that would exceed one.
 	// +optional
-	Limits corev1.ResourceList `json:"limits,omitempty"`
+	Limits corev1.ResourceList `json:"limits,omitzero"`
 	// Weight decides between pools that could both serve a pod: the heaviest
 	// first, whatever it costs. Unset counts as 0.
 	// +optional
@@ -75,10 +75,10 @@ type TemplateMetadata struct {
 	// +kubebuilder:validation:XValidation:message="label domain \"karpenter.sh\" is restricted",rule="self.all(x, x in [\"karpenter.sh/capacity-type\", \"karpenter.sh/nodepool\"] || !x.find(\"^([^/]+)\").endsWith(\"karpenter.sh\"))"
 	// +kubebuilder:validation:XValidation:message="label \"karpenter.sh/nodepool\" is restricted",rule="self.all(x, x != \"karpenter.sh/nodepool\")"
 	// +kubebuilder:validation:XValidation:message="label \"kubernetes.io/hostname\" is restricted",rule="self.all(x, x != \"kubernetes.io/hostname\")"
-	Labels map[string]string `json:"labels,omitempty"`
+	Labels map[string]string `json:"labels,omitzero"`
 	// Annotations of NodeClaim and node.
 	// +optional
-	Annotations map[string]string `json:"annotations,omitempty"`
+	Annotations map[string]string `json:"annotations,omitzero"`
 }
 
 // A NodeClaimTemplateSpec is what the pool's NodeClaims begin from: a
@@ -86,11 +86,11 @@ type TemplateMetadata struct {
 type NodeClaimTemplateSpec struct {
 	// Taints that the pool's nodes have from the start and keep.
 	// +optional
-	Taints []corev1.Taint `json:"taints,omitempty"`
+	Taints []corev1.Taint `json:"taints,omitzero"`
 	// StartupTaints that the pool's nodes have from the start and that somebody
 	// else removes once they are set up. Pods need not tolerate them.
 	// +optional
-	StartupTaints []corev1.Taint `json:"startupTaints,omitempty"`
+	StartupTaints []corev1.Taint `json:"startupTaints,omitzero"`
 	// Requirements on the labels of the pool's nodes; all of them hold.
 	// +required
 	// +kubebuilder:validation:MaxItems=100
@@ -134,7 +134,7 @@ type Disruption struct {
 	// +kubebuilder:default={{nodes: "10%"}}
 	// +kubebuilder:validation:MaxItems=50
 	// +kubebuilder:validation:XValidation:message="'schedule' must be set with 'duration'",rule="self.all(x, has(x.schedule) == has(x.duration))"
-	Budgets []Budget `json:"budgets,omitempty"`
+	Budgets []Budget `json:"budgets,omitzero"`
 }
 
 // A ConsolidationPolicy says which nodes may be consolidated.
@@ -169,7 +169,7 @@ type Budget struct {
 	// Reasons that the budget is for; none means all.
 	// +optional
 	// +kubebuilder:validation:MaxItems=50
-	Reasons []DisruptionReason `json:"reasons,omitempty"`
+	Reasons []DisruptionReason `json:"reasons,omitzero"`
 	// Nodes is a number, or a percentage of the pool's nodes, rounded up.
 	// +required
 	// +kubebuilder:default="10%"
@@ -191,7 +191,7 @@ type Budget struct {
 type NodePoolStatus struct {
 	// Resources is the sum of the capacity of the pool's nodes.
 	// +optional
-	Resources corev1.ResourceList `json:"resources,omitempty"`
+	Resources corev1.ResourceList `json:"resources,omitzero"`
 	// Nodes is how many nodes the pool has.
 	// +optional
 	// +kubebuilder:default=0
@@ -202,7 +202,7 @@ type NodePoolStatus struct {
 	NodeClassObservedGeneration int64 `json:"nodeClassObservedGeneration,omitempty"`
 	// Conditions: see the constants that begin with Condition.
 	// +optional
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	Conditions []metav1.Condition `json:"conditions,omitzero"`
 }
 
 // A NodePoolList is a list of NodePools.

@@ -33,7 +33,7 @@ type Requirement struct {
 	// Values that the operator works on: some for In and NotIn, none for Exists
 	// and DoesNotExist, one non-negative integer for Gt, Lt, Gte and Lte.
 	// +optional
-	Values []string `json:"values,omitempty"`
+	Values []string `json:"values,omitzero"`
 	// MinValues is how many different values of the label must stay possible in
 	// what is bought, so that the cloud keeps a choice.
 	// +optional

@@ -78,28 +78,22 @@ func buildIn(ctx context.Context, cache, source string, progress io.Writer) (pat
 }
 
 // compile builds the module in source to path. The executable appears there
-// whole or not at all.
-func compile(ctx context.Context, source, path string, progress io.Writer) error {
+// whole or not at all. The caller holds the lock.
+func compile(ctx context.Context, source, path string, progress io.Writer) (err error) {
 	begin := time.Now()
 	fmt.Fprintln(progress, "control plane: building etcd, Kubernetes and kwok from Go modules; about five minutes, once")
-	// A build whose caller was killed may still write to a name of its own.
-	stale, err := filepath.Glob(path + ".partial-*")
+	scratch, err := newScratch(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	for _, file := range stale {
-		if err := os.Remove(file); err != nil {
-			return err
-		}
-	}
-	partial := fmt.Sprintf("%s.partial-%d", path, os.Getpid())
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	built := filepath.Join(scratch, filepath.Base(path))
 	cmd := exec.CommandContext(ctx, "go", "build", "-v", "-trimpath", "-buildvcs=false", "-mod=readonly",
-		"-ldflags=-s -w -X k8s.io/component-base/version.gitVersion="+kubernetesVersion, "-o", partial, ".")
+		"-ldflags=-s -w -X k8s.io/component-base/version.gitVersion="+kubernetesVersion, "-o", built, ".")
 	cmd.Dir = source
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOTMPDIR="+scratch)
 	// The go command leaves it to the terminal to interrupt the compilers that it
-	// runs, so the signal must go to all of the group. It is not a kill, because
-	// the go command removes its working folder first.
+	// runs, so the signal must go to all of the group.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = 10 * time.Second
@@ -117,11 +111,26 @@ func compile(ctx context.Context, source, path string, progress io.Writer) error
 		}
 		return fmt.Errorf("go build in %s: %w\n%s", source, err, strings.Join(tail, "\n"))
 	}
-	if err := os.Rename(partial, path); err != nil {
+	if err := os.Rename(built, path); err != nil {
 		return err
 	}
 	fmt.Fprintf(progress, "control plane: built in %s\n", time.Since(begin).Round(time.Second))
 	return nil
+}
+
+// newScratch makes the folder that everything half done lies in, and removes
+// those of builds that were killed.
+func newScratch(folder string) (string, error) {
+	stale, err := filepath.Glob(filepath.Join(folder, "scratch-*"))
+	if err != nil {
+		return "", err
+	}
+	for _, path := range stale {
+		if err := os.RemoveAll(path); err != nil {
+			return "", err
+		}
+	}
+	return os.MkdirTemp(folder, "scratch-")
 }
 
 // followCompiler reads what go build -v prints, which is the name of each

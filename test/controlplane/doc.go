@@ -33,9 +33,9 @@
 //  2. Seconds later, patch condition Ready=True. kube-controller-manager takes the
 //     taint away, and kube-scheduler begins to use the node.
 //
-// [ControlPlane.SetNodeReady] does step 2, and its opposite. The refresh of kwok writes a
-// time and never a status, so it cannot undo what the owner of the node wrote
-// in between.
+// [ControlPlane.SetNodeReady] does step 2, and its opposite. kwok's refresh
+// writes a time and never a status, so it cannot undo what the owner of the
+// node wrote in between.
 //
 // A heartbeat that comes late on a busy machine must not cost a test its pods, so
 // kube-controller-manager waits a day for one before it calls a node lost.

@@ -8,11 +8,12 @@ import (
 	"strconv"
 )
 
-// FakeNodeAnnotation and FakeNodeValue mark the nodes that kwok keeps. Other
-// nodes have no kubelet at all: pods bound to them stay Pending.
 const (
+	// FakeNodeAnnotation marks the nodes that kwok keeps. Other nodes have no
+	// kubelet at all: pods bound to them stay Pending.
 	FakeNodeAnnotation = "kwok.x-k8s.io/node"
-	FakeNodeValue      = "fake"
+	// FakeNodeValue is the value of that annotation; others do not count.
+	FakeNodeValue = "fake"
 )
 
 //go:embed kwok.yaml

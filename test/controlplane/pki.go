@@ -92,6 +92,7 @@ func newPKI(folder string) (*pki, error) {
 	return &pki{clients: clients, folder: folder}, nil
 }
 
+// path is where a file of newPKI lies.
 func (p *pki) path(name string) string { return filepath.Join(p.folder, name) }
 
 // client issues the certificate that proves a user: Kubernetes reads the user's
@@ -100,6 +101,7 @@ func (p *pki) client(user string, groups ...string) (keyPair, error) {
 	return p.clients.issue(clientTemplate(user, groups...))
 }
 
+// clientTemplate is for a client: nobody can serve with it.
 func clientTemplate(user string, groups ...string) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:     pkix.Name{CommonName: user, Organization: groups},
@@ -107,6 +109,7 @@ func clientTemplate(user string, groups ...string) *x509.Certificate {
 	}
 }
 
+// newAuthority makes a key and a certificate that it signs itself.
 func newAuthority(name string) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -51,6 +51,8 @@ func (cp *ControlPlane) launch(program string, args []string) (*process, error) 
 		logPath: filepath.Join(cp.dir, program+".log"),
 		done:    make(chan struct{}),
 	}
+	// The program gets the file itself, not a pipe: its last words are in it even
+	// if this process is gone by then.
 	log, err := os.Create(p.logPath)
 	if err != nil {
 		return nil, fmt.Errorf("creating the log of %s: %w", program, err)
@@ -63,6 +65,7 @@ func (cp *ControlPlane) launch(program string, args []string) (*process, error) 
 	}
 	go func() {
 		err := p.cmd.Wait()
+		// Even a program that ends without complaint was not asked to.
 		if !p.stopped.Load() {
 			if err == nil {
 				err = errors.New("exit status 0")

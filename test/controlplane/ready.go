@@ -17,6 +17,8 @@ func (cp *ControlPlane) awaitOK(ctx context.Context, urls ...string) error {
 			if err == nil && answer == http.StatusOK {
 				break
 			}
+			// A refused connection is what there is to see until the program listens;
+			// it only becomes an error with the end of ctx.
 			select {
 			case <-cp.done:
 				return cp.err
@@ -32,6 +34,7 @@ func (cp *ControlPlane) awaitOK(ctx context.Context, urls ...string) error {
 	return nil
 }
 
+// ask returns the status of one answer. A program that hangs is asked again.
 func (cp *ControlPlane) ask(ctx context.Context, url string) (status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

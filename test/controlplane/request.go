@@ -17,6 +17,8 @@ import (
 // SetNodeReady patches a node's Ready condition, as its kubelet would: to True
 // once its network is up, or to False. It is a patch of that condition alone.
 func (cp *ControlPlane) SetNodeReady(ctx context.Context, name string, ready bool) error {
+	// Both times are written: kwok's refresh moves the first alone, and a transition
+	// without a time would read as one in the year 1.
 	now := metav1.NewTime(time.Now())
 	condition := corev1.NodeCondition{
 		Type: corev1.NodeReady, Status: corev1.ConditionTrue,
@@ -61,6 +63,7 @@ func (cp *ControlPlane) request(ctx context.Context, method, path string, in, ou
 		return err
 	}
 	if response.StatusCode/100 != 2 {
+		// What the API server refuses, it explains; what stands in front of it may not.
 		var status metav1.Status
 		if json.Unmarshal(answer, &status) == nil && status.Message != "" {
 			return fmt.Errorf("%s: %s", response.Status, status.Message)

@@ -19,11 +19,11 @@ type fleet struct {
 
 // A fleetRequest is a CreateFleet request, read and found to be in order.
 type fleetRequest struct {
-	onDemand, spot   int // how many
-	odBy, spotBy     string
-	candidates       []candidate
-	tags             map[string]string
-	id, token        string
+	onDemand, spot int // how many
+	odBy, spotBy   string
+	candidates     []candidate
+	tags           map[string]string
+	id, token      string
 }
 
 // A candidate is one override of a fleet: an instance pool to launch from.

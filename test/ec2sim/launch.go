@@ -70,6 +70,9 @@ func (s *Server) checkIdentity(sp spec, capacityType string) error {
 // launch makes an instance, and lets it live. maxPrice refuses a dearer spot pool;
 // 0 refuses none. The caller holds the lock.
 func (s *Server) launch(sp spec, capacityType string, maxPrice int64) (*instance, error) {
+	if s.ctx.Err() != nil {
+		return nil, fail("ServiceUnavailable", "the simulator is closing")
+	}
 	at, err := s.resolve(sp, capacityType)
 	if err != nil {
 		return nil, err

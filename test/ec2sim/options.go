@@ -123,7 +123,9 @@ func (o Options) resolve() (Options, error) {
 		return o, fmt.Errorf("resolving options: both Kube and Client are set")
 	}
 	if o.Kube != nil {
-		client, err := kubernetes.NewForConfig(o.Kube)
+		config := rest.CopyConfig(o.Kube)
+		config.QPS, config.Burst = 1000, 2000 // a fleet of nodes speaks through one client
+		client, err := kubernetes.NewForConfig(config)
 		if err != nil {
 			return o, fmt.Errorf("building the nodes' client: %w", err)
 		}

@@ -64,7 +64,7 @@ func Start(o Options) (*Server, error) {
 		s.typeIndex[t.Name] = i
 	}
 	for name, role := range o.World.Profiles {
-		s.profiles[name] = &profile{Name: name, Path: "/", Roles: []string{role}, ID: s.id("AIPA", 16), Created: time.Now()}
+		s.profiles[name] = &profile{Name: name, Path: "/", Roles: []string{role}, ID: s.id("AIPA", 16), Tags: map[string]string{}, Created: now()}
 	}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	s.wg.Go(func() { _ = s.http.Serve(ln) })
@@ -93,7 +93,9 @@ func (s *Server) Env() []string {
 // Close stops serving and ends every instance's life where it stands. Nodes that
 // joined stay.
 func (s *Server) Close() {
+	s.mu.Lock() // whoever holds the lock and finds ctx alive may begin a life
 	s.cancel()
+	s.mu.Unlock()
 	_ = s.http.Close()
 	s.wg.Wait()
 }

@@ -56,7 +56,7 @@ type EC2NodeClassSpec struct {
 	// +kubebuilder:validation:MaxItems=30
 	// +kubebuilder:validation:XValidation:message="expected at least one, got none, ['tags', 'id', 'instanceMatchCriteria']",rule="self.all(x, has(x.tags) || has(x.id) || has(x.instanceMatchCriteria))"
 	// +kubebuilder:validation:XValidation:message="'id' is mutually exclusive, cannot be set along with other fields in a capacity reservation selector term",rule="!self.all(x, has(x.id) && (has(x.tags) || has(x.ownerID) || has(x.instanceMatchCriteria)))"
-	CapacityReservationSelectorTerms []CapacityReservationSelectorTerm `json:"capacityReservationSelectorTerms,omitempty"`
+	CapacityReservationSelectorTerms []CapacityReservationSelectorTerm `json:"capacityReservationSelectorTerms,omitzero"`
 	// PlacementGroupSelector names the placement group to launch into.
 	// +optional
 	// +kubebuilder:validation:XValidation:message="expected at least one, got none, ['name', 'id']",rule="has(self.name) || has(self.id)"
@@ -95,16 +95,16 @@ type EC2NodeClassSpec struct {
 	// +kubebuilder:validation:XValidation:message="tag contains a restricted tag matching karpenter.sh/nodepool",rule="self.all(k, k != 'karpenter.sh/nodepool')"
 	// +kubebuilder:validation:XValidation:message="tag contains a restricted tag matching karpenter.sh/nodeclaim",rule="self.all(k, k !='karpenter.sh/nodeclaim')"
 	// +kubebuilder:validation:XValidation:message="tag contains a restricted tag matching karpenter.k8s.aws/ec2nodeclass",rule="self.all(k, k !='karpenter.k8s.aws/ec2nodeclass')"
-	Tags map[string]string `json:"tags,omitempty"`
+	Tags map[string]string `json:"tags,omitzero"`
 	// Kubelet is kubelet's configuration, by the keys of KubeletConfiguration. The
 	// map is open: keys that are not known here reach the node all the same.
 	// +optional
-	Kubelet map[string]apiextensionsv1.JSON `json:"kubelet,omitempty"`
+	Kubelet map[string]apiextensionsv1.JSON `json:"kubelet,omitzero"`
 	// BlockDeviceMappings are the machine's disks. Unset: those of the family.
 	// +optional
 	// +kubebuilder:validation:MaxItems=50
 	// +kubebuilder:validation:XValidation:message="must have only one blockDeviceMappings with rootVolume",rule="self.filter(x, has(x.rootVolume)?x.rootVolume==true:false).size() <= 1"
-	BlockDeviceMappings []BlockDeviceMapping `json:"blockDeviceMappings,omitempty"`
+	BlockDeviceMappings []BlockDeviceMapping `json:"blockDeviceMappings,omitzero"`
 	// InstanceStorePolicy says what becomes of disks that are part of the machine.
 	// Unset: nothing.
 	// +optional
@@ -114,7 +114,7 @@ type EC2NodeClassSpec struct {
 	// +kubebuilder:validation:MaxItems=150
 	// +kubebuilder:validation:XValidation:message="networkInterfaces must include a primary interface with interfaceType='interface'",rule="self.size() == 0 || self.exists(x, x.deviceIndex == 0 && x.networkCardIndex == 0 && x.interfaceType == 'interface')"
 	// +kubebuilder:validation:XValidation:message="networkInterfaces must not have duplicate networkCardIndex and deviceIndex pairs, and can have at most one efa device per network card",rule="self.all(x, self.filter(y, x.networkCardIndex == y.networkCardIndex && x.deviceIndex == y.deviceIndex).size() == 1 && (x.interfaceType != 'efa-only' || self.filter(y, x.networkCardIndex == y.networkCardIndex && y.interfaceType == 'efa-only').size() == 1))"
-	NetworkInterfaces []NetworkInterface `json:"networkInterfaces,omitempty"`
+	NetworkInterfaces []NetworkInterface `json:"networkInterfaces,omitzero"`
 	// IPPrefixCount is how many address prefixes the primary interface gets.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
@@ -147,22 +147,22 @@ type EC2NodeClassSpec struct {
 type EC2NodeClassStatus struct {
 	// Subnets found, those with most free addresses first.
 	// +optional
-	Subnets []Subnet `json:"subnets,omitempty"`
+	Subnets []Subnet `json:"subnets,omitzero"`
 	// SecurityGroups found.
 	// +optional
-	SecurityGroups []SecurityGroup `json:"securityGroups,omitempty"`
+	SecurityGroups []SecurityGroup `json:"securityGroups,omitzero"`
 	// CapacityReservations found.
 	// +optional
-	CapacityReservations []CapacityReservation `json:"capacityReservations,omitempty"`
+	CapacityReservations []CapacityReservation `json:"capacityReservations,omitzero"`
 	// AMIs found, newest first.
 	// +optional
-	AMIs []AMI `json:"amis,omitempty"`
+	AMIs []AMI `json:"amis,omitzero"`
 	// InstanceProfile that the nodes start with.
 	// +optional
 	InstanceProfile string `json:"instanceProfile,omitempty"`
 	// Conditions: see the constants that begin with Condition.
 	// +optional
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	Conditions []metav1.Condition `json:"conditions,omitzero"`
 }
 
 // An EC2NodeClassList is a list of EC2NodeClasses.

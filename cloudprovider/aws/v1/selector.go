@@ -6,7 +6,7 @@ type SubnetSelectorTerm struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties:=20
 	// +kubebuilder:validation:XValidation:message="empty tag keys or values aren't supported",rule="self.all(k, k != '' && self[k] != '')"
-	Tags map[string]string `json:"tags,omitempty"`
+	Tags map[string]string `json:"tags,omitzero"`
 	// ID of the subnet.
 	// +optional
 	// +kubebuilder:validation:Pattern:="subnet-[0-9a-z]+"
@@ -20,7 +20,7 @@ type SecurityGroupSelectorTerm struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties:=20
 	// +kubebuilder:validation:XValidation:message="empty tag keys or values aren't supported",rule="self.all(k, k != '' && self[k] != '')"
-	Tags map[string]string `json:"tags,omitempty"`
+	Tags map[string]string `json:"tags,omitzero"`
 	// ID of the security group.
 	// +optional
 	// +kubebuilder:validation:Pattern:="sg-[0-9a-z]+"
@@ -37,7 +37,7 @@ type CapacityReservationSelectorTerm struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties:=20
 	// +kubebuilder:validation:XValidation:message="empty tag keys or values aren't supported",rule="self.all(k, k != '' && self[k] != '')"
-	Tags map[string]string `json:"tags,omitempty"`
+	Tags map[string]string `json:"tags,omitzero"`
 	// ID of the reservation.
 	// +optional
 	// +kubebuilder:validation:Pattern:="^cr-[0-9a-z]+$"
@@ -83,7 +83,7 @@ type AMISelectorTerm struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties:=20
 	// +kubebuilder:validation:XValidation:message="empty tag keys or values aren't supported",rule="self.all(k, k != '' && self[k] != '')"
-	Tags map[string]string `json:"tags,omitempty"`
+	Tags map[string]string `json:"tags,omitzero"`
 	// ID of the image.
 	// +optional
 	// +kubebuilder:validation:Pattern:="ami-[0-9a-z]+"

@@ -1,0 +1,158 @@
+package binpack
+
+import (
+	"cmp"
+	"slices"
+)
+
+// alternativePercent is the most that an alternative may cost, in percent of
+// the decided offer. The cloud may launch any of a pattern's offers, so a dear
+// one is a silent cost; but a short list is refused more often, and each refusal
+// is another round of solving. Neighbours of one size in three or four families
+// and generations lie within this.
+const alternativePercent = 130
+
+// solution writes the pass down.
+func (s *pass) solution() *Solution {
+	out := &Solution{Steps: s.steps, Truncated: s.truncated}
+	out.Unplaced = s.unplaced() // before alternatives take what limits leave
+	for i, pods := range s.fills {
+		if len(pods) > 0 {
+			out.Fills = append(out.Fills, Fill{i, slices.Clone(pods)})
+		}
+	}
+	byPrice := s.byPrice()
+	for _, o := range s.merged() {
+		offers := s.alternatives(o, byPrice[s.Offers[o.offer].Pool])
+		out.New = append(out.New, Pattern{o.count, offers, o.pods})
+		out.Cost += MicroUSD(o.count) * s.price[o.offer]
+	}
+	return out
+}
+
+// merged sorts the patterns and adds up those that are equal.
+func (s *pass) merged() []opened {
+	for i := range s.opened {
+		sortPods(&s.opened[i])
+	}
+	order := func(a, b opened) int {
+		return cmp.Or(cmp.Compare(a.offer, b.offer), slices.CompareFunc(a.pods, b.pods, func(x, y Share) int {
+			return cmp.Or(cmp.Compare(x.Group, y.Group), cmp.Compare(y.Count, x.Count))
+		}), slices.Compare(a.cells, b.cells))
+	}
+	slices.SortFunc(s.opened, order)
+	var out []opened
+	for _, o := range s.opened {
+		if last := len(out) - 1; last >= 0 && order(out[last], o) == 0 {
+			out[last].count += o.count
+			continue
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+// sortPods puts the pods of a pattern in the order of groups.
+func sortPods(o *opened) {
+	index := make([]int, len(o.pods))
+	for i := range index {
+		index[i] = i
+	}
+	slices.SortFunc(index, func(a, b int) int { return cmp.Compare(o.pods[a].Group, o.pods[b].Group) })
+	o.pods, o.cells = pick(o.pods, index), pick(o.cells, index)
+}
+
+// byPrice lists the offers of each pool by price, then ID.
+func (s *pass) byPrice() [][]int {
+	out := make([][]int, len(s.Pools))
+	for o := range s.Offers {
+		out[s.Offers[o].Pool] = append(out[s.Offers[o].Pool], o)
+	}
+	for _, list := range out {
+		slices.SortStableFunc(list, func(a, b int) int { return cmp.Compare(s.price[a], s.price[b]) })
+	}
+	return out
+}
+
+// alternatives lists the decided offer and those that could stand in for it:
+// offers of the same pool that hold the load, in the same cells, within
+// alternativePercent of the price. They may charge more to limits and stocks
+// than the decided one only as far as there is still room, which they take.
+func (s *pass) alternatives(o opened, pool []int) []int {
+	load := s.sum(o.pods)
+	out := []int{o.offer}
+	most := slices.Clone(s.charge[o.offer]) // the largest charge of those listed
+	stocks := slices.Clone(s.stocks[o.offer])
+	highest := MicroUSD(-1)
+	if len(stocks) == 0 {
+		highest = percent(s.Offers[o.offer].Price)
+	}
+	for _, alt := range pool {
+		s.steps++
+		if len(out) == MaxOffers || (highest >= 0 && s.Offers[alt].Price > highest) {
+			break
+		}
+		if alt == o.offer || !s.stands(alt, o, load) {
+			continue
+		}
+		if highest < 0 && len(s.stocks[alt]) == 0 {
+			// What a stock holds is paid already: the first offer that is
+			// bought for money sets the measure.
+			highest = percent(s.Offers[alt].Price)
+		}
+		if !s.reserve(alt, o.count, most, &stocks) {
+			continue
+		}
+		out = append(out, alt)
+	}
+	return out
+}
+
+// percent is the price that alternatives to one of price p may not exceed.
+func percent(p MicroUSD) MicroUSD {
+	return p + p/100*(alternativePercent-100) + p%100*(alternativePercent-100)/100
+}
+
+// stands reports whether offer alt holds the load wherever o's pods may be.
+func (s *pass) stands(alt int, o opened, load Vector) bool {
+	if s.room[alt] == nil || !covers(s.room[alt], load) {
+		return false
+	}
+	for i, sh := range o.pods {
+		if !s.cells[sh.Group][o.cells[i]].offers.Has(alt) {
+			return false
+		}
+	}
+	return true
+}
+
+// reserve takes from limits and stocks what n nodes of alt may use beyond what
+// is reserved for them, most and stocks, or reports that it is not there.
+func (s *pass) reserve(alt int, n int64, most Vector, stocks *[]int) bool {
+	pool := s.Offers[alt].Pool
+	for r, q := range s.charge[alt] {
+		if extra := q - most[r]; extra > 0 && s.left[pool][r]/n < extra {
+			return false
+		}
+	}
+	for _, i := range s.stocks[alt] {
+		if !slices.Contains(*stocks, i) && s.stockLeft[i] < n {
+			return false
+		}
+	}
+	for r, q := range s.charge[alt] {
+		if extra := q - most[r]; extra > 0 {
+			most[r] = q
+			if s.left[pool][r] != Unlimited {
+				s.left[pool][r] -= extra * n
+			}
+		}
+	}
+	for _, i := range s.stocks[alt] {
+		if !slices.Contains(*stocks, i) {
+			*stocks = append(*stocks, i)
+			s.stockLeft[i] -= n
+		}
+	}
+	return true
+}

@@ -1,0 +1,207 @@
+package binpack
+
+import (
+	"cmp"
+	"slices"
+)
+
+// MinValuesField is the constraint that an Unsupported reason names for a pool
+// with MinValues.
+const MinValuesField = "minValues"
+
+// unplaced lists what is left of each group, with the reasons as things stand
+// at the end of the pass.
+func (s *pass) unplaced() []Unplaced {
+	var out []Unplaced
+	for g := range s.Groups {
+		n := s.Groups[g].Count
+		for _, k := range s.placed[g] {
+			n -= k
+		}
+		if n > 0 {
+			out = append(out, Unplaced{g, n, s.reasons(g)})
+		}
+	}
+	return out
+}
+
+func (s *pass) reasons(g int) []Reason {
+	if s.asks[g] != "" {
+		return []Reason{{Code: Unsupported, Pool: -1, Resource: -1, Constraint: s.asks[g]}}
+	}
+	pools := make([]int, len(s.Pools))
+	for i := range pools {
+		pools[i] = i
+	}
+	slices.SortStableFunc(pools, func(a, b int) int { return cmp.Compare(s.Pools[b].Weight, s.Pools[a].Weight) })
+	var out []Reason
+	for _, i := range pools {
+		out = append(out, s.poolReasons(g, i)...)
+	}
+	if len(pools) == 0 {
+		out = append(out, Reason{Code: NoCompatibleOffer, Pool: -1, Resource: -1})
+	}
+	return out
+}
+
+// poolReasons says why no offer of a pool takes one more pod of group g. Offers
+// may fail for different reasons: each is listed once, in the order of codes.
+func (s *pass) poolReasons(g, pool int) []Reason {
+	var fits, short []int
+	for o := range s.Groups[g].Offers.All {
+		switch {
+		case s.Offers[o].Pool != pool:
+		case s.room[o] != nil && covers(s.room[o], s.need[g]):
+			fits = append(fits, o)
+		default:
+			short = append(short, o)
+		}
+	}
+	why := collector{pool: pool}
+	switch {
+	case len(fits)+len(short) == 0:
+		why.add(NoCompatibleOffer, "")
+	case !s.usable(pool):
+		why.add(Unsupported, MinValuesField)
+	case len(fits) == 0:
+		s.shortage(g, short, &why)
+	default:
+		for _, o := range fits {
+			s.obstacle(g, o, &why)
+		}
+	}
+	slices.SortFunc(why.reasons, func(a, b Reason) int {
+		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Constraint, b.Constraint))
+	})
+	return why.reasons
+}
+
+// A collector keeps the distinct reasons about a pool.
+type collector struct {
+	pool    int
+	reasons []Reason
+}
+
+func (c *collector) add(code ReasonCode, constraint string) {
+	r := Reason{Code: code, Pool: c.pool, Resource: -1, Constraint: constraint}
+	if !slices.Contains(c.reasons, r) {
+		c.reasons = append(c.reasons, r)
+	}
+}
+
+// quantity keeps of reasons about one resource the one that comes nearest.
+func (c *collector) quantity(code ReasonCode, resource int, wanted, best int64) {
+	for i := range c.reasons {
+		if r := &c.reasons[i]; r.Code == code && r.Resource == resource {
+			if wanted-best < r.Wanted-r.Best {
+				r.Wanted, r.Best = wanted, best
+			}
+			return
+		}
+	}
+	c.reasons = append(c.reasons, Reason{Code: code, Pool: c.pool, Resource: resource, Wanted: wanted, Best: best})
+}
+
+// shortage names the resources that no offer has enough of. If each has some
+// offer with enough, it names those that the best-suited offers lack: the ones
+// that fail in the fewest resources.
+func (s *pass) shortage(g int, offers []int, why *collector) {
+	for r, q := range s.need[g] {
+		best := int64(0)
+		for _, o := range offers {
+			best = max(best, s.has(o, r))
+		}
+		if best < q {
+			why.quantity(InsufficientResources, r, q, best)
+		}
+	}
+	if len(why.reasons) > 0 {
+		return
+	}
+	lacks := func(o int) (n int) {
+		for r, q := range s.need[g] {
+			if s.has(o, r) < q {
+				n++
+			}
+		}
+		return n
+	}
+	fewest := len(s.Resources) + 1
+	for _, o := range offers {
+		if n := lacks(o); n > 0 {
+			fewest = min(fewest, n)
+		}
+	}
+	for _, o := range offers {
+		for r, q := range s.need[g] {
+			if s.has(o, r) < q && lacks(o) == fewest {
+				why.quantity(InsufficientResources, r, q, s.has(o, r))
+			}
+		}
+	}
+	if len(why.reasons) == 0 { // overhead alone exceeds every offer
+		why.quantity(InsufficientResources, -1, 0, 0)
+	}
+}
+
+// has is what an offer has of a resource after overhead, at least 0.
+func (s *pass) has(o, r int) int64 {
+	return max(s.Offers[o].Capacity.at(r)-s.Offers[o].Overhead.at(r), 0)
+}
+
+// obstacle says what keeps a pod of g from a new node of offer o, which would
+// hold it.
+func (s *pass) obstacle(g, o int, why *collector) {
+	pool := s.Offers[o].Pool
+	blocked := false
+	if s.nodesLeft[pool] < 1 {
+		blocked = true
+		why.quantity(LimitReached, -1, 1, 0)
+	}
+	for r, q := range s.charge[o] {
+		if q > s.left[pool][r] {
+			blocked = true
+			why.quantity(LimitReached, r, q, s.left[pool][r])
+		}
+	}
+	for _, i := range s.stocks[o] {
+		if s.stockLeft[i] < 1 {
+			blocked = true
+			why.add(StockExhausted, s.Stocks[i].ID)
+		}
+	}
+	if blocked {
+		return
+	}
+	for _, i := range s.regions.spreads[g] {
+		if x := &s.Spreads[i]; x.Owners.Has(g) && position(x.Domains, s.Offers[o].Domains[x.Key]) < 0 {
+			why.add(SpreadUnsatisfiable, x.ID)
+			return
+		}
+	}
+	for i := range s.cells[g] {
+		if c := &s.cells[g][i]; c.bound() && c.offers.Has(o) {
+			s.blocker(c, why)
+		}
+	}
+}
+
+// blocker says which spread or exclusion closes cell c.
+func (s *pass) blocker(c *cell, why *collector) {
+	for _, x := range c.corners {
+		side := s.ledger.sides[x.exclusion][x.domain]
+		if (x.a && side[1] > 0) || (x.b && side[0] > 0) {
+			why.add(Excluded, s.Exclusions[x.exclusion].ID)
+			return
+		}
+	}
+	tight := func(x seat) bool {
+		return s.ledger.counted[x.spread][x.at] >= s.ledger.lowest(x.spread)+s.Spreads[x.spread].MaxSkew
+	}
+	some := slices.ContainsFunc(c.seats, tight)
+	for _, x := range c.seats {
+		if !some || tight(x) { // none is, if an earlier pass saw another domain fall short
+			why.add(SpreadUnsatisfiable, s.Spreads[x.spread].ID)
+		}
+	}
+}

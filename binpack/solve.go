@@ -1,0 +1,193 @@
+package binpack
+
+import "context"
+
+// Solve places every pod that fits somewhere, pods of higher priority first
+// where not all do, at little cost. Pods that find no place are data in
+// [Solution.Unplaced], not an error. When ctx ends, the best plan so far comes
+// back with Truncated set; the error is for an invalid problem.
+func Solve(ctx context.Context, p *Problem) (*Solution, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	c := canonical(p)
+	best := newTable(c).plan(ctx)
+	s := best.solution()
+	s.LowerBound = best.lowerBound()
+	c.restore(s)
+	return s, nil
+}
+
+// plan makes passes until one keeps every spread. A pass fills the quotas that
+// split decided, and limits may leave one of them short, so that another domain
+// ends too far above it. Then the quotas are capped by what was possible, and
+// the plan is made anew: pods that may not stay must not have taken the room of
+// others.
+func (t *table) plan(ctx context.Context) *pass {
+	caps := t.caps()
+	strict := false
+	steps := int64(0)
+	for attempt := 0; ; attempt++ {
+		s := newPass(ctx, t, caps, strict)
+		s.steps = steps
+		s.run()
+		steps = s.steps
+		switch {
+		case s.truncated:
+			s.dropBroken()
+			return s
+		case s.bound && !strict && len(t.priorities) > 1:
+			strict = true // pods of low priority may have taken what was short
+		case !s.tightenCaps(attempt):
+			return s
+		}
+	}
+}
+
+// caps that cap nothing.
+func (t *table) caps() *caps {
+	c := &caps{}
+	for g := range t.Groups {
+		c.group = append(c.group, t.Groups[g].Count)
+		cells := make([]int64, len(t.cells[g]))
+		for i := range cells {
+			cells[i] = t.Groups[g].Count
+		}
+		c.cell = append(c.cell, cells)
+	}
+	return c
+}
+
+// broken lists the spreads over ordinary keys that the plan does not keep.
+func (s *pass) broken() []int {
+	real := newLedger(s.table)
+	for g := range s.Groups {
+		for i := range s.cells[g] {
+			real.add(&s.cells[g][i], s.placed[g][i])
+		}
+	}
+	var out []int
+	for i := range s.Spreads {
+		for at, n := range real.counted[i] {
+			if real.owners[i][at] > 0 && n > real.lowest(i)+s.Spreads[i].MaxSkew {
+				out = append(out, i)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// tightenCaps lowers the caps of groups that broken spreads are about, and
+// reports whether there are any.
+//
+// The first remedy is to plan no more pods of a group than found room, evenly:
+// a limit that is shared by all domains then fits. If it comes short again, its
+// domains differ, and each is capped by what it took. The two alternate a few
+// times; what is still broken then is given up, one group at a time.
+func (s *pass) tightenCaps(attempt int) bool {
+	broken := s.broken()
+	if len(broken) == 0 {
+		return false
+	}
+	const rounds = 6
+	changed := false
+	for _, g := range s.about(broken) {
+		planned, found := total(s.quota[g]), total(s.placed[g])
+		switch {
+		case planned == found:
+		case attempt >= rounds:
+			s.caps.group[g] = 0
+			return true
+		case attempt%2 == 0:
+			s.caps.group[g] = found
+			changed = true
+		default:
+			s.caps.group[g] = s.Groups[g].Count
+			copy(s.caps.cell[g], minEach(s.caps.cell[g], s.quota[g], s.placed[g]))
+			changed = true
+		}
+	}
+	if !changed {
+		for _, g := range s.about(broken) {
+			if total(s.placed[g]) > 0 {
+				s.caps.group[g] = 0
+				break
+			}
+		}
+	}
+	return true
+}
+
+// minEach caps the cells that took less than was planned at what they took.
+func minEach(caps, planned, found []int64) []int64 {
+	for i := range caps {
+		if found[i] < planned[i] {
+			caps[i] = found[i]
+		}
+	}
+	return caps
+}
+
+// about lists the groups that are owners of a spread or counted by it.
+func (s *pass) about(spreads []int) []int {
+	var groups Set
+	for _, i := range spreads {
+		groups = groups.or(s.Spreads[i].Owners.or(s.Spreads[i].Counted))
+	}
+	var out []int
+	for g := range groups.All {
+		out = append(out, g)
+	}
+	return out
+}
+
+func total(list []int64) (n int64) {
+	for _, k := range list {
+		n += k
+	}
+	return n
+}
+
+// dropBroken takes the groups of broken spreads out of a plan that ctx ended
+// before it was whole, until none is broken.
+func (s *pass) dropBroken() {
+	for broken := s.broken(); len(broken) > 0; broken = s.broken() {
+		for _, g := range s.about(broken) {
+			s.drop(g)
+		}
+	}
+}
+
+// drop takes all pods of group g out of the plan.
+func (s *pass) drop(g int) {
+	for i := range s.placed[g] {
+		s.placed[g][i] = 0
+	}
+	for i := range s.fills {
+		s.fills[i] = without(s.fills[i], g)
+	}
+	rest := s.opened[:0]
+	for _, o := range s.opened {
+		kept := opened{offer: o.offer, count: o.count}
+		for i, sh := range o.pods {
+			if sh.Group != g {
+				kept.pods, kept.cells = append(kept.pods, sh), append(kept.cells, o.cells[i])
+			}
+		}
+		if len(kept.pods) > 0 {
+			rest = append(rest, kept)
+		}
+	}
+	s.opened = rest
+}
+
+func without(pods []Share, g int) []Share {
+	var out []Share
+	for _, sh := range pods {
+		if sh.Group != g {
+			out = append(out, sh)
+		}
+	}
+	return out
+}

@@ -1,0 +1,254 @@
+package charts_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"text/template"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/yaml"
+
+	"github.com/stowage-sh/stowage/charts"
+)
+
+// functions are those of Helm's that the templates use.
+var functions = template.FuncMap{
+	"quote": func(v any) string { return fmt.Sprintf("%q", fmt.Sprint(v)) },
+	"default": func(otherwise, v any) any {
+		if v == "" || v == nil {
+			return otherwise
+		}
+		return v
+	},
+	"required": func(message string, v any) (any, error) {
+		if v == "" || v == nil {
+			return nil, errors.New(message)
+		}
+		return v, nil
+	},
+	"toYaml": func(v any) (string, error) {
+		data, err := yaml.Marshal(v)
+		return strings.TrimSuffix(string(data), "\n"), err
+	},
+	"nindent": func(n int, s string) string {
+		indent := "\n" + strings.Repeat(" ", n)
+		return indent + strings.ReplaceAll(s, "\n", indent)
+	},
+}
+
+// render renders the chart as Helm would, with edits to its values, and reads
+// each object strictly as the type it says it is, by kind and name.
+func render(t *testing.T, edit func(values map[string]any)) (map[string]runtime.Object, error) {
+	t.Helper()
+	chart, values := map[string]any{}, map[string]any{}
+	read(t, "stowage/Chart.yaml", &chart)
+	read(t, "stowage/values.yaml", &values)
+	if edit != nil {
+		edit(values)
+	}
+	files, err := filepath.Glob("stowage/templates/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]runtime.Object{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := template.New(file).Funcs(functions).Option("missingkey=error").Parse(string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		err = parsed.Execute(&b, map[string]any{
+			"Release": map[string]any{"Namespace": "boats"},
+			"Chart":   map[string]any{"AppVersion": chart["appVersion"]},
+			"Values":  values,
+		})
+		if err != nil {
+			return nil, err
+		}
+		for document := range strings.SplitSeq(b.String(), "\n---\n") {
+			if strings.TrimSpace(document) == "" {
+				continue
+			}
+			name, object := decode(t, file, document)
+			all[name] = object
+		}
+	}
+	return all, nil
+}
+
+func read(t *testing.T, file string, into any) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalStrict(data, into); err != nil {
+		t.Fatalf("reading %s: %v", file, err)
+	}
+}
+
+func decode(t *testing.T, file, document string) (name string, object runtime.Object) {
+	t.Helper()
+	var head struct {
+		APIVersion, Kind string
+		Metadata         struct{ Name string }
+	}
+	if err := yaml.Unmarshal([]byte(document), &head); err != nil {
+		t.Fatalf("reading %s: %v\n%s", file, err, document)
+	}
+	gv, rest, _ := strings.Cut(head.APIVersion, "/")
+	gvk := corev1.SchemeGroupVersion.WithKind(head.Kind)
+	if rest != "" {
+		gvk.Group, gvk.Version = gv, rest
+	}
+	object, err := scheme.Scheme.New(gvk)
+	if err != nil {
+		t.Fatalf("reading %s: %v", file, err)
+	}
+	if err := yaml.UnmarshalStrict([]byte(document), object); err != nil {
+		t.Fatalf("reading %s: %v\n%s", file, err, document)
+	}
+	return head.Kind + "/" + head.Metadata.Name, object
+}
+
+func setCluster(values map[string]any) {
+	values["settings"].(map[string]any)["clusterName"] = "harbour"
+}
+
+// TestChart renders the chart with little more than its own values.
+func TestChart(t *testing.T) {
+	objects, err := render(t, setCluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"ClusterRole/stowage", "ClusterRole/stowage-admin", "ClusterRole/stowage-view", "ClusterRoleBinding/stowage",
+		"Deployment/stowage", "PodDisruptionBudget/stowage", "Role/stowage", "RoleBinding/stowage", "Service/stowage", "ServiceAccount/stowage",
+	}
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(objects))); diff != "" {
+		t.Fatalf("objects -want +got:\n%s", diff)
+	}
+	deployment := objects["Deployment/stowage"].(*appsv1.Deployment)
+	pod := deployment.Spec.Template
+	container := pod.Spec.Containers[0]
+	budget := objects["PodDisruptionBudget/stowage"].(*policyv1.PodDisruptionBudget)
+	for what, ok := range map[string]bool{
+		"namespace":       deployment.Namespace == "boats",
+		"replicas":        *deployment.Spec.Replicas == 2,
+		"strategy":        deployment.Spec.Strategy.RollingUpdate.MaxUnavailable.IntValue() == 1,
+		"selector":        cmp.Equal(deployment.Spec.Selector.MatchLabels, pod.Labels) && cmp.Equal(budget.Spec.Selector, deployment.Spec.Selector),
+		"budget":          budget.Spec.MaxUnavailable.IntValue() == 1,
+		"priority":        pod.Spec.PriorityClassName == "system-cluster-critical",
+		"service account": pod.Spec.ServiceAccountName == charts.ServiceAccount,
+		"own nodes":       pod.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms[0].MatchExpressions[0].Key == "karpenter.sh/nodepool",
+		"one per node":    cmp.Equal(pod.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution[0].LabelSelector, deployment.Spec.Selector),
+		"over zones":      cmp.Equal(pod.Spec.TopologySpreadConstraints[0].LabelSelector, deployment.Spec.Selector),
+		"container":       container.Name == "controller" && cmp.Equal(container.Args, []string{"controller"}),
+		"image":           container.Image == "stowage-sh/stowage:0.1.0",
+		"user":            *container.SecurityContext.RunAsUser == 65532 && *container.SecurityContext.ReadOnlyRootFilesystem,
+		"no resources":    len(container.Resources.Requests)+len(container.Resources.Limits) == 0,
+		"metrics port":    container.Ports[0].Name == "http-metrics" && container.Ports[0].ContainerPort == 8080,
+		"health port":     container.Ports[1].Name == "http" && container.Ports[1].ContainerPort == 8081,
+		"cluster":         slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_NAME", Value: "harbour"}),
+	} {
+		if !ok {
+			t.Errorf("the deployment is wrong about: %s", what)
+		}
+	}
+}
+
+// TestChartValues renders the chart with everything set that is empty by default.
+func TestChartValues(t *testing.T) {
+	if _, err := render(t, nil); err == nil || !strings.Contains(err.Error(), "settings.clusterName must be set") {
+		t.Errorf("without a cluster's name: %v", err)
+	}
+	objects, err := render(t, func(values map[string]any) {
+		setCluster(values)
+		values["serviceAccount"] = map[string]any{"create": false, "name": "karpenter", "annotations": map[string]any{}}
+		values["image"] = map[string]any{"repository": "example.com/stowage", "tag": "x", "digest": "sha256:abc"}
+		values["podLabels"] = map[string]any{"team": "boats"}
+		values["podAnnotations"] = map[string]any{"a": "b"}
+		values["imagePullSecrets"] = []any{map[string]any{"name": "secret"}}
+		settings := values["settings"].(map[string]any)
+		settings["clusterEndpoint"], settings["clusterCABundle"] = "https://example.com", "Q0E="
+		controller := values["controller"].(map[string]any)
+		controller["env"] = []any{map[string]any{"name": "AWS_REGION", "value": "us-east-1"}}
+		controller["envFrom"] = []any{map[string]any{"secretRef": map[string]any{"name": "more"}}}
+		controller["resources"] = map[string]any{"requests": map[string]any{"cpu": "1"}}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := objects["ServiceAccount/karpenter"]; ok {
+		t.Error("the service account is made, though it is not to be")
+	}
+	binding := objects["ClusterRoleBinding/stowage"].(*rbacv1.ClusterRoleBinding)
+	pod := objects["Deployment/stowage"].(*appsv1.Deployment).Spec.Template
+	container := pod.Spec.Containers[0]
+	for what, ok := range map[string]bool{
+		"subject":     binding.Subjects[0].Name == "karpenter" && pod.Spec.ServiceAccountName == "karpenter",
+		"image":       container.Image == "example.com/stowage@sha256:abc",
+		"labels":      pod.Labels["team"] == "boats" && pod.Labels["app.kubernetes.io/name"] == "stowage",
+		"annotations": pod.Annotations["a"] == "b",
+		"secret":      pod.Spec.ImagePullSecrets[0].Name == "secret",
+		"endpoint":    slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_ENDPOINT", Value: "https://example.com"}),
+		"bundle":      slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_CA_BUNDLE", Value: "Q0E="}),
+		"env":         container.Env[len(container.Env)-1].Name == "AWS_REGION",
+		"envFrom":     container.EnvFrom[0].SecretRef.Name == "more",
+		"resources":   container.Resources.Requests.Cpu().Value() == 1,
+	} {
+		if !ok {
+			t.Errorf("the values do not arrive: %s", what)
+		}
+	}
+}
+
+// TestRBAC: what tests and the demo apply is what Helm applies, and it grants no
+// more than is named.
+func TestRBAC(t *testing.T) {
+	rendered, err := render(t, setCluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roles, err := charts.RBAC("boats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range roles {
+		want := rendered[u.GetKind()+"/"+u.GetName()]
+		got := want.DeepCopyObject()
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(u.Object, got, true); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s %s -Helm +RBAC:\n%s", u.GetKind(), u.GetName(), diff)
+		}
+	}
+	if len(roles) != 4 {
+		t.Fatalf("%d objects, want two roles and two bindings", len(roles))
+	}
+	for _, rule := range rendered["ClusterRole/stowage"].(*rbacv1.ClusterRole).Rules {
+		for _, word := range slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs) {
+			if word == "*" || word == "update" || word == "deletecollection" || word == "secrets" {
+				t.Errorf("the controller may %v %v of %v", rule.Verbs, rule.Resources, rule.APIGroups)
+			}
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package aws
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+)
+
+// A machine is what of a NodeClass matters to the capacity of its nodes. It is
+// the same for every instance type.
+type machine struct {
+	family  v1.AMIFamily
+	kubelet kubelet
+
+	// rootBytes is the size of the volume that pods' ephemeral storage is on.
+	rootBytes int64
+	// raid0 puts it on the machine's own disks, where there are any.
+	raid0 bool
+
+	// efaOnly counts the interfaces without IP that the NodeClass asks for: all
+	// of them, and those on the default card. cards is how many network cards
+	// its interfaces need; 0 if it names no interfaces.
+	efaOnly, efaOnlyDefaultCard, cards int64
+
+	// nitro and nested say what the type must be able to do.
+	nitro, nested bool
+
+	// From CatalogOptions: the overhead is in millionths.
+	reservedENIs, memoryOverhead int64
+}
+
+// A NodeClassError says what in an EC2NodeClass is not understood.
+type NodeClassError struct {
+	// Field below spec: kubelet.maxPods.
+	Field string
+	// Problem with it, in a few words.
+	Problem string
+}
+
+// Error names the field first.
+func (e *NodeClassError) Error() string { return "spec." + e.Field + ": " + e.Problem }
+
+// CheckNodeClass returns a *NodeClassError if BuildCatalog would not understand
+// what a NodeClass asks of its nodes.
+func CheckNodeClass(spec *v1.EC2NodeClassSpec) error {
+	_, err := newMachine(spec)
+	return err
+}
+
+func newMachine(spec *v1.EC2NodeClassSpec) (*machine, error) {
+	if spec == nil {
+		spec = &v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyAL2023}
+	}
+	m := &machine{family: spec.Family(), raid0: spec.InstanceStorePolicy == v1.InstanceStoreRAID0, nitro: spec.ConnectionTracking != nil}
+	if _, ok := families[m.family]; !ok {
+		return nil, &NodeClassError{"amiFamily", fmt.Sprintf("%q is not a family of images", m.family)}
+	}
+	if p := spec.InstanceStorePolicy; p != "" && !m.raid0 {
+		return nil, &NodeClassError{"instanceStorePolicy", fmt.Sprintf("%q is not understood", p)}
+	}
+	m.nested = spec.CPUOptions != nil && spec.CPUOptions.NestedVirtualization == "enabled"
+	for _, i := range spec.NetworkInterfaces {
+		m.cards = max(m.cards, int64(i.NetworkCardIndex)+1)
+		if i.InterfaceType == v1.InterfaceTypeEFAOnly {
+			m.efaOnly++
+			if i.NetworkCardIndex == 0 {
+				m.efaOnlyDefaultCard++
+			}
+		}
+	}
+	var err error
+	if m.rootBytes, err = rootBytes(m.family, spec.BlockDeviceMappings); err != nil {
+		return nil, err
+	}
+	if m.kubelet, err = parseKubelet(spec.Kubelet); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// A family is what of a family of images matters to capacity.
+type family struct {
+	// podVolume is the device that pods' ephemeral storage is on, and its size
+	// where the NodeClass says nothing.
+	podVolume    string
+	podVolumeGiB int64
+	// windowsBuild is the value of node.kubernetes.io/windows-build.
+	windowsBuild string
+	// eniPods: the number of pods is limited by the addresses of interfaces.
+	eniPods bool
+	// eniReserve: memory is reserved for as many pods as the interfaces allow,
+	// even where maxPods allows fewer, because the image's bootstrap does so.
+	eniReserve bool
+	// podsPerCore: kubelet's setting of that name gets through to the node.
+	podsPerCore bool
+}
+
+// families and their defaults, as Karpenter documents them for each AMI family.
+var families = map[v1.AMIFamily]family{
+	v1.AMIFamilyAL2:          {podVolume: "/dev/xvda", podVolumeGiB: 20, eniPods: true, eniReserve: true, podsPerCore: true},
+	v1.AMIFamilyAL2023:       {podVolume: "/dev/xvda", podVolumeGiB: 20, eniPods: true, eniReserve: true, podsPerCore: true},
+	v1.AMIFamilyBottlerocket: {podVolume: "/dev/xvdb", podVolumeGiB: 20, eniPods: true},
+	v1.AMIFamilyCustom:       {podVolumeGiB: 20, eniPods: true, eniReserve: true, podsPerCore: true},
+	v1.AMIFamilyWindows2019:  {podVolume: "/dev/sda1", podVolumeGiB: 50, windowsBuild: "10.0.17763", podsPerCore: true},
+	v1.AMIFamilyWindows2022:  {podVolume: "/dev/sda1", podVolumeGiB: 50, windowsBuild: "10.0.20348", podsPerCore: true},
+	v1.AMIFamilyWindows2025:  {podVolume: "/dev/sda1", podVolumeGiB: 50, windowsBuild: "10.0.26100", podsPerCore: true},
+}
+
+// rootBytes is the size of the volume for pods: of the mapping marked
+// rootVolume, else of the family's device for pods (of the last mapping where
+// the image is the user's own), else the family's default. A mapping without
+// volumeSize has the size of its snapshot, which is not known here: the default
+// stands for it.
+func rootBytes(name v1.AMIFamily, mappings []v1.BlockDeviceMapping) (int64, error) {
+	size := families[name].podVolumeGiB << 30
+	found := -1
+	for i := range mappings {
+		switch b := &mappings[i]; {
+		case b.RootVolume:
+			return volumeBytes(i, b, size)
+		case name == v1.AMIFamilyCustom, b.DeviceName == families[name].podVolume:
+			found = i
+		}
+	}
+	if found < 0 {
+		return size, nil
+	}
+	return volumeBytes(found, &mappings[found], size)
+}
+
+func volumeBytes(i int, b *v1.BlockDeviceMapping, otherwise int64) (int64, error) {
+	if b.EBS == nil || b.EBS.VolumeSize == "" {
+		return otherwise, nil
+	}
+	q, err := resource.ParseQuantity(b.EBS.VolumeSize)
+	if err != nil || q.Sign() <= 0 {
+		return 0, &NodeClassError{fmt.Sprintf("blockDeviceMappings[%d].ebs.volumeSize", i), fmt.Sprintf("%q is not a size", b.EBS.VolumeSize)}
+	}
+	return q.Value(), nil
+}
+
+func (m *machine) windows() bool { return families[m.family].windowsBuild != "" }
+
+// suits reports whether a type can be a node of the NodeClass.
+func (m *machine) suits(t *TypeInfo) bool {
+	switch {
+	case !t.Supported():
+		return false
+	case t.Arch != "amd64" && m.windows():
+		return false // there is no Windows for arm64 on EC2
+	case strings.HasPrefix(t.Name, "a1.") && m.family == v1.AMIFamilyAL2023:
+		return false // AL2023 needs ARMv8.2, which the first Graviton is not
+	case m.nitro && t.Hypervisor != "nitro":
+		return false // connection tracking is configurable on Nitro only
+	case m.nested && !t.NestedVirtualization:
+		return false
+	case m.cards > max(1, t.NetworkCards), m.efaOnly > t.EFAs:
+		return false
+	case m.efaOnlyDefaultCard > 0 && m.efaOnlyDefaultCard >= t.ENIs:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,145 @@
+package nodeclass
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/aws/smithy-go"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/stowage-sh/stowage/cloudprovider/aws"
+	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+)
+
+// A Writer is how the controller writes to the cluster: by patches.
+type Writer interface {
+	// Patch and PatchStatus leave in obj what the server answered.
+	Patch(ctx context.Context, obj client.Object, patch client.Patch) error
+	PatchStatus(ctx context.Context, obj client.Object, patch client.Patch) error
+}
+
+// A Recorder tells users of an object about an event: eventType is Normal or
+// Warning, reason one word.
+type Recorder interface {
+	Event(object runtime.Object, eventType, reason, message string)
+}
+
+// A Controller keeps the status of EC2NodeClasses. All fields but the two
+// intervals are needed. Steps for different classes may run at once, those for
+// one class may not.
+type Controller struct {
+	// Region and Cluster that the nodes are for.
+	Region  string
+	Cluster aws.Cluster
+	// Get reads an EC2NodeClass from the cache; nil if there is none. What it
+	// returns is not modified.
+	Get func(ctx context.Context, name string) (*v1.EC2NodeClass, error)
+	// Claims lists the NodeClaims that use a class, by name.
+	Claims func(class string) []string
+	Write  Writer
+	Events Recorder
+	// Classes gets what is resolved.
+	Classes *aws.Classes
+	// EC2, Parameters, Profiles, Leftovers and Templates are the clients.
+	EC2        EC2
+	Parameters Parameters
+	Profiles   Profiles
+	Leftovers  Leftovers
+	Templates  Templates
+	// SubnetInterval and ImageInterval say how long what was found of subnets, and
+	// of images, is good for; 0 means a minute and five minutes.
+	SubnetInterval, ImageInterval time.Duration
+
+	mu sync.Mutex
+	// resolved is what was found last, by the name of the class.
+	resolved map[string]*resolved
+}
+
+// Reconcile does for one class what can be done now, and says when to look
+// again; 0 means not before it changes.
+func (c *Controller) Reconcile(ctx context.Context, now time.Time, name string) (next time.Duration, err error) {
+	class, err := c.Get(ctx, name)
+	if err != nil {
+		return 0, fmt.Errorf("reading EC2NodeClass %s: %w", name, err)
+	}
+	if class == nil {
+		c.forget(name)
+		return 0, nil
+	}
+	class = class.DeepCopy()
+	if class.DeletionTimestamp != nil {
+		next, err = c.finalize(ctx, class)
+	} else {
+		next, err = c.keep(ctx, now, class)
+	}
+	if apierrors.IsNotFound(err) {
+		err = nil // it went meanwhile, and the watch will say so
+	}
+	if err != nil {
+		return 0, fmt.Errorf("reconciling EC2NodeClass %s: %w", name, err)
+	}
+	return next, nil
+}
+
+// keep brings status, conditions and the registry up to date.
+func (c *Controller) keep(ctx context.Context, now time.Time, class *v1.EC2NodeClass) (time.Duration, error) {
+	if err := c.stamp(ctx, class); err != nil {
+		return 0, err
+	}
+	before := class.DeepCopy()
+	m := moment{now, class}
+	found, failure := c.resolve(ctx, m)
+	if found.show(m) {
+		c.Classes.Put(found.class(class))
+	}
+	if !equality.Semantic.DeepEqual(before.Status, class.Status) {
+		if err := c.Write.PatchStatus(ctx, class, client.MergeFrom(before)); err != nil {
+			return 0, errors.Join(failure, fmt.Errorf("writing its status: %w", err))
+		}
+	}
+	return found.due(now), failure
+}
+
+// stamp puts finalizer and hash on the class.
+func (c *Controller) stamp(ctx context.Context, class *v1.EC2NodeClass) error {
+	before := class.DeepCopy()
+	controllerutil.AddFinalizer(class, v1.FinalizerTermination)
+	if class.Annotations == nil {
+		class.Annotations = map[string]string{}
+	}
+	class.Annotations[v1.AnnotationHash] = class.Hash()
+	class.Annotations[v1.AnnotationHashVersion] = v1.HashVersion
+	if class.Spec.Role != "" {
+		// Before the first profile is made, so that a crash cannot lose it.
+		class.Annotations[annotationProfiles] = "true"
+	}
+	if equality.Semantic.DeepEqual(before.ObjectMeta, class.ObjectMeta) {
+		return nil
+	}
+	if err := c.Write.Patch(ctx, class, locked(before)); err != nil {
+		return fmt.Errorf("writing its finalizer and hash: %w", err)
+	}
+	return nil
+}
+
+// locked is a patch that fails if the object has changed since: finalizers are
+// one list, and another's must not be lost.
+func locked(before client.Object) client.Patch {
+	return client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+}
+
+// codeOf is what a condition may say of a failed call: AWS's code, since the
+// message differs from call to call and every difference would be written.
+func codeOf(err error) string {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return api.ErrorCode()
+	}
+	return "no answer from AWS"
+}

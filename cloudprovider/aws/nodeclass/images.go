@@ -1,0 +1,248 @@
+package nodeclass
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	corev1 "k8s.io/api/core/v1"
+
+	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+)
+
+// Parameters is where AWS publishes the IDs of its images.
+type Parameters interface {
+	GetParameter(ctx context.Context, in *ssm.GetParameterInput, opts ...func(*ssm.Options)) (*ssm.GetParameterOutput, error)
+}
+
+// An image is an AMI as EC2 describes it, with what an instance type needs to
+// run it.
+type image struct {
+	v1.AMI
+	created string // RFC 3339 in UTC, so that text sorts as time
+}
+
+// images finds the spec's images: the best of each set of requirements, newest
+// first.
+func (c *Controller) images(ctx context.Context, now time.Time, spec *v1.EC2NodeClassSpec) ([]v1.AMI, *verdict, error) {
+	var found []image
+	if family, version, ok := spec.Alias(); ok {
+		if family != v1.AMIFamilyAL2023 {
+			return nil, verdictf("AMINotFound", "spec.amiSelectorTerms[0].alias: family %s is not understood yet", family), nil
+		}
+		images, err := c.published(ctx, now, version)
+		if err != nil {
+			return nil, nil, err
+		}
+		found = images
+	} else {
+		images, err := c.selected(ctx, now, spec.AMISelectorTerms)
+		if err != nil {
+			return nil, nil, err
+		}
+		found = images
+	}
+	if len(found) == 0 {
+		return nil, verdictf("AMINotFound", "no image matches spec.amiSelectorTerms: %s", saidTerms(spec.AMISelectorTerms, c.Cluster.Version)), nil
+	}
+	return best(found), nil, nil
+}
+
+// variants are the builds of Amazon Linux 2023 for EKS, with the instance types
+// that each is for.
+var variants = []struct {
+	arch, name   string
+	requirements []corev1.NodeSelectorRequirement
+}{
+	{"x86_64", "standard", withoutDevices},
+	{"arm64", "standard", withoutDevices},
+	{"x86_64", "nvidia", []corev1.NodeSelectorRequirement{{Key: v1.LabelInstanceGPUCount, Operator: corev1.NodeSelectorOpExists}}},
+	{"arm64", "nvidia", []corev1.NodeSelectorRequirement{{Key: v1.LabelInstanceGPUCount, Operator: corev1.NodeSelectorOpExists}}},
+	{"x86_64", "neuron", []corev1.NodeSelectorRequirement{{Key: v1.LabelInstanceAcceleratorCount, Operator: corev1.NodeSelectorOpExists}}},
+}
+
+var withoutDevices = []corev1.NodeSelectorRequirement{
+	{Key: v1.LabelInstanceAcceleratorCount, Operator: corev1.NodeSelectorOpDoesNotExist},
+	{Key: v1.LabelInstanceGPUCount, Operator: corev1.NodeSelectorOpDoesNotExist},
+}
+
+// published finds the images that AWS publishes for the cluster's version of
+// Kubernetes: the recommended ones for "latest", else those of a release. Not
+// every release has every variant.
+func (c *Controller) published(ctx context.Context, now time.Time, version string) ([]image, error) {
+	needs := map[string][]corev1.NodeSelectorRequirement{}
+	for _, v := range variants {
+		release := "recommended"
+		if version != "latest" {
+			release = fmt.Sprintf("amazon-eks-node-al2023-%s-%s-%s-%s", v.arch, v.name, c.Cluster.Version, version)
+		}
+		id, ok, err := c.parameter(ctx, fmt.Sprintf("/aws/service/eks/optimized-ami/%s/amazon-linux-2023/%s/%s/%s/image_id", c.Cluster.Version, v.arch, v.name, release))
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			needs[id] = v.requirements
+		}
+	}
+	if len(needs) == 0 {
+		return nil, nil
+	}
+	found, err := c.describe(ctx, now, &ec2.DescribeImagesInput{IncludeDeprecated: sdk.Bool(true), Filters: []types.Filter{byID(keys(needs))}})
+	for i := range found {
+		found[i].Requirements = append(found[i].Requirements, needs[found[i].ID]...)
+	}
+	return found, err
+}
+
+// selected finds images by the terms of a spec without alias.
+func (c *Controller) selected(ctx context.Context, now time.Time, terms []v1.AMISelectorTerm) ([]image, error) {
+	var ids []string
+	var found []image
+	for _, t := range terms {
+		switch {
+		case t.SSMParameter != "":
+			id, ok, err := c.parameter(ctx, t.SSMParameter)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				ids = append(ids, id)
+			}
+		case t.ID != "":
+			ids = append(ids, t.ID)
+		default:
+			in := &ec2.DescribeImagesInput{Owners: []string{"self", "amazon"}, Filters: tagFilters(t.Tags), MaxResults: sdk.Int32(1000)}
+			if t.Owner != "" {
+				in.Owners = []string{t.Owner}
+			}
+			if t.Name != "" {
+				in.Filters = append(in.Filters, types.Filter{Name: sdk.String("name"), Values: []string{t.Name}})
+			}
+			images, err := c.describe(ctx, now, in)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, images...)
+		}
+	}
+	if len(ids) == 0 {
+		return found, nil
+	}
+	named, err := c.describe(ctx, now, &ec2.DescribeImagesInput{IncludeDeprecated: sdk.Bool(true), Filters: []types.Filter{byID(ids)}})
+	return append(found, named...), err
+}
+
+func byID(ids []string) types.Filter {
+	return types.Filter{Name: sdk.String("image-id"), Values: ids}
+}
+
+// parameter reads an image ID from SSM; false if there is no such parameter.
+func (c *Controller) parameter(ctx context.Context, name string) (id string, ok bool, err error) {
+	out, err := c.Parameters.GetParameter(ctx, &ssm.GetParameterInput{Name: sdk.String(name)})
+	if _, missing := errors.AsType[*ssmtypes.ParameterNotFound](err); missing {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("reading SSM parameter %s: %w", name, err)
+	}
+	if out.Parameter == nil || sdk.ToString(out.Parameter.Value) == "" {
+		return "", false, nil
+	}
+	return *out.Parameter.Value, true, nil
+}
+
+// describe asks EC2 for images, and leaves out those that no node can run.
+func (c *Controller) describe(ctx context.Context, now time.Time, in *ec2.DescribeImagesInput) ([]image, error) {
+	var out []image
+	pages := ec2.NewDescribeImagesPaginator(c.EC2, in)
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("describing images: %w", err)
+		}
+		for _, i := range page.Images {
+			arch, ok := architectures[i.Architecture]
+			if !ok || i.State != types.ImageStateAvailable {
+				continue
+			}
+			deprecated := false
+			if at, err := time.Parse(time.RFC3339, sdk.ToString(i.DeprecationTime)); err == nil {
+				deprecated = !now.Before(at)
+			}
+			out = append(out, image{created: sdk.ToString(i.CreationDate), AMI: v1.AMI{
+				ID: sdk.ToString(i.ImageId), Name: sdk.ToString(i.Name), Deprecated: deprecated,
+				Requirements: []corev1.NodeSelectorRequirement{{Key: corev1.LabelArchStable, Operator: corev1.NodeSelectorOpIn, Values: []string{arch}}},
+			}})
+		}
+	}
+	return out, nil
+}
+
+var architectures = map[types.ArchitectureValues]string{types.ArchitectureValuesX8664: "amd64", types.ArchitectureValuesArm64: "arm64"}
+
+// best keeps, of the images with one set of requirements, the newest that is not
+// deprecated; a deprecated one only if all are.
+func best(images []image) []v1.AMI {
+	slices.SortFunc(images, func(a, b image) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(b.created, a.created), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	seen := map[string]bool{}
+	var out []v1.AMI
+	for _, i := range images {
+		if key := fmt.Sprint(i.Requirements); !seen[key] {
+			seen[key] = true
+			out = append(out, i.AMI)
+		}
+	}
+	return out
+}
+
+func rank(i image) int {
+	if i.Deprecated {
+		return 1
+	}
+	return 0
+}
+
+// keys returns the keys of m, sorted.
+func keys(m map[string][]corev1.NodeSelectorRequirement) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// saidTerms is the terms in words, by their index.
+func saidTerms(terms []v1.AMISelectorTerm, version string) string {
+	out := make([]string, len(terms))
+	for i, t := range terms {
+		var words []string
+		add := func(name, value string) {
+			if value != "" {
+				words = append(words, name+" "+value)
+			}
+		}
+		add("alias", t.Alias)
+		if t.Alias != "" {
+			words = append(words, "for Kubernetes "+version)
+		}
+		add("id", t.ID)
+		add("ssmParameter", t.SSMParameter)
+		add("name", t.Name)
+		add("owner", t.Owner)
+		add("tags", said(t.Tags))
+		out[i] = fmt.Sprintf("[%d] %s", i, strings.Join(words, " "))
+	}
+	return strings.Join(out, "; ")
+}

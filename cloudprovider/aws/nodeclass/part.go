@@ -1,0 +1,208 @@
+package nodeclass
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/stowage-sh/stowage/cloudprovider/aws"
+	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+)
+
+// A part is one thing that was looked up for a class, and how that went.
+type part[T any] struct {
+	value T
+	// state of the condition; "" until the part was looked up.
+	state metav1.ConditionStatus
+	// reason and message of a condition that is not True.
+	reason, message string
+	// generation of the spec that the part is about.
+	generation int64
+	// until is when the part has to be looked up again.
+	until time.Time
+}
+
+// A verdict says why a part was not found, in words for a condition. nil means
+// that it was.
+type verdict struct{ reason, message string }
+
+func verdictf(reason, format string, args ...any) *verdict {
+	return &verdict{reason, fmt.Sprintf(format, args...)}
+}
+
+// A moment is what a look depends on besides the cloud.
+type moment struct {
+	now   time.Time
+	class *v1.EC2NodeClass
+}
+
+// look brings the part up to date. find returns a value, or a verdict, or an
+// error if AWS did not answer as it should. After an error, what was found for
+// this generation of the spec stays, by this process or, as the condition of the
+// given kind says, by an earlier one; otherwise the part is Unknown.
+func (p *part[T]) look(m moment, kind string, interval time.Duration, find func() (T, *verdict, error)) error {
+	g := m.class.Generation
+	if p.state == metav1.ConditionTrue && p.generation == g && m.now.Before(p.until) {
+		return nil
+	}
+	value, why, err := find()
+	switch {
+	case err != nil && p.state == metav1.ConditionTrue && p.generation == g:
+	case err != nil && p.state == "" && m.shown(kind):
+	case err != nil:
+		*p = part[T]{state: metav1.ConditionUnknown, reason: "LookupFailed", message: "AWS did not say: " + codeOf(err), generation: g}
+	case why != nil:
+		*p = part[T]{state: metav1.ConditionFalse, reason: why.reason, message: why.message, generation: g, until: m.now.Add(time.Minute)}
+	default:
+		*p = part[T]{value: value, state: metav1.ConditionTrue, generation: g, until: m.now.Add(interval)}
+	}
+	return err
+}
+
+// shown reports whether the status says that a condition is True of this spec.
+func (m moment) shown(kind string) bool {
+	condition := meta.FindStatusCondition(m.class.Status.Conditions, kind)
+	return condition != nil && condition.Status == metav1.ConditionTrue && condition.ObservedGeneration == m.class.Generation
+}
+
+// show writes the part's condition into the status; one that was never looked up
+// leaves it as it is.
+func (p *part[T]) show(m moment, kind string) (looked bool) {
+	if p.state == "" {
+		return false
+	}
+	m.class.SetCondition(metav1.Condition{Type: kind, Status: p.state, Reason: p.reason, Message: p.message}, m.now)
+	return true
+}
+
+// A resolved is what is known of one class.
+type resolved struct {
+	uid       types.UID
+	subnets   part[[]aws.Subnet]
+	groups    part[[]v1.SecurityGroup]
+	images    part[[]v1.AMI]
+	profile   part[string]
+	valid     part[struct{}]
+	placement part[struct{}]
+}
+
+// resolve looks up what is due. It returns what is known now, and what went
+// wrong; the parts are independent of each other.
+func (c *Controller) resolve(ctx context.Context, m moment) (*resolved, error) {
+	r, spec := c.known(m.class), &m.class.Spec
+	subnets, images := cmp.Or(c.SubnetInterval, time.Minute), cmp.Or(c.ImageInterval, 5*time.Minute)
+	return r, errors.Join(
+		r.valid.look(m, v1.ConditionValidationSucceeded, 10*time.Minute, func() (struct{}, *verdict, error) {
+			return struct{}{}, validate(c.Cluster, spec), nil
+		}),
+		r.placement.look(m, v1.ConditionPlacementGroupReady, 10*time.Minute, func() (struct{}, *verdict, error) {
+			return struct{}{}, placement(spec), nil
+		}),
+		r.subnets.look(m, v1.ConditionSubnetsReady, subnets, func() ([]aws.Subnet, *verdict, error) {
+			return c.subnets(ctx, spec)
+		}),
+		r.groups.look(m, v1.ConditionSecurityGroupsReady, 5*time.Minute, func() ([]v1.SecurityGroup, *verdict, error) {
+			return c.securityGroups(ctx, spec)
+		}),
+		r.images.look(m, v1.ConditionAMIsReady, images, func() ([]v1.AMI, *verdict, error) {
+			return c.images(ctx, m.now, spec)
+		}),
+		r.profile.look(m, v1.ConditionInstanceProfileReady, 15*time.Minute, func() (string, *verdict, error) {
+			return c.profile(ctx, m.class)
+		}),
+	)
+}
+
+// show writes what was looked up into the status, and reports whether that is
+// everything.
+func (r *resolved) show(m moment) (whole bool) {
+	s, whole := &m.class.Status, true
+	if whole = r.subnets.show(m, v1.ConditionSubnetsReady) && whole; r.subnets.state != "" {
+		s.Subnets = nil
+		for _, n := range r.subnets.value {
+			s.Subnets = append(s.Subnets, v1.Subnet{ID: n.ID, Zone: n.Zone, ZoneID: n.ZoneID})
+		}
+	}
+	if whole = r.groups.show(m, v1.ConditionSecurityGroupsReady) && whole; r.groups.state != "" {
+		s.SecurityGroups = slices.Clone(r.groups.value)
+	}
+	if whole = r.images.show(m, v1.ConditionAMIsReady) && whole; r.images.state != "" {
+		s.AMIs = slices.Clone(r.images.value)
+	}
+	if whole = r.profile.show(m, v1.ConditionInstanceProfileReady) && whole; r.profile.state != "" {
+		s.InstanceProfile = r.profile.value
+	}
+	whole = r.valid.show(m, v1.ConditionValidationSucceeded) && whole
+	whole = r.placement.show(m, v1.ConditionPlacementGroupReady) && whole
+	m.class.SetReady(v1.Readiness, m.now)
+	return whole
+}
+
+// known returns the record of a class; the lock covers the map only, since steps
+// for one class do not run at once.
+func (c *Controller) known(class *v1.EC2NodeClass) *resolved {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.resolved == nil {
+		c.resolved = map[string]*resolved{}
+	}
+	r, ok := c.resolved[class.Name]
+	if !ok || r.uid != class.UID {
+		r = &resolved{uid: class.UID}
+		c.resolved[class.Name] = r
+	}
+	return r
+}
+
+// forget drops the record of a class, and the class from the registry.
+func (c *Controller) forget(name string) {
+	c.Classes.Delete(name)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.resolved, name)
+}
+
+// due is how long from now the first part has to be looked up again, and at
+// least a second.
+func (r *resolved) due(now time.Time) time.Duration {
+	next := r.subnets.until
+	for _, t := range []time.Time{r.groups.until, r.images.until, r.profile.until, r.valid.until, r.placement.until} {
+		if t.Before(next) {
+			next = t
+		}
+	}
+	return max(next.Sub(now), time.Second)
+}
+
+// class makes the value that instances are launched from. The status of nc is up
+// to date.
+func (r *resolved) class(nc *v1.EC2NodeClass) *aws.Class {
+	out := &aws.Class{
+		Name: nc.Name, UID: string(nc.UID), Hash: nc.Annotations[v1.AnnotationHash], Spec: *nc.Spec.DeepCopy(),
+		Subnets: r.subnets.value, InstanceProfile: r.profile.value,
+	}
+	for _, g := range r.groups.value {
+		out.SecurityGroups = append(out.SecurityGroups, g.ID)
+	}
+	for _, i := range r.images.value {
+		out.Images = append(out.Images, aws.Image{ID: i.ID, Name: i.Name, Requirements: i.Requirements})
+	}
+	for _, condition := range nc.Status.Conditions {
+		if condition.Type == v1.ConditionReady && condition.Status != metav1.ConditionTrue {
+			out.NotReady = condition.Message
+			for _, why := range nc.Status.Conditions {
+				if why.Type != v1.ConditionReady && why.Status != metav1.ConditionTrue {
+					out.NotReady += "; " + why.Type + ": " + why.Message
+				}
+			}
+		}
+	}
+	return out
+}

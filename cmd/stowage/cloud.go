@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	awspricing "github.com/aws/aws-sdk-go-v2/service/pricing"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/cloudprovider/aws"
+	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+	"github.com/stowage-sh/stowage/pricing"
+	"github.com/stowage-sh/stowage/provisioner/state"
+)
+
+// A cloud is the AWS side: clients, what they know, and the provider.
+type cloud struct {
+	region  string
+	cluster aws.Cluster
+
+	ec2 *ec2.Client
+	ssm *ssm.Client
+	iam *iam.Client
+
+	provider     *aws.Provider
+	classes      *aws.Classes
+	inventory    *aws.Inventory
+	prices       *pricing.Book
+	availability *cloudprovider.Availability
+}
+
+// newCloud makes the clients from the SDK's own chain of configuration, asks for
+// what nodes need to know of the cluster, and fills the inventory.
+func newCloud(ctx context.Context, kube *rest.Config, s *settings) (*cloud, error) {
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("configuring AWS: %w", err)
+	}
+	if cfg.Region == "" {
+		return nil, usageError(errors.New("the AWS region is not known: set AWS_REGION"))
+	}
+	c := &cloud{
+		region:       cfg.Region,
+		ec2:          ec2.NewFromConfig(cfg),
+		ssm:          ssm.NewFromConfig(cfg),
+		iam:          iam.NewFromConfig(cfg),
+		classes:      &aws.Classes{},
+		availability: &cloudprovider.Availability{},
+	}
+	known := aws.Cluster{Name: s.clusterName, Endpoint: s.clusterEndpoint, CABundle: s.clusterCA, ServiceCIDR: s.serviceCIDR, Version: s.clusterVersion}
+	if known.Version == "" {
+		if known.Version, err = serverVersion(kube); err != nil {
+			return nil, err
+		}
+	}
+	if c.cluster, err = aws.DescribeCluster(ctx, eks.NewFromConfig(cfg), known); err != nil {
+		return nil, err
+	}
+	table, err := pricing.Embedded(cfg.Region)
+	if err != nil {
+		return nil, err
+	}
+	sources := []pricing.Source{pricing.Spot{Client: c.ec2, Region: cfg.Region, Now: time.Now}}
+	if !s.isolatedVPC {
+		list := awspricing.NewFromConfig(cfg, func(o *awspricing.Options) { o.Region = pricing.PriceListRegion(cfg.Region) })
+		sources = append(sources, pricing.OnDemand{Client: list, Region: cfg.Region})
+	}
+	c.prices = pricing.NewBook(table, sources...)
+	c.inventory = &aws.Inventory{Region: cfg.Region, API: c.ec2}
+	if err := c.inventory.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	c.provider, err = aws.New(aws.Config{
+		Region:    cfg.Region,
+		Cluster:   c.cluster,
+		EC2:       c.ec2,
+		Classes:   c.classes,
+		Inventory: c.inventory,
+		Catalog:   aws.CatalogOptions{VMMemoryOverheadPercent: s.memoryOverhead, ReservedENIs: int64(s.reservedENIs)},
+		Refused:   func(offerings []cloudprovider.Offering) { c.availability.Mark(time.Now(), offerings...) },
+	})
+	return c, err
+}
+
+// serverVersion asks the API server for its version, major and minor.
+func serverVersion(kube *rest.Config) (string, error) {
+	d, err := discovery.NewDiscoveryClientForConfig(kube)
+	if err != nil {
+		return "", fmt.Errorf("asking the API server for its version: %w", err)
+	}
+	v, err := d.ServerVersion()
+	if err != nil {
+		return "", fmt.Errorf("asking the API server for its version: %w", err)
+	}
+	return v.Major + "." + v.Minor, nil
+}
+
+// price of an offering in millionths of a dollar.
+func (c *cloud) price(o cloudprovider.Offering) (int64, bool) {
+	p, ok := c.prices.Price(o)
+	return int64(p), ok
+}
+
+// refresh keeps a part of what the cloud told up to date. A failure is logged,
+// the old stays, and it is tried again after a minute.
+func refresh(what string, every time.Duration, fetch func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for {
+			wait := jitter(every)
+			if err := fetch(ctx); err != nil && ctx.Err() == nil {
+				log.FromContext(ctx).Error(err, "refreshing "+what)
+				wait = min(wait, time.Minute)
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(wait):
+			}
+		}
+	}
+}
+
+// A classSink tells the state what it needs to know of EC2NodeClasses.
+type classSink struct{ cluster *state.Cluster }
+
+func (s classSink) Observe(obj client.Object) {
+	if class, ok := obj.(*awsv1.EC2NodeClass); ok {
+		reason := "its status is not known yet"
+		if c := meta.FindStatusCondition(class.Status.Conditions, awsv1.ConditionReady); c != nil {
+			reason = c.Message
+		}
+		s.cluster.SetNodeClass(classRef(class), state.NodeClass{
+			Ready: class.IsReady(), Reason: reason, Generation: class.Generation, Deleting: class.DeletionTimestamp != nil,
+			Hash: class.Annotations[awsv1.AnnotationHash], HashVersion: class.Annotations[awsv1.AnnotationHashVersion],
+		})
+	}
+}
+
+func (s classSink) Forget(obj client.Object) {
+	if class, ok := obj.(*awsv1.EC2NodeClass); ok {
+		s.cluster.RemoveNodeClass(classRef(class))
+	}
+}
+
+func classRef(class *awsv1.EC2NodeClass) cloudprovider.NodeClassRef {
+	return cloudprovider.NodeClassRef{Group: awsv1.Group, Kind: "EC2NodeClass", Name: class.Name}
+}

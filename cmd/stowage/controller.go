@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilrand "k8s.io/apimachinery/pkg/util/rand"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+func newControllerCommand() *cobra.Command {
+	s := &settings{}
+	cmd := &cobra.Command{
+		Use:     "controller",
+		Short:   "Run in a cluster (or against a kubeconfig)",
+		Example: "  stowage controller --cluster-name prod --kubeconfig ~/.kube/config --leader-election-namespace kube-system",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := s.fromEnvironment(cmd); err != nil {
+				return usageError(err)
+			}
+			return runController(ctrl.SetupSignalHandler(), s)
+		},
+	}
+	s.register(cmd.Flags())
+	return cmd
+}
+
+// scheme knows every kind that Stowage reads or writes.
+func scheme() (*runtime.Scheme, error) {
+	s := runtime.NewScheme()
+	return s, errors.Join(clientgoscheme.AddToScheme(s), v1.AddToScheme(s), awsv1.AddToScheme(s))
+}
+
+// runController runs until ctx ends or the Lease is lost.
+func runController(ctx context.Context, s *settings) error {
+	logger, err := newLogger(s.logLevel)
+	if err != nil {
+		return usageError(err)
+	}
+	ctrl.SetLogger(logger)
+	ctx = log.IntoContext(ctx, logger)
+	if s.memoryLimit > 0 {
+		debug.SetMemoryLimit(s.memoryLimit / 10 * 9)
+	}
+	if names := s.ignored(); len(names) > 0 {
+		logger.Info("these settings have no effect in this version", "settings", names)
+	}
+	config, err := restConfig(s)
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(config, s)
+	if err != nil {
+		return fmt.Errorf("making the manager: %w", err)
+	}
+	cloud, err := newCloud(ctx, config, s)
+	if err != nil {
+		return err
+	}
+	w := &wiring{settings: s, manager: mgr, cloud: cloud, cluster: state.New()}
+	if err := w.wire(ctx); err != nil {
+		return err
+	}
+	logger.Info("starting", "version", version, "cluster", s.clusterName, "region", cloud.region)
+	return mgr.Start(ctx)
+}
+
+func restConfig(s *settings) (*rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig)
+	if err != nil {
+		return nil, usageError(fmt.Errorf("reading the kubeconfig %q: %w", s.kubeconfig, err))
+	}
+	config.QPS, config.Burst = s.kubeQPS, s.kubeBurst
+	config.UserAgent = "stowage/" + version
+	return config, nil
+}
+
+func newManager(config *rest.Config, s *settings) (manager.Manager, error) {
+	known, err := scheme()
+	if err != nil {
+		return nil, err
+	}
+	options := manager.Options{
+		Scheme: known,
+		Cache: cache.Options{
+			// Nobody reads managed fields, and they are half of the memory.
+			DefaultTransform: cache.TransformStripManagedFields(),
+		},
+		LeaderElection:                !s.noLeaderElection,
+		LeaderElectionID:              s.leaseName,
+		LeaderElectionNamespace:       s.leaseSpace,
+		LeaderElectionReleaseOnCancel: true,
+		Metrics:                       metricsserver.Options{BindAddress: address(s.metricsPort)},
+		HealthProbeBindAddress:        address(s.healthPort),
+	}
+	if s.profiling {
+		options.Metrics.ExtraHandlers = profilingHandlers()
+	}
+	return manager.New(config, options)
+}
+
+// address returns the form of a port that controller-runtime takes; 0 is none.
+func address(port int) string {
+	if port == 0 {
+		return "0"
+	}
+	return fmt.Sprintf(":%d", port)
+}
+
+// watch starts the watches and makes readiness wait for them.
+func (w *wiring) watch(ctx context.Context) error {
+	w.feed = &feed{cache: w.manager.GetCache(), sinks: []sink{w.cluster, classSink{w.cluster}}}
+	err := w.feed.watch(ctx, &corev1.Pod{}, &corev1.Node{}, &v1.NodeClaim{}, &v1.NodePool{}, &appsv1.DaemonSet{},
+		&policyv1.PodDisruptionBudget{}, &awsv1.EC2NodeClass{})
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		w.manager.AddHealthzCheck("ping", healthz.Ping),
+		w.manager.AddReadyzCheck("caches", func(*http.Request) error {
+			for _, synced := range w.feed.synced {
+				if !synced() {
+					return errors.New("the watches have not caught up yet")
+				}
+			}
+			return nil
+		}),
+	)
+}
+
+// newClaimName returns the name of a new NodeClaim: the NodePool's and five
+// letters, as generateName would make it. Two equal names are refused by the API
+// server, and the pods are solved again.
+func newClaimName(pool string) string { return pool + "-" + utilrand.String(5) }
+
+// jitter spreads what many would do at once over a tenth of the interval.
+func jitter(d time.Duration) time.Duration { return d + rand.N(d/10+1) }

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+)
+
+// A feed carries what the watches say into the state, and only then wakes the
+// controllers: whoever is woken finds the change in the next snapshot.
+type feed struct {
+	cache  cache.Cache
+	sinks  []sink
+	synced []toolscache.InformerSynced
+
+	mu     sync.Mutex
+	routes []route
+}
+
+// A sink takes in objects: the cluster's state, or the cloud's NodeClasses.
+type sink interface {
+	Observe(obj client.Object)
+	Forget(obj client.Object)
+}
+
+// A route wakes one controller.
+type route struct {
+	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
+	// keys says which of the controller's keys an object concerns.
+	keys func(client.Object) []string
+	// delay gathers the wakings of a burst into one.
+	delay time.Duration
+}
+
+// watch begins to watch the kinds of the given lists.
+func (f *feed) watch(ctx context.Context, kinds ...client.Object) error {
+	for _, kind := range kinds {
+		informer, err := f.cache.GetInformer(ctx, kind)
+		if err != nil {
+			return fmt.Errorf("watching %T: %w", kind, err)
+		}
+		handle, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+			AddFunc:    func(obj any) { f.observe(obj) },
+			UpdateFunc: func(_, obj any) { f.observe(obj) },
+			DeleteFunc: f.forget,
+		})
+		if err != nil {
+			return fmt.Errorf("watching %T: %w", kind, err)
+		}
+		f.synced = append(f.synced, handle.HasSynced)
+	}
+	return nil
+}
+
+// ready waits until everything that was there at the start is in the state.
+func (f *feed) ready(ctx context.Context) bool {
+	return toolscache.WaitForCacheSync(ctx.Done(), f.synced...)
+}
+
+func (f *feed) observe(obj any) {
+	o := obj.(client.Object)
+	for _, s := range f.sinks {
+		s.Observe(o)
+	}
+	f.wake(o)
+}
+
+func (f *feed) forget(obj any) {
+	if last, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
+		obj = last.Obj
+	}
+	o, ok := obj.(client.Object)
+	if !ok {
+		return
+	}
+	for _, s := range f.sinks {
+		s.Forget(o)
+	}
+	f.wake(o)
+}
+
+func (f *feed) wake(obj client.Object) {
+	f.mu.Lock()
+	routes := f.routes
+	f.mu.Unlock()
+	for _, r := range routes {
+		for _, key := range r.keys(obj) {
+			r.queue.AddAfter(reconcile.Request{NamespacedName: client.ObjectKey{Name: key}}, r.delay)
+		}
+	}
+}
+
+// source wakes a controller for what changes from now on, and once for each
+// object of these kinds that is there already.
+func (f *feed) source(keys func(client.Object) []string, delay time.Duration, lists ...client.ObjectList) source.Source {
+	return source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		f.mu.Lock()
+		f.routes = append(f.routes[:len(f.routes):len(f.routes)], route{queue, keys, delay})
+		f.mu.Unlock()
+		for _, list := range lists {
+			list := list.DeepCopyObject().(client.ObjectList)
+			if err := f.cache.List(ctx, list); err != nil {
+				return fmt.Errorf("listing %T: %w", list, err)
+			}
+			err := meta.EachListItem(list, func(o runtime.Object) error {
+				for _, key := range keys(o.(client.Object)) {
+					queue.Add(reconcile.Request{NamespacedName: client.ObjectKey{Name: key}})
+				}
+				return nil
+			})
+			if err != nil {
+				return fmt.Errorf("listing %T: %w", list, err)
+			}
+		}
+		return nil
+	})
+}

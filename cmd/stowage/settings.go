@@ -1,0 +1,153 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// settings are what flags and environment say. A flag of Karpenter's means here
+// what it means there, and so does its environment variable: the flag's name in
+// upper snake case. The flag goes before the variable.
+type settings struct {
+	kubeconfig string
+
+	metricsPort, healthPort int
+	kubeQPS                 float32
+	kubeBurst               int
+	profiling               bool
+	logLevel                string
+	memoryLimit             int64
+
+	noLeaderElection       bool
+	leaseName, leaseSpace  string
+	batchMax, batchIdle    time.Duration
+	preferencePolicy       string
+	featureGates           string
+	clusterName            string
+	clusterEndpoint        string
+	clusterCA, serviceCIDR string
+	clusterVersion         string
+	isolatedVPC            bool
+	memoryOverhead         float64
+	reservedENIs           int
+	interruptionQueue      string
+	launchTimeout          time.Duration
+	registrationTimeout    time.Duration
+	collectInterval        time.Duration
+	collectAge             time.Duration
+	catalogInterval        time.Duration
+	priceInterval          time.Duration
+	maxSteps               int64
+	nominate               bool
+}
+
+// register binds the settings to flags, with Karpenter's defaults.
+func (s *settings) register(f *pflag.FlagSet) {
+	f.StringVar(&s.kubeconfig, "kubeconfig", "", "kubeconfig file; empty for the Pod's own service account")
+	f.IntVar(&s.metricsPort, "metrics-port", 8080, "port of /metrics; 0 for none")
+	f.IntVar(&s.healthPort, "health-probe-port", 8081, "port of /healthz and /readyz; 0 for none")
+	f.Float32Var(&s.kubeQPS, "kube-client-qps", 200, "requests per second to the API server")
+	f.IntVar(&s.kubeBurst, "kube-client-burst", 300, "requests to the API server at once")
+	f.BoolVar(&s.profiling, "enable-profiling", false, "serve /debug/pprof on the metrics port")
+	f.StringVar(&s.logLevel, "log-level", "info", "debug, info or error")
+	f.Int64Var(&s.memoryLimit, "memory-limit", -1, "memory of the container in bytes; the garbage collector aims at 90 % of it")
+	f.BoolVar(&s.noLeaderElection, "disable-leader-election", false, "act without holding the Lease")
+	f.StringVar(&s.leaseName, "leader-election-name", "karpenter-leader-election", "name of the Lease")
+	f.StringVar(&s.leaseSpace, "leader-election-namespace", "", "namespace of the Lease; empty for the Pod's own")
+	f.DurationVar(&s.batchMax, "batch-max-duration", 10*time.Second, "longest time that pods are gathered before they are solved")
+	f.DurationVar(&s.batchIdle, "batch-idle-duration", time.Second, "time without a new pod after which they are solved")
+	f.StringVar(&s.preferencePolicy, "preference-policy", "Ignore", "Ignore: preferences buy no nodes (Respect comes later)")
+	f.StringVar(&s.featureGates, "feature-gates", "", "Karpenter's gates; none of them changes anything yet")
+	f.StringVar(&s.clusterName, "cluster-name", "", "name of the cluster (required)")
+	f.StringVar(&s.clusterEndpoint, "cluster-endpoint", "", "URL of the API server for nodes; empty: asked of EKS")
+	f.StringVar(&s.clusterCA, "cluster-ca-bundle", "", "certificate authority for nodes, base64; empty: asked of EKS")
+	f.StringVar(&s.serviceCIDR, "cluster-service-cidr", "", "range of service addresses; empty: asked of EKS")
+	f.StringVar(&s.clusterVersion, "cluster-version", "", "Kubernetes version of the nodes' images; empty: asked of the API server")
+	f.BoolVar(&s.isolatedVPC, "isolated-vpc", false, "do not call the Price List API; the embedded prices serve")
+	f.Float64Var(&s.memoryOverhead, "vm-memory-overhead-percent", 0.075, "share of an instance's memory that its system takes")
+	f.IntVar(&s.reservedENIs, "reserved-enis", 0, "network interfaces of each instance that pods do not use")
+	f.StringVar(&s.interruptionQueue, "interruption-queue", "", "SQS queue of interruption warnings (not read yet)")
+	f.DurationVar(&s.launchTimeout, "launch-timeout", 5*time.Minute, "time after which a NodeClaim without an instance is given up")
+	f.DurationVar(&s.registrationTimeout, "registration-timeout", 15*time.Minute, "time after which an instance that has not joined is given up")
+	f.DurationVar(&s.collectInterval, "garbage-collection-interval", 2*time.Minute, "time between looks for instances without a NodeClaim, and the other way round")
+	f.DurationVar(&s.collectAge, "garbage-collection-age", 30*time.Second, "age at which an instance without a NodeClaim is terminated")
+	f.DurationVar(&s.catalogInterval, "instance-type-refresh-interval", 12*time.Hour, "time between refreshes of instance types")
+	f.DurationVar(&s.priceInterval, "price-refresh-interval", 12*time.Hour, "time between refreshes of prices")
+	f.Int64Var(&s.maxSteps, "max-steps", 0, "step budget of the solver; 0 for its own formula")
+	f.BoolVar(&s.nominate, "nominate-pods", true, "tell kube-scheduler which node each pod was planned for")
+}
+
+// fromEnvironment fills in flags that were not given from the environment, and
+// checks what the flags' types cannot.
+func (s *settings) fromEnvironment(cmd *cobra.Command) error {
+	var wrong error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		name := strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, set := os.LookupEnv(name)
+		if !set || f.Changed || f.Name == "kubeconfig" || wrong != nil {
+			return
+		}
+		if err := f.Value.Set(value); err != nil {
+			wrong = fmt.Errorf("environment variable %s: %w", name, err)
+		}
+	})
+	if wrong != nil {
+		return wrong
+	}
+	if s.kubeconfig == "" {
+		s.kubeconfig = os.Getenv("KUBECONFIG")
+	}
+	if s.leaseSpace == "" {
+		s.leaseSpace = ownNamespace()
+	}
+	return s.validate()
+}
+
+func (s *settings) validate() error {
+	switch {
+	case s.clusterName == "":
+		return fmt.Errorf("--cluster-name (CLUSTER_NAME) is required")
+	case s.preferencePolicy != "Ignore" && s.preferencePolicy != "Respect":
+		return fmt.Errorf("--preference-policy: %q is neither Ignore nor Respect", s.preferencePolicy)
+	case s.batchIdle <= 0 || s.batchMax < s.batchIdle:
+		return fmt.Errorf("--batch-idle-duration %s must be above 0 and at most --batch-max-duration %s", s.batchIdle, s.batchMax)
+	case s.memoryOverhead < 0 || s.memoryOverhead >= 1:
+		return fmt.Errorf("--vm-memory-overhead-percent: %v is not in [0, 1)", s.memoryOverhead)
+	case s.leaseSpace == "":
+		return fmt.Errorf("--leader-election-namespace is required outside a Pod")
+	}
+	return nil
+}
+
+// ignored lists the settings that were given and have no effect yet, so that the
+// log says it rather than that nobody does.
+func (s *settings) ignored() []string {
+	var names []string
+	if s.interruptionQueue != "" {
+		names = append(names, "interruption-queue")
+	}
+	if s.preferencePolicy == "Respect" {
+		names = append(names, "preference-policy=Respect")
+	}
+	if s.featureGates != "" {
+		names = append(names, "feature-gates")
+	}
+	return names
+}
+
+// ownNamespace returns the namespace of the Pod that this runs in, or "".
+func ownNamespace() string {
+	if ns := os.Getenv("SYSTEM_NAMESPACE"); ns != "" {
+		return ns
+	}
+	ns, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(ns))
+}

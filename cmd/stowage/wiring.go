@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/stowage-sh/stowage/cloudprovider/aws/nodeclass"
+	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+	"github.com/stowage-sh/stowage/provisioner/batch"
+	"github.com/stowage-sh/stowage/provisioner/disrupt"
+	"github.com/stowage-sh/stowage/provisioner/lifecycle"
+	"github.com/stowage-sh/stowage/provisioner/nodepool"
+	"github.com/stowage-sh/stowage/provisioner/provision"
+	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// A wiring is the controllers and what they share.
+type wiring struct {
+	settings *settings
+	manager  manager.Manager
+	cloud    *cloud
+	cluster  *state.Cluster
+	feed     *feed
+	guard    *guard
+	write    state.Writer
+	events   record.EventRecorder
+}
+
+// The widths of the queues: how many objects are worked on at once. A NodeClaim
+// that waits for the cloud holds one place, and there are more than enough.
+const (
+	claimWorkers = 100
+	poolWorkers  = 10
+)
+
+// wire makes the controllers and gives them to the manager.
+func (w *wiring) wire(ctx context.Context) error {
+	w.guard = &guard{reader: w.manager.GetAPIReader(), name: w.settings.leaseName, namespace: w.settings.leaseSpace}
+	w.write = state.Recorded(state.Kube(w.manager.GetClient()), w.cluster)
+	if err := w.record(ctx); err != nil {
+		return err
+	}
+	if err := w.watch(ctx); err != nil {
+		return err
+	}
+	return errors.Join(
+		w.manager.Add(manager.RunnableFunc(w.guard.run)),
+		w.manager.Add(manager.RunnableFunc(refresh("prices", w.settings.priceInterval, w.cloud.prices.Refresh))),
+		w.manager.Add(manager.RunnableFunc(refresh("instance types", w.settings.catalogInterval, w.cloud.inventory.Refresh))),
+		w.nodeClasses(),
+		w.nodePools(),
+		w.nodeClaims(),
+		w.disruption(),
+	)
+}
+
+// record sets up the events, which carry Karpenter's component name.
+func (w *wiring) record(ctx context.Context) error {
+	core, err := typedcorev1.NewForConfigAndClient(w.manager.GetConfig(), w.manager.GetHTTPClient())
+	if err != nil {
+		return err
+	}
+	broadcaster := record.NewBroadcaster(record.WithContext(ctx))
+	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: core.Events("")})
+	w.events = broadcaster.NewRecorder(w.manager.GetScheme(), corev1.EventSource{Component: "karpenter"})
+	return nil
+}
+
+func (w *wiring) nodeClasses() error {
+	c := &nodeclass.Controller{
+		Region:  w.cloud.region,
+		Cluster: w.cloud.cluster,
+		Get: func(ctx context.Context, name string) (*awsv1.EC2NodeClass, error) {
+			class := &awsv1.EC2NodeClass{}
+			err := w.manager.GetCache().Get(ctx, client.ObjectKey{Name: name}, class)
+			if apierrors.IsNotFound(err) {
+				return nil, nil
+			}
+			return class, err
+		},
+		Claims:     w.claimsOf,
+		Write:      w.write,
+		Events:     w.events,
+		Classes:    w.cloud.classes,
+		EC2:        w.cloud.ec2,
+		Parameters: w.cloud.ssm,
+		Profiles:   w.cloud.iam,
+		Leftovers:  w.cloud.iam,
+		Templates:  w.cloud.ec2,
+	}
+	keys := func(obj client.Object) []string {
+		switch o := obj.(type) {
+		case *awsv1.EC2NodeClass:
+			return []string{o.Name}
+		case *v1.NodeClaim:
+			return []string{o.Spec.NodeClassRef.Name}
+		}
+		return nil
+	}
+	return w.add("nodeclass", poolWorkers, c.Reconcile, w.feed.source(keys, 0, &awsv1.EC2NodeClassList{}))
+}
+
+// claimsOf lists the NodeClaims that use an EC2NodeClass.
+func (w *wiring) claimsOf(class string) []string {
+	var names []string
+	for _, c := range w.cluster.Snapshot().NodeClaims.All() {
+		if ref := c.Spec.NodeClassRef; ref.Group == awsv1.Group && ref.Name == class {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+func (w *wiring) nodePools() error {
+	metrics, err := nodepool.NewMetrics(ctrlmetrics.Registry)
+	if err != nil {
+		return err
+	}
+	c := &nodepool.Controller{Cluster: w.cluster, Write: w.write, Known: awsv1.LabelValues, Metrics: metrics}
+	keys := func(obj client.Object) []string { return nodepool.Concerned(w.cluster.Snapshot(), obj) }
+	return w.add("nodepool", poolWorkers, c.Reconcile, w.feed.source(keys, 100*time.Millisecond, &v1.NodePoolList{}))
+}
+
+func (w *wiring) nodeClaims() error {
+	bought, err := provision.NewMetrics(ctrlmetrics.Registry)
+	if err != nil {
+		return err
+	}
+	metrics, err := lifecycle.NewMetrics(ctrlmetrics.Registry)
+	if err != nil {
+		return err
+	}
+	p := &provision.Controller{
+		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: bought,
+		Cloud: w.cloud.provider, Availability: w.cloud.availability, Price: w.cloud.price,
+		NewName:  newClaimName,
+		Window:   batch.Window{Idle: w.settings.batchIdle, Max: w.settings.batchMax},
+		MaxSteps: w.settings.maxSteps,
+		Parallel: 10,
+	}
+	roster := &lifecycle.Roster{Cloud: w.cloud.provider}
+	l := &lifecycle.Controller{
+		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: metrics,
+		Cloud: w.cloud.provider, Availability: w.cloud.availability, Prices: w.cloud.price, Instances: roster,
+		LaunchTimeout: w.settings.launchTimeout, RegistrationTimeout: w.settings.registrationTimeout,
+	}
+	if w.settings.nominate {
+		l.BeforeOpen = p.Nominate
+	}
+	collector := &lifecycle.Collector{
+		Cluster: w.cluster, Write: w.write, Metrics: metrics, Cloud: w.cloud.provider, Instances: roster,
+		Interval: w.settings.collectInterval, MinAge: w.settings.collectAge,
+	}
+	claims := func(obj client.Object) []string { return lifecycle.Concerned(w.cluster.Snapshot(), obj) }
+	anything := func(client.Object) []string { return []string{"cluster"} }
+	return errors.Join(
+		w.add("provisioner", 1, singleton(p.Step), w.feed.source(anything, 50*time.Millisecond, &v1.NodePoolList{})),
+		w.add("nodeclaim.lifecycle", claimWorkers, l.Reconcile, w.feed.source(claims, 0, &v1.NodeClaimList{}, &corev1.NodeList{})),
+		w.add("nodeclaim.garbagecollection", 1, singleton(collector.Step), once()),
+	)
+}
+
+func (w *wiring) disruption() error {
+	metrics, err := disrupt.NewMetrics(ctrlmetrics.Registry)
+	if err != nil {
+		return err
+	}
+	c := &disrupt.Controller{Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: metrics}
+	keys := func(obj client.Object) []string {
+		switch obj.(type) {
+		case *v1.NodeClaim, *v1.NodePool, *corev1.Pod:
+			return []string{"cluster"}
+		}
+		return nil
+	}
+	return w.add("disruption", 1, singleton(c.Step), once(), w.feed.source(keys, time.Second))
+}
+
+// A step does for one key what can be done now, and says when to look again.
+type step func(ctx context.Context, now time.Time, key string) (again time.Duration, err error)
+
+// singleton is a step for a controller that looks at the whole cluster.
+func singleton(f func(ctx context.Context, now time.Time) (time.Duration, error)) step {
+	return func(ctx context.Context, now time.Time, _ string) (time.Duration, error) { return f(ctx, now) }
+}
+
+// add gives the manager a controller that calls a step for each key that its
+// sources name, as soon as the state is complete and no other provisioner lives.
+func (w *wiring) add(name string, workers int, run step, sources ...source.Source) error {
+	c, err := controller.New(name, w.manager, controller.Options{
+		MaxConcurrentReconciles: workers,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](200*time.Millisecond, time.Minute),
+		Reconciler: reconcile.Func(func(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+			if ok, _ := w.guard.clear(); !ok {
+				return reconcile.Result{RequeueAfter: guardInterval}, nil
+			}
+			if !w.feed.ready(ctx) {
+				return reconcile.Result{}, ctx.Err()
+			}
+			again, err := run(ctx, time.Now(), request.Name)
+			return reconcile.Result{RequeueAfter: again}, err
+		}),
+	})
+	if err != nil {
+		return err
+	}
+	for _, s := range sources {
+		if err := c.Watch(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// once wakes a singleton when it starts; from then on it says itself when.
+func once() source.Source {
+	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		queue.Add(reconcile.Request{NamespacedName: client.ObjectKey{Name: "cluster"}})
+		return nil
+	})
+}

@@ -1,0 +1,110 @@
+package pricing
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// A product is a document of the AWS Price List, as far as we use it. The API
+// returns each as a string of JSON.
+type product struct {
+	Product struct {
+		Attributes attributes `json:"attributes"`
+	} `json:"product"`
+	Terms struct {
+		OnDemand map[string]struct {
+			PriceDimensions map[string]dimension `json:"priceDimensions"`
+		} `json:"OnDemand"`
+	} `json:"terms"`
+}
+
+type attributes struct {
+	InstanceType    string `json:"instanceType"`
+	RegionCode      string `json:"regionCode"`
+	OperatingSystem string `json:"operatingSystem"`
+	Tenancy         string `json:"tenancy"`
+	PreInstalledSw  string `json:"preInstalledSw"`
+	CapacityStatus  string `json:"capacitystatus"`
+}
+
+type dimension struct {
+	Unit         string            `json:"unit"`
+	BeginRange   string            `json:"beginRange"`
+	PricePerUnit map[string]string `json:"pricePerUnit"`
+}
+
+// errNotWanted marks a product that is none of a plain Linux machine: the
+// filters of the request should have kept it back.
+var errNotWanted = errors.New("not the price of a Linux machine by the hour")
+
+// An onDemandPrice is what a product says.
+type onDemandPrice struct {
+	instanceType string
+	tenancy      string
+	price        MicroUSD
+}
+
+// parseProduct reads a document of the Price List for a region. The error is
+// errNotWanted for a product that is not a Linux machine's, and says what is
+// wrong with one that ought to be.
+func parseProduct(document, region string) (onDemandPrice, error) {
+	var p product
+	if err := json.Unmarshal([]byte(document), &p); err != nil {
+		return onDemandPrice{}, fmt.Errorf("reading a product: %w", err)
+	}
+	a := p.Product.Attributes
+	if !a.wanted(region) {
+		return onDemandPrice{}, errNotWanted
+	}
+	found := onDemandPrice{instanceType: a.InstanceType, tenancy: a.Tenancy}
+	for _, offer := range slices.Sorted(maps.Keys(p.Terms.OnDemand)) {
+		dimensions := p.Terms.OnDemand[offer].PriceDimensions
+		for _, code := range slices.Sorted(maps.Keys(dimensions)) {
+			d := dimensions[code]
+			if !strings.EqualFold(d.Unit, "Hrs") || d.BeginRange != "0" && d.BeginRange != "" {
+				continue
+			}
+			price, err := ParseMicroUSD(d.PricePerUnit[currency(region)])
+			if err != nil {
+				return onDemandPrice{}, fmt.Errorf("reading the price of %s: %w", a.InstanceType, err)
+			}
+			// A product has one price. If it had two, the higher is the safer.
+			found.price = max(found.price, price)
+		}
+	}
+	if found.price == 0 {
+		return onDemandPrice{}, fmt.Errorf("reading the price of %s: no on-demand price by the hour in %s", a.InstanceType, currency(region))
+	}
+	return found, nil
+}
+
+// wanted checks what the request filters by already: a field that the document
+// lacks was not asked about, one with another value is another product.
+func (a attributes) wanted(region string) bool {
+	is := func(value, want string) bool { return value == "" || strings.EqualFold(value, want) }
+	return a.InstanceType != "" && is(a.RegionCode, region) && is(a.OperatingSystem, "Linux") &&
+		is(a.PreInstalledSw, "NA") && is(a.CapacityStatus, "Used") && (is(a.Tenancy, tenancyShared) || a.metal())
+}
+
+// metal reports whether the product is a whole machine that is sold to one
+// customer only: some types of bare metal are not listed as shared.
+func (a attributes) metal() bool {
+	return strings.EqualFold(a.Tenancy, tenancyDedicated) && strings.Contains(a.InstanceType, ".metal")
+}
+
+// currency that prices of a region are in.
+func currency(region string) string {
+	if strings.HasPrefix(region, "cn-") {
+		return "CNY"
+	}
+	return "USD"
+}
+
+const (
+	tenancyShared    = "Shared"
+	tenancyDedicated = "Dedicated"
+)

@@ -1,0 +1,110 @@
+package disrupt
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"github.com/stowage-sh/stowage/provisioner/lifecycle"
+	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// Reasons are those that budgets know, in order.
+var Reasons = []v1.DisruptionReason{v1.ReasonUnderutilized, v1.ReasonEmpty, v1.ReasonDrifted}
+
+// An Allowance is how many more nodes of a pool may be disrupted at one moment,
+// for one reason.
+type Allowance struct {
+	// Nodes is below zero where more are disrupted than the budgets allow.
+	Nodes int
+	// Problem says which budget could not be read, in which case none may be
+	// disrupted; else it is empty.
+	Problem string
+}
+
+// Allowed computes a pool's allowance: the least of the budgets that are active
+// at now and cover the reason, all nodes where there is none, less the nodes that
+// are being disrupted or are not ready. Percentages are of the pool's initialized
+// nodes, rounded up.
+func Allowed(now time.Time, s *state.Snapshot, pool *v1.NodePool, reason v1.DisruptionReason) Allowance {
+	total, busy := count(s, pool)
+	least := total
+	for i, b := range pool.Spec.Disruption.Budgets {
+		if len(b.Reasons) > 0 && !slices.Contains(b.Reasons, reason) {
+			continue
+		}
+		n, err := budget(now, b, total)
+		if err != nil {
+			return Allowance{Nodes: -busy, Problem: fmt.Sprintf("spec.disruption.budgets[%d]: %v", i, err)}
+		}
+		least = min(least, n)
+	}
+	return Allowance{Nodes: least - busy}
+}
+
+// budget is how many of total nodes b allows at now; MaxInt where it is not
+// active.
+func budget(now time.Time, b v1.Budget, total int) (int, error) {
+	active, err := isActive(now, b)
+	if err != nil {
+		return 0, err
+	}
+	if !active {
+		return math.MaxInt, nil
+	}
+	percent, isPercent := strings.CutSuffix(b.Nodes, "%")
+	n, err := strconv.Atoi(percent)
+	if err != nil || n < 0 || isPercent && n > 100 {
+		return 0, fmt.Errorf("nodes: %q is neither a number nor a percentage", b.Nodes)
+	}
+	if isPercent { // rounded up
+		return (total*n + 99) / 100, nil
+	}
+	return n, nil
+}
+
+// isActive reports whether b's schedule has begun within its duration before
+// now. A budget without a schedule is always active.
+func isActive(now time.Time, b v1.Budget) (bool, error) {
+	if b.Schedule == "" && b.Duration == "" {
+		return true, nil
+	}
+	schedule, err := cron.ParseStandard(b.Schedule)
+	if err != nil {
+		return false, fmt.Errorf("schedule: %w", err)
+	}
+	length, ok := b.Duration.Get()
+	if !ok {
+		return false, fmt.Errorf("duration: %q is not a length of time", b.Duration)
+	}
+	begun := schedule.Next(now.UTC().Add(-length))
+	return !begun.IsZero() && !begun.After(now.UTC()), nil
+}
+
+// count returns how many nodes of a pool budgets are of, the initialized ones
+// whose machines are not going already, and how many of them are disrupted: not
+// ready, being deleted, or chosen to be.
+func count(s *state.Snapshot, pool *v1.NodePool) (total, busy int) {
+	for _, claim := range s.NodeClaims.All() {
+		if claim.Labels[v1.LabelNodePool] != pool.Name {
+			continue
+		}
+		c := claim.Status.Conditions
+		if !v1.IsTrue(c, v1.ConditionInitialized) || v1.IsTrue(c, v1.ConditionInstanceTerminating) {
+			continue
+		}
+		total++
+		node, ok := s.NodeOf(claim)
+		if claim.DeletionTimestamp != nil || v1.IsTrue(c, v1.ConditionDisruptionReason) ||
+			!ok || node.DeletionTimestamp != nil || !lifecycle.NodeReady(node) {
+			busy++
+		}
+	}
+	return total, busy
+}

@@ -1,0 +1,209 @@
+package disrupt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stowage-sh/stowage/provisioner/lifecycle"
+	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// podSet is the UIDs of the pods of a node whose coming and going counts.
+type podSet map[types.UID]struct{}
+
+// eventGap is the shortest time between two writes of a claim's lastPodEventTime.
+const eventGap = 10 * time.Second
+
+// notePods writes lastPodEventTime on claims whose pods changed since the last
+// step: a pod that no DaemonSet owns was bound, ended or is leaving. What came
+// and went between two steps is seen as long as the pod object is there. After a
+// start, pods bound since the last written event count as one.
+func (c *Controller) notePods(ctx context.Context, now time.Time) error {
+	s := c.Cluster.Snapshot()
+	next := map[types.UID]podSet{}
+	var failed []error
+	for _, claim := range s.NodeClaims.All() {
+		node, ok := s.NodeOf(claim)
+		if !ok || claim.DeletionTimestamp != nil {
+			continue
+		}
+		pods, bound := running(s, node)
+		old, known := c.seen[claim.UID]
+		next[claim.UID] = pods
+		last := claim.Status.LastPodEventTime.Time
+		if known && maps.Equal(old, pods) || !known && !bound.After(last) {
+			continue
+		}
+		if now.Sub(last) < eventGap {
+			if known { // not forgotten: a later step writes it
+				next[claim.UID] = old
+			}
+			continue
+		}
+		if err := c.notePod(ctx, now, claim); err != nil {
+			next[claim.UID] = old
+			failed = append(failed, err)
+		}
+	}
+	c.seen = next
+	return errors.Join(failed...)
+}
+
+func (c *Controller) notePod(ctx context.Context, now time.Time, claim *v1.NodeClaim) error {
+	before := claim
+	claim = claim.DeepCopy()
+	claim.Status.LastPodEventTime = metav1.NewTime(now)
+	if err := c.Write.PatchStatus(ctx, claim, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("noting a pod event on NodeClaim %s: %w", claim.Name, err)
+	}
+	return nil
+}
+
+// running returns the pods on a node whose going would count, and when the latest
+// of them was bound.
+func running(s *state.Snapshot, node *corev1.Node) (pods podSet, bound time.Time) {
+	pods = podSet{}
+	for _, pod := range s.PodsOn(node.Name) {
+		if lifecycle.Terminal(pod) || lifecycle.OwnedByDaemonSet(pod) || lifecycle.Static(pod) || pod.DeletionTimestamp != nil {
+			continue
+		}
+		pods[pod.UID] = struct{}{}
+		for _, c := range pod.Status.Conditions {
+			if c.Type == corev1.PodScheduled && c.LastTransitionTime.After(bound) {
+				bound = c.LastTransitionTime.Time
+			}
+		}
+	}
+	return pods, bound
+}
+
+// mark keeps the Consolidatable condition of initialized claims.
+func (c *Controller) mark(ctx context.Context, now time.Time) error {
+	v := look(now, c.Cluster.Snapshot())
+	var failed []error
+	for _, claim := range v.NodeClaims.All() {
+		pool, ok := v.NodePools.Get(claim.Labels[v1.LabelNodePool])
+		if !ok || claim.DeletionTimestamp != nil || !v1.IsTrue(claim.Status.Conditions, v1.ConditionInitialized) {
+			continue
+		}
+		quiet, left := v.consolidatable(claim, pool)
+		if !quiet && left > 0 {
+			c.soon = min(c.soon, left)
+		}
+		err := c.change(ctx, claim, func(conditions *[]metav1.Condition) {
+			if !quiet {
+				meta.RemoveStatusCondition(conditions, v1.ConditionConsolidatable)
+				return
+			}
+			v1.SetCondition(conditions, metav1.Condition{
+				Type: v1.ConditionConsolidatable, Status: metav1.ConditionTrue, ObservedGeneration: claim.Generation,
+			}, now)
+		})
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}
+
+// change edits a claim's conditions and writes them if they are others then. It
+// takes the lock, since a merge patch replaces the list; losing the race is no
+// error, as the next step edits again.
+func (c *Controller) change(ctx context.Context, claim *v1.NodeClaim, edit func(*[]metav1.Condition)) error {
+	before := claim
+	claim = claim.DeepCopy()
+	edit(&claim.Status.Conditions)
+	if slices.Equal(before.Status.Conditions, claim.Status.Conditions) {
+		return nil
+	}
+	err := c.Write.PatchStatus(ctx, claim, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	if lost(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("patching the conditions of NodeClaim %s: %w", claim.Name, err)
+	}
+	return nil
+}
+
+// lost reports whether a write lost a race that a later step runs again.
+func lost(err error) bool { return apierrors.IsConflict(err) || apierrors.IsNotFound(err) }
+
+// take chooses a node: the reason first, then the taint. A crash in between
+// leaves a reason without a taint, which follow rolls back.
+func (c *Controller) take(ctx context.Context, now time.Time, n candidate) error {
+	err := c.change(ctx, n.claim, func(conditions *[]metav1.Condition) {
+		v1.SetCondition(conditions, metav1.Condition{
+			Type: v1.ConditionDisruptionReason, Status: metav1.ConditionTrue, Reason: string(v1.ReasonEmpty),
+			Message: "no pod needs the node", ObservedGeneration: n.claim.Generation,
+		}, now)
+	})
+	if err != nil {
+		return err
+	}
+	if claim, ok := c.Cluster.Snapshot().NodeClaims.Get(n.claim.Name); !ok || !chosen(claim) {
+		return nil // lost the race: nothing was chosen
+	}
+	return c.retaint(ctx, n.node, func(taints []corev1.Taint) []corev1.Taint {
+		return append(taints, v1.DisruptedTaint())
+	})
+}
+
+// rollBack opens a chosen node again: the taint goes first, so that a crash in
+// between leaves what this is called for.
+func (c *Controller) rollBack(ctx context.Context, v *view, claim *v1.NodeClaim, why string) error {
+	if err := c.reopen(ctx, v, claim); err != nil {
+		return err
+	}
+	c.Metrics.rejected()
+	c.Events.Event(claim, corev1.EventTypeNormal, "ConsolidationRejected", "the node stays: "+why)
+	logr.FromContextOrDiscard(ctx).Info("abandoning disruption", "NodeClaim", map[string]string{"name": claim.Name}, "reason", why)
+	return c.change(ctx, claim, func(conditions *[]metav1.Condition) {
+		meta.RemoveStatusCondition(conditions, v1.ConditionDisruptionReason)
+	})
+}
+
+// reopen takes the disrupted taint off the node of a claim that is to stay.
+func (c *Controller) reopen(ctx context.Context, v *view, claim *v1.NodeClaim) error {
+	node, ok := v.NodeOf(claim)
+	if !ok || node.DeletionTimestamp != nil || !tainted(node) {
+		return nil
+	}
+	return c.retaint(ctx, node, func(taints []corev1.Taint) []corev1.Taint {
+		return slices.DeleteFunc(taints, isDisrupted)
+	})
+}
+
+func (c *Controller) retaint(ctx context.Context, node *corev1.Node, edit func([]corev1.Taint) []corev1.Taint) error {
+	before := node
+	node = node.DeepCopy()
+	node.Spec.Taints = edit(slices.DeleteFunc(node.Spec.Taints, isDisrupted))
+	err := c.Write.Patch(ctx, node, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	if err != nil && !lost(err) {
+		return fmt.Errorf("tainting node %s: %w", node.Name, err)
+	}
+	return nil
+}
+
+func tainted(node *corev1.Node) bool { return slices.ContainsFunc(node.Spec.Taints, isDisrupted) }
+
+func isDisrupted(t corev1.Taint) bool {
+	own := v1.DisruptedTaint()
+	return t.MatchTaint(&own)
+}
+
+// chosen reports whether a claim is on its way out.
+func chosen(claim *v1.NodeClaim) bool {
+	return v1.IsTrue(claim.Status.Conditions, v1.ConditionDisruptionReason)
+}

@@ -1,0 +1,32 @@
+package lifecycle
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// Concerned returns the names of the NodeClaims that a change of obj concerns: it
+// says what to reconcile when a watch delivers obj, after s has taken it in. A
+// pod concerns the claim of its node only while that drains.
+func Concerned(s *state.Snapshot, obj client.Object) []string {
+	switch o := obj.(type) {
+	case *v1.NodeClaim:
+		return []string{o.Name}
+	case *corev1.Node:
+		if claim, ok := s.ClaimOf(o); ok {
+			return []string{claim.Name}
+		}
+	case *corev1.Pod:
+		node, ok := s.Nodes.Get(o.Spec.NodeName)
+		if !ok {
+			return nil
+		}
+		if claim, ok := s.ClaimOf(node); ok && claim.DeletionTimestamp != nil {
+			return []string{claim.Name}
+		}
+	}
+	return nil
+}

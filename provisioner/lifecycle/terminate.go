@@ -1,0 +1,254 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// terminate moves a claim that is being deleted towards its end: its node is
+// closed and drained, its machine given back, and only when that is gone do the
+// finalizers go.
+func (c *Controller) terminate(ctx context.Context, now time.Time, claim *v1.NodeClaim) (time.Duration, error) {
+	if !controllerutil.ContainsFinalizer(claim, v1.FinalizerTermination) {
+		return 0, nil
+	}
+	if v1.IsTrue(claim.Status.Conditions, v1.ConditionInstanceTerminating) {
+		return c.awaitGone(ctx, now, claim)
+	}
+	deadline, err := c.setDeadline(ctx, claim)
+	if err != nil {
+		return 0, err
+	}
+	node, found := c.Cluster.Snapshot().NodeOf(claim)
+	if !found {
+		return c.giveBack(ctx, now, claim)
+	}
+	gone, err := c.vanished(ctx, now, node)
+	if err != nil {
+		return 0, err
+	}
+	if gone {
+		if err := c.letGo(ctx, node); err != nil {
+			return 0, err
+		}
+		return c.giveBack(ctx, now, claim)
+	}
+	if err := c.closeNode(ctx, claim, node.DeepCopy()); err != nil {
+		return 0, err
+	}
+	drained, err := c.drain(ctx, now, claim, deadline)
+	if err != nil || !drained {
+		return drainPoll, err
+	}
+	return c.giveBack(ctx, now, claim)
+}
+
+// setDeadline writes on a claim with a terminationGracePeriod when its drain
+// stops waiting, and returns that moment; the zero time is never.
+func (c *Controller) setDeadline(ctx context.Context, claim *v1.NodeClaim) (time.Time, error) {
+	if at, ok := claim.Annotations[v1.AnnotationTerminationTimestamp]; ok {
+		// One that cannot be read is never: nothing is forced on a guess.
+		deadline, _ := time.Parse(time.RFC3339, at)
+		return deadline, nil
+	}
+	grace, ok := claim.Spec.TerminationGracePeriod.Get()
+	if !ok {
+		return time.Time{}, nil
+	}
+	deadline := claim.DeletionTimestamp.Add(grace)
+	before := claim.DeepCopy()
+	if claim.Annotations == nil {
+		claim.Annotations = map[string]string{}
+	}
+	claim.Annotations[v1.AnnotationTerminationTimestamp] = deadline.UTC().Format(time.RFC3339)
+	if err := c.Write.Patch(ctx, claim, client.MergeFrom(before)); err != nil {
+		return time.Time{}, fmt.Errorf("setting the termination deadline of NodeClaim %s: %w", claim.Name, err)
+	}
+	return deadline, nil
+}
+
+// vanished reports whether the machine of a node is gone already: kubelet is
+// silent, and the cloud does not list it.
+func (c *Controller) vanished(ctx context.Context, now time.Time, node *corev1.Node) (bool, error) {
+	if NodeReady(node) {
+		return false, nil
+	}
+	l, err := c.Instances.list(ctx, now, terminatePoll)
+	if err != nil {
+		return false, err
+	}
+	_, there := l.find(node.Spec.ProviderID)
+	return !there, nil
+}
+
+// letGo deletes the pods of a machine that is gone, so that their owners make
+// them anew at once: there is nothing left to end them gently.
+func (c *Controller) letGo(ctx context.Context, node *corev1.Node) error {
+	for _, pod := range c.Cluster.Snapshot().PodsOn(node.Name) {
+		if pod.DeletionTimestamp != nil || !Reschedulable(pod) {
+			continue
+		}
+		if err := c.Write.Delete(ctx, pod); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("deleting pod %s/%s of vanished node %s: %w", pod.Namespace, pod.Name, node.Name, err)
+		}
+	}
+	return nil
+}
+
+// closeNode keeps new pods and load balancers away from a node, and deletes it;
+// our finalizer holds it to the end.
+func (c *Controller) closeNode(ctx context.Context, claim *v1.NodeClaim, node *corev1.Node) error {
+	before := node.DeepCopy()
+	if !hasTaint(node, v1.DisruptedTaint()) {
+		node.Spec.Taints = append(node.Spec.Taints, v1.DisruptedTaint())
+	}
+	if node.Labels == nil {
+		node.Labels = map[string]string{}
+	}
+	node.Labels[v1.LabelExcludeBalancers] = v1.ExcludedBy
+	if at, ok := claim.Annotations[v1.AnnotationTerminationTimestamp]; ok {
+		if node.Annotations == nil {
+			node.Annotations = map[string]string{}
+		}
+		node.Annotations[v1.AnnotationTerminationTimestamp] = at
+	}
+	if node.DeletionTimestamp == nil { // later, none may be added
+		controllerutil.AddFinalizer(node, v1.FinalizerTermination)
+	}
+	if !equality.Semantic.DeepEqual(before, node) {
+		if err := c.Write.Patch(ctx, node, locked(before)); err != nil {
+			return fmt.Errorf("closing node %s: %w", node.Name, err)
+		}
+	}
+	if node.DeletionTimestamp != nil {
+		return nil
+	}
+	if err := c.Write.Delete(ctx, node); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("deleting node %s: %w", node.Name, err)
+	}
+	return nil
+}
+
+// giveBack tells the cloud to take the machine back. A claim without a provider
+// ID may still have one: a launch whose answer was never written down.
+func (c *Controller) giveBack(ctx context.Context, now time.Time, claim *v1.NodeClaim) (time.Duration, error) {
+	id := instanceID(claim.Status.ProviderID)
+	if id == "" {
+		l, err := c.Instances.list(ctx, now, 0)
+		if err != nil {
+			return 0, err
+		}
+		instance, ok := l.launchedFor(string(claim.UID))
+		if !ok {
+			return 0, c.finish(ctx, now, claim)
+		}
+		id = instance.ID
+	}
+	if err := c.Cloud.Terminate(ctx, id); err != nil {
+		c.Events.Event(claim, corev1.EventTypeWarning, "FailedTermination", err.Error())
+		return 0, fmt.Errorf("terminating instance %s: %w", id, err)
+	}
+	before := claim.DeepCopy()
+	set(claim, now, v1.ConditionInstanceTerminating, metav1.ConditionTrue)
+	if err := c.saveStatus(ctx, now, claim, before); err != nil {
+		return 0, err
+	}
+	return terminatePoll, nil
+}
+
+// awaitGone ends a claim once its machine is gone, and asks again for what does
+// not go.
+func (c *Controller) awaitGone(ctx context.Context, now time.Time, claim *v1.NodeClaim) (time.Duration, error) {
+	l, err := c.Instances.list(ctx, now, terminatePoll-time.Second)
+	if err != nil {
+		return 0, err
+	}
+	instance, there := l.find(claim.Status.ProviderID)
+	if claim.Status.ProviderID == "" {
+		instance, there = l.launchedFor(string(claim.UID))
+	}
+	if !there {
+		return 0, c.finish(ctx, now, claim)
+	}
+	if instance.State != cloudprovider.Stopping {
+		if err := c.Cloud.Terminate(ctx, instance.ID); err != nil {
+			return 0, fmt.Errorf("terminating instance %s: %w", instance.ID, err)
+		}
+	}
+	return terminatePoll, nil
+}
+
+// finish lets the node and then the claim go: the machine is no more.
+func (c *Controller) finish(ctx context.Context, now time.Time, claim *v1.NodeClaim) error {
+	if node, ok := c.Cluster.Snapshot().NodeOf(claim); ok {
+		if err := c.letGo(ctx, node); err != nil {
+			return err
+		}
+		if err := c.releaseNode(ctx, node.DeepCopy()); err != nil {
+			return err
+		}
+		c.Metrics.nodeTerminated(now, node)
+	}
+	before := claim.DeepCopy()
+	controllerutil.RemoveFinalizer(claim, v1.FinalizerTermination)
+	if err := c.Write.Patch(ctx, claim, locked(before)); err != nil {
+		return fmt.Errorf("releasing NodeClaim %s: %w", claim.Name, err)
+	}
+	c.Metrics.terminated(now, claim)
+	logr.FromContextOrDiscard(ctx).Info("deleted nodeclaim", "NodeClaim", klogRef(claim), "provider-id", claim.Status.ProviderID)
+	return nil
+}
+
+// releaseNode takes our finalizer off a node whose machine is gone, and the node
+// with it.
+func (c *Controller) releaseNode(ctx context.Context, node *corev1.Node) error {
+	before := node.DeepCopy()
+	if controllerutil.RemoveFinalizer(node, v1.FinalizerTermination) {
+		if err := c.Write.Patch(ctx, node, locked(before)); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("releasing node %s: %w", node.Name, err)
+		}
+	}
+	if node.DeletionTimestamp != nil {
+		return nil
+	}
+	if err := c.Write.Delete(ctx, node); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("deleting node %s: %w", node.Name, err)
+	}
+	return nil
+}
+
+// ReconcileNode looks at one node that is being deleted, by whomever: its claim
+// goes with it, which drains it. A node that carries our finalizer and has no
+// claim any more is let go once its machine is gone. It returns as Reconcile does.
+func (c *Controller) ReconcileNode(ctx context.Context, now time.Time, name string) (again time.Duration, err error) {
+	s := c.Cluster.Snapshot()
+	node, ok := s.Nodes.Get(name)
+	if !ok || node.DeletionTimestamp == nil || !controllerutil.ContainsFinalizer(node, v1.FinalizerTermination) {
+		return 0, nil
+	}
+	if claim, ok := s.ClaimOf(node); ok {
+		if claim.DeletionTimestamp == nil {
+			return settle(0, c.remove(ctx, claim, "node_deleted"))
+		}
+		return 0, nil
+	}
+	l, err := c.Instances.list(ctx, now, orphanPoll)
+	if err != nil {
+		return 0, err
+	}
+	if _, there := l.find(node.Spec.ProviderID); there {
+		return orphanPoll, nil // the Collector terminates it
+	}
+	return settle(0, c.releaseNode(ctx, node.DeepCopy()))
+}
