@@ -8,6 +8,10 @@ SERVERS  := ./test/ec2sim/... ./test/conformance/... ./test/controlplane/... ./t
 FUZZTIME ?= 10s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
+# One way to compile for everything but the race detector: it is compiled once.
+export CGO_ENABLED := 0
+export GOFLAGS     := -trimpath
+
 .DEFAULT_GOAL := help
 .PHONY: help build unit test demo lint fuzz bench generate golden clean
 
@@ -15,13 +19,13 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/stowage
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/stowage ./cmd/stowage
+	$(GO) build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/stowage ./cmd/stowage
 
 unit: build ## the inner loop: every test that starts no server
 	$(GO) test $(UNIT)
 
 test: lint build ## everything that CI checks, end to end on a real control plane included
-	$(GO) test -race $(UNIT)
+	CGO_ENABLED=1 $(GO) test -race $(UNIT)
 	$(MAKE) fuzz FUZZTIME=5s
 	$(GO) run ./test/controlplane/build
 	$(GO) test -p 1 -timeout 30m $(SERVERS)
@@ -46,7 +50,7 @@ generate: ## deepcopy, CRDs, the embedded catalog and prices
 	$(GO) generate ./...
 
 golden: ## write the golden files anew; look at the diff
-	$(GO) test ./binpack ./test/tidy ./provisioner/v1 ./cloudprovider/aws -rewrite
+	$(GO) test ./binpack ./charts ./test/tidy -rewrite
 
 clean: ## remove what was built in the tree
 	rm -rf bin dist

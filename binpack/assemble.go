@@ -5,6 +5,18 @@ import (
 	"slices"
 )
 
+// From a pass to a Solution.
+//
+// 	opened ──sort──▶ merge equal ──▶ price list of the pool ──▶ Pattern
+// 	                                  │ holds the load?
+// 	                                  │ same cells?
+// 	                                  │ within alternativePercent?
+// 	                                  ▼ room in limits and stocks?
+//
+// Alternatives are chosen last, when every pod has its place, so that what they
+// reserve of a limit is never taken from a pod. Unplaced pods get their reasons
+// before that, when limits still show what stopped them.
+
 // alternativePercent is the most that an alternative may cost, in percent of
 // the decided offer. The cloud may launch any of a pattern's offers, so a dear
 // one is a silent cost; but a short list is refused more often, and each refusal
@@ -12,7 +24,8 @@ import (
 // and generations lie within this.
 const alternativePercent = 130
 
-// solution writes the pass down.
+// solution writes the pass down. It uses up what limits and stocks have left, so it
+// is the last thing that is done with a pass, apart from its bound.
 func (s *pass) solution() *Solution {
 	out := &Solution{Steps: s.steps, Truncated: s.truncated}
 	out.Unplaced = s.unplaced() // before alternatives take what limits leave
@@ -82,6 +95,7 @@ func (s *pass) alternatives(o opened, pool []int) []int {
 	load := s.sum(o.pods)
 	out := []int{o.offer}
 	most := slices.Clone(s.charge[o.offer]) // the largest charge of those listed
+	// What is reserved already: the pass has charged the decided offer.
 	stocks := slices.Clone(s.stocks[o.offer])
 	highest := MicroUSD(-1)
 	if len(stocks) == 0 {
@@ -113,7 +127,9 @@ func percent(p MicroUSD) MicroUSD {
 	return p + p/100*(alternativePercent-100) + p%100*(alternativePercent-100)/100
 }
 
-// stands reports whether offer alt holds the load wherever o's pods may be.
+// stands reports whether offer alt holds the load, and each pod may be on it in the
+// cell that the split gave it. That keeps the domain of every key that any of the
+// pods minds; other keys are free to differ.
 func (s *pass) stands(alt int, o opened, load Vector) bool {
 	if s.room[alt] == nil || !covers(s.room[alt], load) {
 		return false
@@ -131,6 +147,8 @@ func (s *pass) stands(alt int, o opened, load Vector) bool {
 func (s *pass) reserve(alt int, n int64, most Vector, stocks *[]int) bool {
 	pool := s.Offers[alt].Pool
 	for r, q := range s.charge[alt] {
+		// First look whether all of it is there, then take it: a refused offer must
+		// leave no trace.
 		if extra := q - most[r]; extra > 0 && s.left[pool][r]/n < extra {
 			return false
 		}

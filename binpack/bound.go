@@ -7,6 +7,22 @@ import (
 	"slices"
 )
 
+// What no plan can beat.
+//
+// A pattern of offer o holds loads L₁ … Lₖ of several claimants. If claimant i
+// values resource r at yᵢᵣ, then
+//
+// 	Σᵢ yᵢ·Lᵢ  ≤  Σᵣ maxᵢ yᵢᵣ · Σᵢ Lᵢᵣ  ≤  Σᵣ maxᵢ yᵢᵣ · roomᵣ(o)
+//
+// and if the last is at most price(o) for every o, then the sum over all nodes of a
+// plan says: Σᵢ yᵢ·demandᵢ ≤ cost. The maximum runs over claimants that may use o.
+// Any y will do; better ones give a higher bound. Nothing else about a plan is used
+// (whole pods, topology, limits), so the bound may be out of reach: with pods that
+// are small against nodes it is close, with large ones it is not.
+//
+// For an offer from a stock of n nodes, the inequality may fail by a gain g; at most
+// n nodes gain it, so n·g comes off the bound.
+
 // A claimant is a kind of pod for the lower bound: those that may use the same
 // offers. Its pods are the ones that the plan put on new nodes of one weight.
 type claimant struct {
@@ -15,19 +31,30 @@ type claimant struct {
 	demand Vector
 }
 
-// lowerBound proves what the pods on the plan's new nodes cost at least. Every
-// plan covers the demand for each resource with the room of the nodes it opens,
-// so any prices y on resources under which no offer holds more worth than it
-// costs make y·demand a bound. The fluid problem finds good prices in floating
-// point; they are then rounded to integers, and made smaller until each offer
-// passes an exact check. So the bound holds whatever the floats did.
+// lowerBound proves what the pods on the plan's new nodes cost at least. The
+// pods on any node take no more than its room. So if each resource has a price
+// y, under which the room of no offer is worth more than the offer costs, then
+// no plan costs less than all pods are worth: y·demand. The fluid problem finds
+// good prices in floating point; they are then rounded to integers, and lowered
+// until each offer passes an exact check. So the bound holds whatever the floats
+// did.
 //
-// Pods whose offers have nothing in common, directly or through others, are
-// bounded apart and added up.
+// Claimants whose offers have nothing in common, directly or through others, are
+// bounded apart and added up. Within such a component each may have prices of
+// its own: see lift.
 func (s *pass) lowerBound() MicroUSD {
 	sum := MicroUSD(0)
-	for _, c := range components(s.claimants()) {
-		sum += max(s.fluidBound(c), s.countBound(c))
+	for _, list := range components(s.claimants()) {
+		best := MicroUSD(0)
+		for _, c := range list {
+			best = max(best, s.countBound(c))
+		}
+		// Finite stocks may be priced in two ways; see priced.
+		best = max(best, s.priced(list, true))
+		if len(s.Stocks) > 0 {
+			best = max(best, s.priced(list, false))
+		}
+		sum += best
 	}
 	return sum
 }
@@ -43,6 +70,8 @@ func (s *pass) claimants() []claimant {
 	index := map[kind]int{}
 	var out []claimant
 	var weights []int32
+	// A group may be spread over pools of several weights: those pods are of
+	// several kinds, since a heavier pool may cost more and was not open to all.
 	for _, o := range s.opened {
 		weight := s.Pools[s.Offers[o.offer].Pool].Weight
 		for _, sh := range o.pods {
@@ -63,6 +92,8 @@ func (s *pass) claimants() []claimant {
 	}
 	for i := range out {
 		var offers Set
+		// Offers that hold none of these pods cannot carry any of the demand. Pools
+		// with MinValues stay: another plan could use them.
 		for o := range out[i].offers.All {
 			if s.Pools[s.Offers[o].Pool].Weight >= weights[i] && s.room[o] != nil &&
 				slices.ContainsFunc(out[i].groups, func(sh Share) bool { return covers(s.room[o], s.need[sh.Group]) }) {
@@ -74,26 +105,20 @@ func (s *pass) claimants() []claimant {
 	return out
 }
 
-// components gathers claimants that share an offer into one, transitively.
-func components(list []claimant) []claimant {
-	var out []claimant
+// components gathers claimants that share an offer, transitively.
+func components(list []claimant) [][]claimant {
+	var out [][]claimant
 	for _, c := range list {
-		c.groups, c.demand = slices.Clone(c.groups), slices.Clone(c.demand)
+		mine := []claimant{c}
 		rest := out[:0]
-		for _, d := range out {
-			if !c.offers.meets(d.offers) {
-				rest = append(rest, d)
-				continue
-			}
-			c.offers = c.offers.or(d.offers)
-			for _, sh := range d.groups {
-				c.groups = with(c.groups, sh.Group, sh.Count)
-			}
-			for r, q := range d.demand {
-				c.demand[r] += q
+		for _, others := range out {
+			if slices.ContainsFunc(others, func(d claimant) bool { return c.offers.meets(d.offers) }) {
+				mine = append(others, mine...)
+			} else {
+				rest = append(rest, others)
 			}
 		}
-		out = append(rest, c)
+		out = append(rest, mine)
 	}
 	return out
 }
@@ -103,78 +128,162 @@ func components(list []claimant) []claimant {
 func (s *pass) countBound(c claimant) MicroUSD {
 	best := MicroUSD(0)
 	for _, sh := range c.groups {
-		least, most := MicroUSD(math.MaxInt64), int64(1)
+		least, most := MicroUSD(math.MaxInt64), int64(0)
 		for o := range c.offers.All {
-			if !s.Groups[sh.Group].Offers.Has(o) {
-				continue
-			}
 			if n := fit(s.room[o], s.need[sh.Group], sh.Count); n > 0 {
-				least = min(least, s.price[o])
-				most = max(most, s.joins(sh.Group, nil, -1, n))
+				least, most = min(least, s.price[o]), max(most, n)
 			}
 		}
-		if least != math.MaxInt64 {
+		if most > 0 {
+			// The rules of one node may allow fewer pods than its room does.
+			most = max(s.joins(sh.Group, nil, -1, most), 1)
 			best = max(best, MicroUSD((sh.Count+most-1)/most)*least)
 		}
 	}
 	return best
 }
 
-// fluidBound takes the better of two prices: with the offers of finite stocks
-// as if they were not, which charges the gain on each node in stock to the
-// bound; and with them as if there were no end to them.
-func (s *pass) fluidBound(c claimant) MicroUSD {
-	var all, endless []int
-	for o := range c.offers.All {
-		all = append(all, o)
-		if len(s.stocks[o]) == 0 {
-			endless = append(endless, o)
+// priced is the bound of a component by fluid prices. With endless set, finite
+// stocks are taken to have no end. Otherwise prices are found without them, and
+// what a node from stock is then worth above its cost is taken off the bound for
+// each node in stock.
+func (s *pass) priced(list []claimant, endless bool) MicroUSD {
+	whole := claimant{demand: make(Vector, len(s.Resources))}
+	for _, c := range list {
+		whole.offers = whole.offers.or(c.offers)
+		for r, q := range c.demand {
+			whole.demand[r] += q
 		}
 	}
-	bound := s.priced(c, all, all)
-	if len(endless) < len(all) {
-		bound = max(bound, s.priced(c, endless, all))
+	// Prices that fit all claimants at once are where each of them starts.
+	common := s.fluidPrices(whole, endless)
+	own := [][]float64{common}
+	if len(list) > 1 {
+		for _, c := range list {
+			own = append(own, s.fluidPrices(c, endless))
+		}
 	}
-	return bound
+	e := exactly(own)
+	for o := range whole.offers.All {
+		if endless || len(s.stocks[o]) == 0 {
+			e.fit(e.y[0], s.room[o], s.price[o])
+		}
+	}
+	y := make([][]uint64, len(list))
+	for i := range list {
+		y[i] = e.y[0]
+	}
+	for i := range list {
+		if len(list) > 1 && len(list) <= mostLifts {
+			y[i] = s.lift(e, list, y, i, endless)
+		}
+	}
+	total := new(big.Int)
+	for i, c := range list {
+		total.Add(total, worthExactly(y[i], c.demand))
+	}
+	if !endless {
+		total.Sub(total, s.gains(e, list, y, whole.offers))
+	}
+	return e.ceil(total)
 }
 
-// priced is the bound by the fluid prices of the offers in basis. Those that
-// are not in it draw on a stock.
-func (s *pass) priced(c claimant, basis, all []int) MicroUSD {
-	most := MicroUSD(1)
-	for _, o := range basis {
-		most = max(most, s.price[o])
+// mostLifts bounds the claimants of a component that get prices of their own.
+const mostLifts = 100
+
+// lift raises the prices of claimant i from what they are towards e.y[i+1], its
+// own as if it were alone, as far as every offer allows. On a node that several
+// claimants share, a resource is worth what the one of them that pays most for
+// it pays. A kind of pod that may not go where it is cheap so is not bounded by
+// prices that only others have.
+func (s *pass) lift(e *exact, list []claimant, y [][]uint64, i int, endless bool) []uint64 {
+	const steps = 8
+	best := y[i]
+	for step := uint64(steps); step > 0; step-- {
+		// A mixture in eighths, from its own prices down. Integers throughout: the
+		// check below decides, and it must see the very numbers that are used.
+		mixed := make([]uint64, len(best))
+		for r := range mixed {
+			mixed[r] = y[i][r]/steps*(steps-step) + e.y[i+1][r]/steps*step
+		}
+		try := slices.Clone(y)
+		try[i] = mixed
+		ok := true
+		for o := range list[i].offers.All {
+			if (endless || len(s.stocks[o]) == 0) && !e.fits(highest(list, try, o), s.room[o], s.price[o]) {
+				ok = false
+				break
+			}
+		}
+		if ok && worthExactly(mixed, list[i].demand).Cmp(worthExactly(best, list[i].demand)) > 0 {
+			return mixed
+		}
 	}
+	return best
+}
+
+// highest is for each resource the price of the claimant that pays most, of
+// those that may use offer o.
+func highest(list []claimant, y [][]uint64, o int) []uint64 {
+	var out []uint64
+	for i, c := range list {
+		if !c.offers.Has(o) {
+			continue
+		}
+		if out == nil {
+			out = slices.Clone(y[i])
+		}
+		for r, v := range y[i] {
+			out[r] = max(out[r], v)
+		}
+	}
+	return out
+}
+
+// gains is the most by which nodes from stocks are worth more than they cost.
+func (s *pass) gains(e *exact, list []claimant, y [][]uint64, offers Set) *big.Int {
+	most := make([]*big.Int, len(s.Stocks))
+	for o := range offers.All {
+		if len(s.stocks[o]) == 0 {
+			continue
+		}
+		// An offer of several stocks is charged to the first: it may not be taken
+		// more often than any of them lasts.
+		gain := worthExactly(highest(list, y, o), s.room[o])
+		gain.Sub(gain, new(big.Int).Lsh(big.NewInt(int64(s.price[o])), e.shift))
+		if i := s.stocks[o][0]; gain.Sign() > 0 && (most[i] == nil || most[i].Cmp(gain) < 0) {
+			most[i] = gain
+		}
+	}
+	sum := new(big.Int)
+	for i, gain := range most {
+		if gain != nil {
+			sum.Add(sum, gain.Mul(gain, big.NewInt(s.Stocks[i].Count)))
+		}
+	}
+	return sum
+}
+
+// fluidPrices are the prices of resources, in MicroUSD for a unit, that the
+// fluid problem of c has.
+func (s *pass) fluidPrices(c claimant, endless bool) []float64 {
 	var rooms [][]float64
 	var prices []float64
-	for _, o := range basis {
-		rooms = append(rooms, s.fractions(s.room[o]))
-		prices = append(prices, float64(s.price[o])/float64(most))
+	most := MicroUSD(1)
+	for o := range c.offers.All {
+		most = max(most, s.price[o])
+	}
+	for o := range c.offers.All {
+		if endless || len(s.stocks[o]) == 0 {
+			rooms = append(rooms, s.fractions(s.room[o]))
+			prices = append(prices, float64(s.price[o])/float64(most))
+		}
 	}
 	y := fluid(rooms, prices, s.fractions(c.demand))
 	for r := range y {
 		y[r] = y[r] * float64(most) / float64(s.scale[r])
 	}
-	e := exactly(y)
-	for _, o := range basis {
-		e.fit(s.room[o], s.price[o])
-	}
-	total := e.worth(c.demand)
-	in := SetOf(basis...)
-	gains := make([]*big.Int, len(s.Stocks))
-	for _, o := range all {
-		if gain := e.gain(s.room[o], s.price[o]); !in.Has(o) && gain.Sign() > 0 {
-			if i := s.stocks[o][0]; gains[i] == nil || gains[i].Cmp(gain) < 0 {
-				gains[i] = gain
-			}
-		}
-	}
-	for i, gain := range gains {
-		if gain != nil {
-			total.Sub(total, gain.Mul(gain, big.NewInt(s.Stocks[i].Count)))
-		}
-	}
-	return e.ceil(total)
+	return y
 }
 
 // fractions expresses v in parts of the largest quantity of each resource.
@@ -186,64 +295,72 @@ func (t *table) fractions(v Vector) []float64 {
 	return out
 }
 
-// exact is a price on each resource as a whole number of MicroUSD / 2^shift.
+// exact is prices of resources as whole numbers of MicroUSD / 2^shift.
 type exact struct {
-	y     []uint64
+	y     [][]uint64
 	shift uint
 }
 
 // exactly rounds prices down. Shift and digits are such that the worth of any
 // room, and any price, stay within 127 bits.
-func exactly(y []float64) *exact {
+func exactly(prices [][]float64) *exact {
 	const digits, most = 56, 63
-	e := &exact{y: make([]uint64, len(y)), shift: most}
-	for _, v := range y {
-		if _, exp := math.Frexp(v); v > 0 {
-			e.shift = uint(max(min(int(e.shift), digits-exp), 0))
+	e := &exact{shift: most}
+	for _, y := range prices {
+		for _, v := range y {
+			if _, exp := math.Frexp(v); v > 0 {
+				e.shift = uint(max(min(int(e.shift), digits-exp), 0))
+			}
 		}
 	}
-	for r, v := range y {
-		if v > 0 && !math.IsInf(v, 0) {
-			e.y[r] = uint64(min(math.Ldexp(v, int(e.shift)), 1<<digits-1))
+	for _, y := range prices {
+		whole := make([]uint64, len(y))
+		for r, v := range y {
+			if v > 0 {
+				whole[r] = uint64(min(math.Ldexp(v, int(e.shift)), 1<<digits-1))
+			}
 		}
+		e.y = append(e.y, whole)
 	}
 	return e
 }
 
-// fit lowers the prices in proportion until the room is worth no more than it
-// costs. Prices only fall, so offers that fitted before still do.
-func (e *exact) fit(room Vector, price MicroUSD) {
+// fits reports whether a room is worth no more than it costs.
+func (e *exact) fits(y []uint64, room Vector, price MicroUSD) bool {
+	// 128 bits are enough for 64 terms of 56 by 63 bits, and several times
+	// faster than big.Int; this runs for each offer, eight times for each lift.
 	hi, lo := uint64(0), uint64(0)
 	for r, q := range room {
-		h, l := bits.Mul64(e.y[r], uint64(q))
+		h, l := bits.Mul64(y[r], uint64(q))
 		var carry uint64
 		lo, carry = bits.Add64(lo, l, 0)
 		hi += h + carry
 	}
 	limitHi, limitLo := uint64(price)>>(64-e.shift), uint64(price)<<e.shift
-	if hi < limitHi || (hi == limitHi && lo <= limitLo) {
+	return hi < limitHi || (hi == limitHi && lo <= limitLo)
+}
+
+// fit lowers y in proportion until the room fits. Prices only fall, so offers
+// that fitted before still do.
+func (e *exact) fit(y []uint64, room Vector, price MicroUSD) {
+	if e.fits(y, room, price) {
 		return
 	}
-	worth, limit := e.worth(room), new(big.Int).Lsh(big.NewInt(int64(price)), e.shift)
-	for r := range e.y {
-		v := new(big.Int).SetUint64(e.y[r])
-		e.y[r] = v.Mul(v, limit).Quo(v, worth).Uint64()
+	worth, limit := worthExactly(y, room), new(big.Int).Lsh(big.NewInt(int64(price)), e.shift)
+	// Rounded down, each price times its room sums to at most the limit.
+	for r := range y {
+		v := new(big.Int).SetUint64(y[r])
+		y[r] = v.Mul(v, limit).Quo(v, worth).Uint64()
 	}
 }
 
-// worth is y·v, in MicroUSD / 2^shift.
-func (e *exact) worth(v Vector) *big.Int {
+// worthExactly is y·v.
+func worthExactly(y []uint64, v Vector) *big.Int {
 	sum := new(big.Int)
 	for r, q := range v {
-		sum.Add(sum, new(big.Int).Mul(new(big.Int).SetUint64(e.y[r]), big.NewInt(q)))
+		sum.Add(sum, new(big.Int).Mul(new(big.Int).SetUint64(y[r]), big.NewInt(q)))
 	}
 	return sum
-}
-
-// gain is what a room is worth above its price.
-func (e *exact) gain(room Vector, price MicroUSD) *big.Int {
-	w := e.worth(room)
-	return w.Sub(w, new(big.Int).Lsh(big.NewInt(int64(price)), e.shift))
 }
 
 // ceil rounds up to a whole MicroUSD: costs are whole, so the bound still holds.

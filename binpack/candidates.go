@@ -7,6 +7,26 @@ import (
 	"strings"
 )
 
+// Which offers are worth a look.
+//
+// A region sells hundreds of instance types in several zones and capacity types,
+// under several NodePools: thousands of offers. Most are beaten:
+//
+// 	price
+// 	  │        ×            × beaten: something to the lower right has
+// 	  │   ×        ●        as much room for less
+// 	  │       ●    ×
+// 	  │  ●                  ● kept
+// 	  └──────────────── room   (one axis for each resource)
+//
+// An offer may only be beaten by one that can stand in for it in all else: that is
+// open to the same parts, and as easy on limits and stocks. Parts know their cell,
+// so an offer in another zone stands in for it only as long as nobody minds zones.
+// An offer that draws on a stock is only compared with others of the same stocks,
+// since it may run out; likewise for pools with limits.
+//
+// Beaten offers are not lost: they come back as alternatives.
+
 // A candidate is an offer worth opening.
 type candidate struct {
 	offer int
@@ -20,6 +40,7 @@ type candidate struct {
 // smaller in any resource, and not heavier on limits and stocks. Catalogs
 // shrink tenfold or more by it.
 func (s *pass) candidates(weight int32) []candidate {
+	// The order of first appearance keeps the map's own order out of the result.
 	classes := map[string][]int{}
 	var order []string
 	for o, name := range s.columns(weight) {
@@ -42,6 +63,11 @@ func (s *pass) candidates(weight int32) []candidate {
 
 // columns names for each offer the parts that may use it, with its pool if that
 // has limits and its stocks; "" for an offer that is out of the question.
+//
+// Parts share sets of offers, so there are few distinct ones: each is one bit of an
+// offer's column, written for all its offers in a run through its words. Columns
+// are cut from one slab. A name is the column's bytes: as keys of a map they find
+// equal ones, and the map is only asked, never walked.
 func (s *pass) columns(weight int32) []string {
 	var sets []Set // distinct ones among the parts
 	seen := map[string]bool{}
@@ -70,6 +96,7 @@ func (s *pass) columns(weight int32) []string {
 		}
 		var b strings.Builder
 		b.WriteString(columns[o].key())
+		// What may run out is only compared with what runs out together with it.
 		if s.Pools[pool].Left != nil || s.Pools[pool].NodesLeft != Unlimited {
 			b.Write(binary.AppendUvarint([]byte{'p'}, uint64(pool)))
 		}
@@ -90,7 +117,9 @@ func (s Set) key() string {
 	return string(append(b, '.'))
 }
 
-// undominated keeps of offers alike in all else those that no other beats.
+// undominated keeps of offers alike in all else those that no other beats. By
+// rising price an offer can only be beaten by one that is kept already. Of two that
+// are equal in everything the first by ID stays.
 func (s *pass) undominated(offers []int) []int {
 	slices.SortFunc(offers, func(a, b int) int {
 		return cmp.Or(cmp.Compare(s.price[a], s.price[b]), slices.Compare(s.room[b], s.room[a]), cmp.Compare(a, b))

@@ -5,6 +5,20 @@ import (
 	"slices"
 )
 
+// Order out of the input.
+//
+// The solver walks lists in the order of their indices and breaks ties by index.
+// To make that an order by ID, all lists are sorted by ID before anything else is
+// done, and the references between them rewritten:
+//
+// 	caller's problem ──canonical──▶ canon ──Solve──▶ solution of it
+// 	       ▲                                              │
+// 	       └───────────── restore ◀──────────────────────┘
+//
+// Doing this once, at the door, is safer than care in every loop: a test that
+// shuffles all lists and compares bytes then tests only this file. The price is a
+// copy of the lists, not of what they hold; sets that nothing moves are shared.
+
 // A canon is a problem with every list sorted by ID, so that no loop of the
 // solver can depend on the order in which the caller wrote it down, and the
 // way back: canon.offers[i] is the caller's index of offer i.
@@ -28,6 +42,7 @@ func canonical(p *Problem) *canon {
 
 	c.Resources = pick(p.Resources, c.resources)
 	c.Keys = pick(p.Keys, keys)
+	// Domains are an order of their own within each key.
 	domains := make([][]int, len(keys)) // order of each key's domains, by new key
 	for k, old := range keys {
 		domains[k] = sorted(len(p.Domains[old]), func(i int) string { return p.Domains[old][i] })
@@ -64,6 +79,8 @@ type memo struct {
 	rank  *int
 }
 
+// places moves pools, offers, nodes and groups: the things that others refer to.
+// Each is copied, so that the references inside can be rewritten.
 func (m *mover) places(c *canon, p *Problem) {
 	for _, i := range c.pools {
 		pool := p.Pools[i]
@@ -91,6 +108,8 @@ func (m *mover) places(c *canon, p *Problem) {
 	}
 }
 
+// relations moves what ties groups to each other. Nothing refers to a relation, so
+// their order needs no rank.
 func (m *mover) relations(c *canon, p *Problem) {
 	for _, i := range sorted(len(p.Exclusions), func(i int) string { return p.Exclusions[i].ID }) {
 		x := p.Exclusions[i]
@@ -103,6 +122,7 @@ func (m *mover) relations(c *canon, p *Problem) {
 		var rank []int
 		s.Owners, s.Counted = m.set(s.Owners, m.group), m.set(s.Counted, m.group)
 		s.Key, rank = m.topology(s.Key)
+		// Sorted by domain, so that a domain can be found by binary search.
 		s.Domains = slices.Clone(s.Domains)
 		for j := range s.Domains {
 			s.Domains[j].Domain = moved(rank, s.Domains[j].Domain)
@@ -134,6 +154,8 @@ func (m *mover) topology(key int) (int, []int) {
 	return key, m.domain[key]
 }
 
+// quantities puts the entries of v in the order of the sorted resources. nil stays
+// nil: for a limit or a charge it means something else than zeros.
 func (m *mover) quantities(v Vector) Vector {
 	if v == nil {
 		return nil
@@ -141,6 +163,8 @@ func (m *mover) quantities(v Vector) Vector {
 	return pick(v, m.vector)
 }
 
+// domains moves both the keys that the list is indexed by, and the domains in it.
+// The caller's list is never written to, not even if no key moves.
 func (m *mover) domains(old []int) []int {
 	out := pick(old, m.keys)
 	if len(out) > 0 && &out[0] == &old[0] {
@@ -160,6 +184,8 @@ func (m *mover) set(s Set, rank []int) Set {
 	if rank == nil || len(s) == 0 {
 		return s
 	}
+	// Many groups share one set of offers: the same memory, length and list give
+	// the same result.
 	key := memo{&s[0], len(s), &rank[0]}
 	if out, ok := m.sets[key]; ok {
 		return out
@@ -172,7 +198,8 @@ func (m *mover) set(s Set, rank []int) Set {
 	return out
 }
 
-// sorted returns the indices of a list in the order of their IDs.
+// sorted returns the indices of a list in the order of their IDs. IDs are unique,
+// so there is one such order.
 func sorted(n int, id func(int) string) []int {
 	out := make([]int, n)
 	for i := range out {
@@ -194,6 +221,7 @@ func ranks(order []int) []int {
 	return rank
 }
 
+// moved is the new index of i; a nil rank moves nothing.
 func moved(rank []int, i int) int {
 	if rank == nil {
 		return i

@@ -6,6 +6,22 @@ import (
 	"strconv"
 )
 
+// Where a group tells one place from another.
+//
+// 	                 zone a       zone b       no zone
+// 	              ┌────────────┬────────────┬───────────┐
+// 	  spot        │ cell       │ cell       │ cell      │   a group that
+// 	              ├────────────┼────────────┼───────────┤   minds zone and
+// 	  on-demand   │ cell       │     –      │ cell      │   capacity type
+// 	              └────────────┴────────────┴───────────┘
+//
+// A spread or an exclusion over an ordinary key makes the plan's pods in a domain
+// depend on each other. So the domain must be decided before a node is packed, and
+// must be the same for all offers that the node's pattern lists. Cells hold those
+// offers and nodes of the group that agree in every key it minds; only those that
+// have a place exist. Keys over which nothing is asked stay undecided, which leaves
+// the cloud more to choose from.
+
 // A cell is the part of a group's places that lies in one domain of each key
 // that a spread or an exclusion makes the group mind. A group that minds no key
 // has one cell.
@@ -52,6 +68,7 @@ func (t *table) minds(g int) []int {
 // can never hold a pod of it are left out.
 func (t *table) divide(g int) []cell {
 	group := &t.Groups[g]
+	// The usual case: the group's own sets, shared with everybody who has them.
 	keys := t.minds(g)
 	if len(keys) == 0 || t.asks[g] != "" {
 		return []cell{{offers: group.Offers, nodes: group.Nodes}}
@@ -61,17 +78,22 @@ func (t *table) divide(g int) []cell {
 		if t.room[o] == nil || !t.usable(t.Offers[o].Pool) || !t.eligible(g, t.Offers[o].Domains) {
 			continue
 		}
+		// The price of a pod is that of a node full of its like. It only orders
+		// cells, so the 256th part of a MicroUSD is fine enough.
 		if n := fit(t.room[o], t.need[g], group.Count); n > 0 {
 			c := b.at(t.Offers[o].Domains)
 			c.offers.Add(o)
 			c.offer(t.Pools[t.Offers[o].Pool].Weight, uint64(t.price[o])<<8/uint64(n))
 		}
 	}
+	// Existing nodes join their cell, or make one where no offer can: pods may
+	// go there as far as room lasts.
 	for n := range group.Nodes.All {
 		if t.eligible(g, t.Nodes[n].Domains) {
 			b.at(t.Nodes[n].Domains).nodes.Add(n)
 		}
 	}
+	// Offers and nodes came in their own order: the cells get one by domain.
 	slices.SortFunc(b.cells, func(x, y cell) int { return slices.Compare(x.domains, y.domains) })
 	for i := range b.cells {
 		t.seat(g, keys, &b.cells[i])
@@ -88,6 +110,8 @@ type builder struct {
 	name  []byte
 }
 
+// at returns the cell for a place in the given domains. The name is built in a
+// buffer, since most places find their cell already there.
 func (b *builder) at(domains []int) *cell {
 	b.name = b.name[:0]
 	for _, k := range b.keys {
@@ -106,8 +130,8 @@ func (b *builder) at(domains []int) *cell {
 	return &b.cells[i]
 }
 
-// bound reports whether pods in the cell count for any constraint.
-func (c *cell) bound() bool { return len(c.seats)+len(c.corners) > 0 }
+// bound reports whether the cell is one of a group that minds a key.
+func (c *cell) bound() bool { return len(c.domains) > 0 }
 
 // offer notes an offer that holds a pod.
 func (c *cell) offer(weight int32, price uint64) {
@@ -116,7 +140,8 @@ func (c *cell) offer(weight int32, price uint64) {
 	}
 }
 
-// eligible reports whether the spreads that g owns allow the domains at all.
+// eligible reports whether the spreads that g owns allow the domains at all. What
+// is merely counted may also be where nobody counts.
 func (t *table) eligible(g int, domains []int) bool {
 	for _, i := range t.regions.spreads[g] {
 		s := &t.Spreads[i]

@@ -46,7 +46,8 @@ func fluid(rooms [][]float64, prices []float64, demand []float64) []float64 {
 		}
 		i := leaving(rows[:len(rooms)], j, n)
 		if i < 0 {
-			break // no offer has any of the resource: its price has no bound, 0 will do
+			rows[len(rooms)][j] = 0 // no offer has any of the resource: leave it out
+			continue
 		}
 		pivot(rows, i, j)
 		basic[i], outside[j] = outside[j], basic[i]
@@ -60,7 +61,9 @@ func fluid(rooms [][]float64, prices []float64, demand []float64) []float64 {
 	return y
 }
 
-// entering picks the column that promises most, the first among equals.
+// entering picks the column that promises most, the first among equals. Steps of
+// this rule are long, and the program is small; Bland's rule would never cycle but
+// takes many more.
 func entering(objective []float64) int {
 	best := -1
 	for j, c := range objective {
@@ -84,7 +87,9 @@ func leaving(rows [][]float64, j, n int) int {
 	return best
 }
 
-// pivot exchanges the variable of row i with that of column j.
+// pivot exchanges the variable of row i with that of column j, in place. The
+// condensed tableau has no columns for basic variables: what leaves takes the place
+// of what enters.
 func pivot(rows [][]float64, i, j int) {
 	p := rows[i]
 	inverse := 1 / p[j]
@@ -130,7 +135,7 @@ func worthOf(rooms [][]float64, prices []float64, demand []float64) worth {
 				}
 			}
 		}
-		w[r] = int64(min(float64((y[r]+max(floor, 0)*part)*worthScale), worthMost))
+		w[r] = int64(min(float64((y[r]+float64(max(floor, 0)*part))*worthScale), worthMost))
 		w[r] = max(w[r], 1)
 	}
 	return w

@@ -6,6 +6,14 @@ import (
 	"strings"
 )
 
+// The text form, written. What is written is exactly what Parse reads back, and two
+// equal problems are written with the same bytes: clauses have one order, lists are
+// by index, and the shorter of a list and its complement is chosen by a fixed rule.
+//
+// The text of a Solution is for reading and comparing only. It names things by ID,
+// so that the solutions of a problem and of the same problem shuffled can be
+// compared as texts.
+
 // Text writes p in the form that [Parse] reads, a nil Vector as zeros where the
 // form has no way to leave it out. p must be valid. Parsing the text gives p
 // again, and its text the same bytes.
@@ -32,6 +40,7 @@ func (p *Problem) Text() string {
 		n := &p.Nodes[i]
 		w.line("node", quote(n.ID), w.vector(n.Free), w.at(n.Domains))
 	}
+	// Sets stand before the groups that use them, for people who read on.
 	w.shareSets()
 	for i := range p.Groups {
 		w.group(&p.Groups[i])
@@ -59,6 +68,7 @@ func (w *writer) line(keyword string, words ...string) {
 	w.b.WriteByte('\n')
 }
 
+// num writes an integer of any of the package's types.
 func num[T ~int | ~int32 | ~int64](n T) string { return strconv.FormatInt(int64(n), 10) }
 
 // clause writes a keyword and a number that is not zero.
@@ -69,6 +79,7 @@ func clause[T ~int | ~int32 | ~int64](keyword string, n T) string {
 	return keyword + " " + num(n)
 }
 
+// quoteAll writes names, each so that it is read back as one.
 func quoteAll(names []string) []string {
 	out := make([]string, len(names))
 	for i, name := range names {
@@ -77,6 +88,8 @@ func quoteAll(names []string) []string {
 	return out
 }
 
+// vector writes a quantity for each resource. An unlimited one is "-", which is
+// easier to see than the largest integer.
 func (w *writer) vector(v Vector) string {
 	words := make([]string, len(w.p.Resources))
 	for r := range words {
@@ -111,6 +124,7 @@ func (w *writer) at(domains []int) string {
 	return strings.Join(words, " ")
 }
 
+// pool writes a pool, without the clauses that say what holds anyway.
 func (w *writer) pool(pool *Pool) {
 	words := []string{quote(pool.ID), clause("weight", pool.Weight)}
 	if pool.NodeFee != 0 {
@@ -129,6 +143,7 @@ func (w *writer) pool(pool *Pool) {
 	w.line("pool", words...)
 }
 
+// offer writes an offer: one line, since there are thousands.
 func (w *writer) offer(o *Offer) {
 	words := []string{quote(o.ID), quote(w.p.Pools[o.Pool].ID), o.Price.String(), w.vector(o.Capacity),
 		w.optional("overhead", o.Overhead), w.optional("charge", o.Charge), w.at(o.Domains)}
@@ -141,10 +156,13 @@ func (w *writer) offer(o *Offer) {
 	w.line("offer", words...)
 }
 
+// offerID, nodeID and groupID name the members of lists.
 func (w *writer) offerID(i int) string { return w.p.Offers[i].ID }
 func (w *writer) nodeID(i int) string  { return w.p.Nodes[i].ID }
 func (w *writer) groupID(i int) string { return w.p.Groups[i].ID }
 
+// group writes a group. Most may go anywhere, so that is what no clause means;
+// the other lists are long, and written by name if several groups have them.
 func (w *writer) group(g *Group) {
 	words := []string{quote(g.ID), num(g.Count), w.vector(g.Requests),
 		clause("priority", g.Priority), clause("max", g.MaxPerNode)}
@@ -161,6 +179,7 @@ func (w *writer) group(g *Group) {
 }
 
 // list names the members of s, or of all n things the others if those are fewer.
+// "all" goes before "none", so that an empty list has one way to be written.
 func (w *writer) list(s Set, n int, id func(int) string) string {
 	switch k := s.Len(); {
 	case k == n:
@@ -185,7 +204,8 @@ func (w *writer) list(s Set, n int, id func(int) string) string {
 }
 
 // shareSets names the lists of offers and nodes that several groups have and
-// that are longer than a few words.
+// that are longer than a few words. A thousand groups on five thousand offers would
+// fill megabytes otherwise. Names are by first use: they mean nothing.
 func (w *writer) shareSets() {
 	const few = 4
 	uses := map[string]int{}
@@ -219,12 +239,14 @@ func (w *writer) share(list string) string {
 	return "@" + name
 }
 
+// relations writes what ties groups together. Groups come before it, so a reader
+// knows the names; Parse would not mind.
 func (w *writer) relations() {
 	p := w.p
 	groups := func(s Set) string { return w.list(s, len(p.Groups), w.groupID) }
 	for i := range p.Exclusions {
 		x := &p.Exclusions[i]
-		w.line("exclusion", quote(x.ID), w.key(x.Key), "a", groups(x.A), "b", groups(x.B))
+		w.line("exclusion", quote(x.ID), w.key(x.Key), "of", groups(x.A), "from", groups(x.B))
 	}
 	for i := range p.Spreads {
 		s := &p.Spreads[i]
@@ -250,6 +272,7 @@ func (w *writer) relations() {
 	}
 }
 
+// key names a topology key. Hostname is a keyword: a key of that name is quoted.
 func (w *writer) key(k int) string {
 	if k == Hostname {
 		return "hostname"
@@ -257,6 +280,7 @@ func (w *writer) key(k int) string {
 	return quote(w.p.Keys[k])
 }
 
+// domain names a domain: over Hostname, an existing node.
 func (w *writer) domain(key, d int) string {
 	if key == Hostname {
 		return w.p.Nodes[d].ID
@@ -281,6 +305,7 @@ func (s *Solution) Text(p *Problem) string {
 			fmt.Fprintf(&b, "    %s ×%d\n", quote(p.Groups[sh.Group].ID), sh.Count)
 		}
 	}
+	// Patterns are said once, with their count.
 	nodes := int64(0)
 	for _, n := range s.New {
 		nodes += n.Count

@@ -7,11 +7,33 @@ import (
 	"slices"
 )
 
+// New nodes.
+//
+// 	for each level of priority (one level, unless limits bind)
+// 	  for each weight of pools, heaviest first
+// 	    price the resources
+// 	    until nothing opens:
+// 	      for each candidate, the most promising first
+// 	        pack it full                         → worth of the load
+// 	      take the lowest price / worth
+// 	      change to the cheapest offer that holds the load
+// 	      open it, as many times as the parts last
+//
+// Judging an offer by what it would really hold, not by its size, is what makes the
+// plan follow prices: a cheap node that leaves half its memory idle is not cheap.
+// Worth weighs the resources by the fluid prices, so a load that uses what is dear
+// here counts for more than one that uses what is plenty.
+//
+// The rule of weights is strict, and holds for free: a weight is left only when no
+// candidate of it can be opened for anything that remains. Only in a strict pass,
+// where pods of low priority ride along on nodes opened for others, must they be
+// kept off pools that are too light for them; see opensHeavier.
+
 // open puts the parts on new nodes. Heavier pools come first, strictly: a
 // lighter one is looked at when no node of a heavier can be opened for anything
 // that is left. In a strict pass that is done for each priority in turn.
 func (s *pass) open() {
-	for _, level := range s.levels() {
+	for _, level := range s.levels(s.strict) {
 		for _, weight := range s.weights {
 			o := s.opener(weight, level)
 			for !s.ended() && o.openNext() {
@@ -21,8 +43,8 @@ func (s *pass) open() {
 }
 
 // levels lists the lowest priority that may open nodes, for each round.
-func (s *pass) levels() []int32 {
-	if !s.strict {
+func (s *pass) levels(strict bool) []int32 {
+	if !strict {
 		return []int32{math.MinInt32}
 	}
 	var out []int32
@@ -40,6 +62,7 @@ type load struct {
 	value uint64
 }
 
+// reset empties the load and keeps its memory.
 func (l *load) reset() { l.parts, l.pods, l.value = l.parts[:0], l.pods[:0], 0 }
 
 // An opener opens nodes of the pools of one weight until none can be opened.
@@ -49,11 +72,22 @@ type opener struct {
 	live       []int       // parts with pods left, in the order of packing
 	least      []Vector    // by position in live: the least need from there on
 	room       Vector
+	whole      Vector // what room was at first
+	heads      []int  // by resource: position in live from where blend looks
 	try, best  load
+	ways       []func(int, *load)
 }
 
+// opener prepares the round of one weight: the candidates, the parts that may go
+// on them, and what a unit of each resource is worth here. Worth is found anew
+// for each weight, since another pool has other prices, and other pods are left.
 func (s *pass) opener(weight, level int32) *opener {
-	o := &opener{pass: s, candidates: s.candidates(weight), room: make(Vector, len(s.Resources))}
+	o := &opener{pass: s, candidates: s.candidates(weight), room: make(Vector, len(s.Resources)),
+		whole: make(Vector, len(s.Resources)), heads: make([]int, len(s.Resources))}
+	o.ways = []func(int, *load){o.blend}
+	if s.recipe == packAndBlend {
+		o.ways = append(o.ways, o.pack)
+	}
 	var offers Set
 	for _, c := range o.candidates {
 		offers.Add(c.offer)
@@ -70,13 +104,17 @@ func (s *pass) opener(weight, level int32) *opener {
 			pods[p.group] += p.left
 		}
 	}
+	// Fillers have no say in the prices: nothing is opened for them.
 	w := s.worth(offers.Has, func(g int) int64 { return pods[g] })
 	for i := range o.candidates {
 		o.candidates[i].value = w.value(o.candidates[i].norm)
 	}
+	// By the price of a full room, the best case of each candidate: openNext can
+	// stop where even that is too dear.
 	slices.SortFunc(o.candidates, func(a, b candidate) int {
 		return cmp.Or(compareRatio(s.price[a.offer], a.value, s.price[b.offer], b.value), cmp.Compare(a.offer, b.offer))
 	})
+	// A pod that asks for nothing measurable is still worth placing.
 	for _, i := range o.live {
 		s.parts[i].value = max(w.value(s.parts[i].norm), 1)
 	}
@@ -105,7 +143,9 @@ func (s *pass) holds(o int, p *part) bool {
 	return s.room[o] != nil && s.usable(s.Offers[o].Pool) && covers(s.room[o], p.need)
 }
 
-// prune drops the parts that are used up.
+// prune drops the parts that are used up, and works out from where on no part can
+// fit any more: least[j] asks in each resource for what the most modest of live[j:]
+// asks. Packing stops where the room does not cover it.
 func (o *opener) prune() {
 	o.live = slices.DeleteFunc(o.live, func(i int) bool { return o.parts[i].left == 0 })
 	o.least = make([]Vector, len(o.live))
@@ -129,21 +169,21 @@ func (o *opener) openNext() bool {
 	for i := range o.candidates {
 		c := &o.candidates[i]
 		price := o.price[c.offer]
+		// Candidates are sorted by this ratio, so no later one can do better.
 		if best >= 0 && compareRatio(price, c.value, o.price[o.candidates[best].offer], o.best.value) > 0 {
 			break // not even a full room would be cheap enough, here and further on
 		}
 		if o.copies(c.offer, 1) == 0 {
 			continue
 		}
-		o.try.reset()
-		copy(o.room, c.room)
-		o.pack(c.offer, &o.try)
-		if o.try.value == 0 {
-			continue
-		}
-		if best < 0 || o.beats(c, &o.candidates[best]) {
-			best = i
-			o.try, o.best = o.best, o.try
+		for _, fill := range o.ways {
+			o.try.reset()
+			copy(o.room, c.room)
+			fill(c.offer, &o.try)
+			if o.try.value > 0 && (best < 0 || o.beats(c, &o.candidates[best])) {
+				best = i
+				o.try, o.best = o.best, o.try
+			}
 		}
 	}
 	if best < 0 {
@@ -178,39 +218,111 @@ func (o *opener) pack(offer int, l *load) {
 		if !covers(o.room, o.least[j]) {
 			return
 		}
-		p := &o.parts[i]
-		if !p.offers.Has(offer) {
-			continue
+		if n := o.fits(offer, i, l); n > 0 {
+			o.put(i, n, slices.Index(had, i), l)
 		}
-		rest, k := p.left, slices.Index(had, i)
-		if k >= 0 {
-			rest -= l.pods[k].Count
-		}
-		n := fit(o.room, p.need, rest)
-		if n > 0 {
-			n = o.joins(p.group, l.pods, -1, n)
-		}
-		if n == 0 {
-			continue
-		}
-		for r, q := range p.need {
-			o.room[r] -= q * n
-		}
-		if !p.filler {
-			l.value += p.value * uint64(n)
-		}
-		if k >= 0 {
-			l.pods[k].Count += n
-			continue
-		}
-		l.parts = append(l.parts, i)
-		l.pods = append(l.pods, Share{p.group, n})
 	}
+}
+
+// blend fills o.room like pack, but turns to whichever resource the node has
+// most of, relative to what it began with, and takes the next part that asks
+// for that one before all. It takes a quarter of the pods that fit at a time.
+// So parts that ask for much of one thing are mixed with those that ask for much
+// of another, and neither is left over.
+func (o *opener) blend(offer int, l *load) {
+	// Shares are of the room at the start: for a node that holds pods already,
+	// of what it has left.
+	copy(o.whole, o.room)
+	clear(o.heads)
+	for {
+		r := o.richest()
+		if r < 0 {
+			return
+		}
+		j := o.heads[r]
+		for ; j < len(o.live); j++ {
+			o.steps++
+			if !covers(o.room, o.least[j]) {
+				j = len(o.live)
+				break
+			}
+			// A part is looked for under one resource only, so that each part is
+			// passed over once for a node, not once for each resource.
+			if o.dominant(&o.parts[o.live[j]]) != r {
+				continue
+			}
+			if n := o.fits(offer, o.live[j], l); n > 0 {
+				o.put(o.live[j], (n+3)/4, slices.Index(l.parts, o.live[j]), l)
+				break
+			}
+		}
+		o.heads[r] = j
+	}
+}
+
+// richest is the resource of which the node has kept the largest part, among
+// those for which parts may be left, or -1.
+func (o *opener) richest() int {
+	best := -1
+	for r, room := range o.room {
+		if o.heads[r] < len(o.live) && (best < 0 || compareRatio(MicroUSD(room), uint64(o.whole[r]), MicroUSD(o.room[best]), uint64(o.whole[best])) > 0) {
+			best = r
+		}
+	}
+	return best
+}
+
+// dominant is the resource of which p asks for the largest part of the node.
+func (o *opener) dominant(p *part) int {
+	best := 0
+	for r := range p.need {
+		if compareRatio(MicroUSD(p.need[r]), uint64(o.whole[r]), MicroUSD(p.need[best]), uint64(o.whole[best])) > 0 {
+			best = r
+		}
+	}
+	return best
+}
+
+// fits returns how many more pods of part i may join the load on the offer.
+func (o *opener) fits(offer, i int, l *load) int64 {
+	p := &o.parts[i]
+	if !p.offers.Has(offer) {
+		return 0
+	}
+	rest := p.left
+	if k := slices.Index(l.parts, i); k >= 0 {
+		rest -= l.pods[k].Count
+	}
+	n := fit(o.room, p.need, rest)
+	if n > 0 {
+		n = o.joins(p.group, l.pods, -1, n)
+	}
+	return n
+}
+
+// put adds n pods of part i, which is at position k of the load or, if that is
+// negative, not in it yet.
+func (o *opener) put(i int, n int64, k int, l *load) {
+	p := &o.parts[i]
+	for r, q := range p.need {
+		o.room[r] -= q * n
+	}
+	if !p.filler {
+		l.value += p.value * uint64(n)
+	}
+	if k >= 0 {
+		l.pods[k].Count += n
+		return
+	}
+	l.parts = append(l.parts, i)
+	l.pods = append(l.pods, Share{p.group, n})
 }
 
 // downsize finds the cheapest offer that holds the best load as well, the
 // smallest of equal price, and fills what room is left there.
 func (o *opener) downsize(c *candidate) int {
+	// The load was packed on the offer that is cheapest when full. The last nodes
+	// of a batch are not, and a smaller or an odder one will do.
 	need := o.sum(o.best.pods)
 	best := c
 	for i := range o.candidates {
@@ -224,6 +336,7 @@ func (o *opener) downsize(c *candidate) int {
 			best = d
 		}
 	}
+	// The other offer may have more room in some resource.
 	if best != c {
 		copy(o.room, best.room)
 		for r, q := range need {
@@ -234,7 +347,8 @@ func (o *opener) downsize(c *candidate) int {
 	return best.offer
 }
 
-// isOpen reports whether the offer is open to every part.
+// isOpen reports whether the offer is open to every part. Rules among the pods need
+// no second look: they do not depend on the offer.
 func (o *opener) isOpen(offer int, parts []int) bool {
 	for _, i := range parts {
 		if !o.parts[i].offers.Has(offer) {
@@ -255,7 +369,8 @@ func (t *table) sum(pods []Share) Vector {
 	return out
 }
 
-// copies returns how many nodes of the offer limits and stocks allow, at most n.
+// copies returns how many nodes of the offer limits and stocks allow, at most n. If
+// that is fewer, it notes that something was bound: then priorities must be heard.
 func (s *pass) copies(offer int, n int64) int64 {
 	pool := s.Offers[offer].Pool
 	wanted := n
@@ -275,6 +390,7 @@ func (s *pass) copies(offer int, n int64) int64 {
 // take charges n nodes of the offer to limits and stocks.
 func (s *pass) take(offer int, n int64) {
 	pool := s.Offers[offer].Pool
+	// What has no limit must not be counted down: it would have one then.
 	if s.nodesLeft[pool] != Unlimited {
 		s.nodesLeft[pool] -= n
 	}
@@ -291,6 +407,8 @@ func (s *pass) take(offer int, n int64) {
 // commit opens as many nodes of the offer with the best load as its parts,
 // limits and stocks allow.
 func (o *opener) commit(offer int) {
+	// Packing the same parts again gives the same load as long as each of them has
+	// enough pods left, so all those nodes are opened at once.
 	n := int64(math.MaxInt64)
 	for k, i := range o.best.parts {
 		n = min(n, o.parts[i].left/o.best.pods[k].Count)
@@ -308,6 +426,7 @@ func (o *opener) commit(offer int) {
 		done.cells = append(done.cells, p.cell)
 	}
 	o.opened = append(o.opened, done)
+	// A part that is used up shifts what packing may skip.
 	if used {
 		o.prune()
 	}

@@ -6,6 +6,10 @@ import (
 	"strings"
 )
 
+// The text form, read. It is meant to be typed by hand into a test or a bug report,
+// and to be read without a manual; so a line is one thing, what is usual need not be
+// said, and every error points at the word that is wrong.
+
 // Parse reads the text form of a problem: a line for each thing, in any order.
 //
 //	resources cpu memory pods
@@ -14,7 +18,7 @@ import (
 //	offer m5.large default $0.096 1930 7000 29 overhead 100 200 2 charge 2000 8192 0 at us-east-1a values 7
 //	node ip-10-0-0-1 500 1024 10 at us-east-1b
 //	group web 12 500 1024 1 priority 100 max 3 offers m5.large nodes all but ip-10-0-0-1
-//	exclusion apart hostname a web b web
+//	exclusion apart hostname of web from web
 //	spread even zone owners web counted web skew 1 min 2 over us-east-1a 3 us-east-1b 0
 //	affinity near zone owners web targets web present us-east-1a
 //	stock odcr 3 offers m5.large
@@ -27,6 +31,8 @@ import (
 // Names that are keywords or hold spaces stand in quotation marks; # begins a
 // remark. Errors name line and word. Parse does not validate.
 func Parse(text string) (*Problem, error) {
+	// Two readings: the first collects names, so that the second knows them all
+	// and lines may stand in any order.
 	r := &reader{p: &Problem{}, names: map[string]map[string]int{}, sets: map[string][]word{}, every: map[string]Set{}}
 	var lines [][]word
 	for i, line := range strings.Split(text, "\n") {
@@ -63,6 +69,7 @@ type statement struct {
 
 var statements map[string]statement
 
+// init breaks the cycle: statements refer to methods that refer to statements.
 func init() {
 	statements = map[string]statement{
 		"resources": {false, (*reader).done}, "key": {true, (*reader).done}, "set": {true, (*reader).done},
@@ -157,6 +164,7 @@ func (r *reader) ref(kind string) (int, error) {
 	return r.find(kind, w)
 }
 
+// find looks up a name of a kind that define has noted.
 func (r *reader) find(kind string, w word) (int, error) {
 	i, ok := r.names[kind][w.text]
 	if !ok {
@@ -165,6 +173,7 @@ func (r *reader) find(kind string, w word) (int, error) {
 	return i, nil
 }
 
+// number takes an integer.
 func (r *reader) number(what string) (int64, error) {
 	w, err := r.next(what)
 	if err != nil {
@@ -186,6 +195,7 @@ func (r *reader) small(what string) (int32, error) {
 	return int32(n), err
 }
 
+// price takes an amount of dollars.
 func (r *reader) price() (MicroUSD, error) {
 	w, err := r.next("a price")
 	if err != nil {
@@ -255,6 +265,7 @@ func (r *reader) list(kind string) (Set, error) {
 		r.words = r.words[1:]
 		return nil, nil
 	}
+	// "all but x" is read as x first, and turned around at the end.
 	if len(r.words) > 0 && r.words[0].is("all") {
 		all = true
 		r.words = r.words[1:]
@@ -267,6 +278,7 @@ func (r *reader) list(kind string) (Set, error) {
 		r.words = r.words[1:]
 		names := []word{w}
 		if set, ok := strings.CutPrefix(w.text, "@"); ok && !w.quoted {
+			// A set is a macro: its words are read as if they stood here.
 			if names, ok = r.sets[set]; !ok {
 				return nil, w.errorf("there is no set %q", set)
 			}
@@ -287,6 +299,7 @@ func (r *reader) list(kind string) (Set, error) {
 
 // others is everything of a kind that is not in s.
 func (r *reader) others(kind string, s Set) Set {
+	// All groups that may go anywhere share one set.
 	if all := r.every[kind]; s == nil && all != nil {
 		return all
 	}
@@ -307,6 +320,7 @@ func (r *reader) clauses(read map[string]func() error) error {
 	seen := map[string]bool{}
 	for len(r.words) > 0 {
 		w := r.words[0]
+		// Clauses may stand in any order, but saying a thing twice is a mistake.
 		f := read[w.text]
 		if f == nil || w.quoted || seen[w.text] {
 			return w.errorf("%q is not expected here", w.text)

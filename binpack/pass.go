@@ -6,12 +6,24 @@ import (
 	"slices"
 )
 
+// One plan, from empty to whole.
+//
+// 	group by group:
+// 	  split over cells ──▶ fill existing nodes ──▶ parts
+// 	then:
+// 	  open new nodes for all parts together
+// 	  send again what did not find the place it was sent to
+//
+// Existing nodes are filled group by group, since they cost nothing and only their
+// room matters. New nodes are opened for all groups together, since what makes a
+// good load depends on everything that is left to place.
+
 // A part is what is left of a group for new nodes of one cell.
 type part struct {
 	group, cell int
-	left        int64
+	left        int64 // pods that have no place yet; never negative
 	offers      Set
-	need, norm  Vector
+	need, norm  Vector // of one pod: as it is, and in parts of unit
 	value       uint64 // of one pod, by the worth in force
 	filler      bool   // may only fill nodes that others open
 }
@@ -31,6 +43,7 @@ type pass struct {
 	ctx    context.Context
 	caps   *caps
 	strict bool // open nodes for each priority in turn
+	recipe recipe
 
 	free  []Vector  // by node: room left
 	fills [][]Share // by node
@@ -58,13 +71,24 @@ type caps struct {
 	cell  [][]int64
 }
 
-func newPass(ctx context.Context, t *table, c *caps, strict bool) *pass {
-	s := &pass{table: t, ctx: ctx, caps: c, strict: strict, ledger: newLedger(t)}
+// A recipe is how loads for new nodes are tried.
+type recipe int
+
+const (
+	packAndBlend recipe = iota // the better of both on each offer
+	blendOnly                  // pods of odd shape are mixed from the start
+	recipes
+)
+
+// newPass starts with everything empty and all limits untouched.
+func newPass(ctx context.Context, t *table, r recipe) *pass {
+	s := &pass{table: t, ctx: ctx, recipe: r, ledger: newLedger(t)}
 	s.fills = make([][]Share, len(t.Nodes))
 	for i := range t.Nodes {
 		s.free = append(s.free, slices.Clone(t.Nodes[i].Free))
 		s.tight = append(s.tight, i)
 	}
+	s.tighten()
 	for i := range t.Pools {
 		s.left = append(s.left, slices.Clone(t.Pools[i].Left))
 		s.nodesLeft = append(s.nodesLeft, t.Pools[i].NodesLeft)
@@ -88,9 +112,56 @@ func (s *pass) run() {
 		s.place(g)
 	}
 	s.open()
+	for range secondHelpings {
+		if s.ended() || !s.again() {
+			return
+		}
+	}
 }
 
-// ended notes that ctx has ended.
+// secondHelpings bounds how often a pass looks again for pods that split sent
+// where there was no room. Each time may fill one more layer of a spread.
+const secondHelpings = 20
+
+// again splits anew what is left of groups that mind a key, over the cells that
+// can still take pods, with what really found a place in the ledger. It reports
+// whether that placed any.
+func (s *pass) again() bool {
+	// A spread that is broken needs other quotas from the start; more pods cannot
+	// mend it.
+	s.ledger = s.real()
+	if len(s.broken()) > 0 {
+		return false
+	}
+	s.ledger.freeze()
+	before := int64(0)
+	bound := Set{}
+	for g := range s.Groups {
+		before += total(s.placed[g])
+		if len(s.cells[g]) > 0 && s.cells[g][0].bound() && total(s.placed[g]) < s.Groups[g].Count && s.asks[g] == "" {
+			bound.Add(g)
+		}
+	}
+	if bound.Len() == 0 {
+		return false
+	}
+	// Other parts stay: they may fill nodes that are opened now.
+	s.parts = slices.DeleteFunc(s.parts, func(p part) bool { return p.left == 0 || bound.Has(p.group) })
+	after := int64(0)
+	for _, g := range s.order() {
+		if bound.Has(g) {
+			s.place(g)
+		}
+	}
+	s.open()
+	for g := range s.Groups {
+		after += total(s.placed[g])
+	}
+	return after > before
+}
+
+// ended notes that ctx has ended. It is asked between groups and between nodes:
+// often enough to be prompt, at moments when the state is whole.
 func (s *pass) ended() bool {
 	s.truncated = s.truncated || s.ctx.Err() != nil
 	return s.truncated
@@ -100,6 +171,8 @@ func (s *pass) ended() bool {
 // existing nodes: by priority; those that a spread counts without asking them
 // before the ones that ask, whose skew they move; the dearest pods first.
 func (s *pass) order() []int {
+	// All offers and all pods: who comes first must not depend on which of them is
+	// looked at.
 	w := s.worth(func(o int) bool { return true }, func(g int) int64 { return s.Groups[g].Count })
 	type key struct {
 		group, asks int
@@ -112,6 +185,7 @@ func (s *pass) order() []int {
 		}
 		k := key{group: g, asks: 1, value: w.value(s.norm(s.need[g]))}
 		for _, i := range s.regions.spreads[g] {
+			// Counted, but not an owner: it may go anywhere, and shifts the counts.
 			if !s.Spreads[i].Owners.Has(g) {
 				k.asks = 0
 			}
@@ -129,29 +203,57 @@ func (s *pass) order() []int {
 	return out
 }
 
-// place splits group g over its cells, fills existing nodes with what goes
-// there and leaves the rest as parts.
+// place splits what is left of group g over its cells, fills existing nodes with
+// what goes there and leaves the rest as parts.
 func (s *pass) place(g int) {
 	cells := s.cells[g]
-	free := make([]int64, len(cells))
-	if len(cells) != 1 || cells[0].bound() {
-		for i := range cells {
-			free[i] = s.roomFor(g, &cells[i])
-		}
+	n := s.Groups[g].Count
+	if !s.ledger.frozen() {
+		n = min(n, s.caps.group[g])
 	}
-	s.quota[g] = s.ledger.split(cells, min(s.Groups[g].Count, s.caps.group[g]), free, s.caps.cell[g])
+	quota := s.ledger.split(cells, n-total(s.placed[g]), s.cellRoom(g))
 	for i := range cells {
-		if s.quota[g][i] == 0 {
+		s.quota[g][i] += quota[i]
+		if quota[i] == 0 {
 			continue
 		}
-		s.placed[g][i] = s.fill(g, &cells[i], s.quota[g][i])
-		if rest := s.quota[g][i] - s.placed[g][i]; rest > 0 {
+		// Existing nodes cost nothing, so they come first wherever the pods may go;
+		// a part is what new nodes of the cell must hold.
+		filled := s.fill(g, &cells[i], quota[i])
+		s.placed[g][i] += filled
+		if rest := quota[i] - filled; rest > 0 && s.opens[g] {
 			s.parts = append(s.parts, part{
 				group: g, cell: i, left: rest, offers: cells[i].offers,
 				need: s.need[g], norm: s.norm(s.need[g]),
 			})
 		}
 	}
+}
+
+// cellRoom looks at each cell of group g as it is now. Caps hold for the first
+// helping only: later ones keep every skew whatever comes of them. A group that minds no key
+// is not worth the look.
+func (s *pass) cellRoom(g int) cellRoom {
+	cells := s.cells[g]
+	room := cellRoom{make([]int64, len(cells)), make([]bool, len(cells)), make([]int64, len(cells))}
+	for i := range cells {
+		room.most[i] = s.Groups[g].Count
+		if !s.ledger.frozen() {
+			room.most[i] = s.caps.cell[g][i]
+		}
+		if !cells[i].bound() {
+			continue
+		}
+		room.free[i] = s.roomFor(g, &cells[i])
+		for o := range cells[i].offers.All {
+			// Cells list only offers that hold a pod, so room is not the question.
+			if s.steps++; s.copies(o, 1) > 0 {
+				room.opens[i] = true
+				break
+			}
+		}
+	}
+	return room
 }
 
 // roomFor counts the pods of group g that existing nodes of cell c hold.
@@ -196,7 +298,9 @@ func (s *pass) fill(g int, c *cell, n int64) int64 {
 	return n - rest
 }
 
-// tighten sorts the nodes by what they have left, summed over resources.
+// tighten sorts the nodes by what they have left, summed over resources: best fit.
+// Filling the fullest first keeps large rooms for large pods, and leaves nodes empty
+// that may then be removed. Few move at a time, so the sort is nearly linear.
 func (s *pass) tighten() {
 	size := make([]int64, len(s.free))
 	for i, v := range s.free {
@@ -211,9 +315,13 @@ func (s *pass) tighten() {
 func (s *pass) worth(offer func(int) bool, pods func(int) int64) worth {
 	var rooms [][]float64
 	var prices []float64
+	// Prices are taken in parts of the highest, as quantities are: another
+	// currency gives the same floats.
 	most := MicroUSD(1)
-	for _, p := range s.price {
-		most = max(most, p)
+	for o := range s.Offers {
+		if s.room[o] != nil {
+			most = max(most, s.price[o])
+		}
 	}
 	for o := range s.Offers {
 		if s.room[o] == nil || !s.usable(s.Offers[o].Pool) || !offer(o) {
@@ -224,6 +332,9 @@ func (s *pass) worth(offer func(int) bool, pods func(int) int64) worth {
 	}
 	demand := make([]float64, len(s.Resources))
 	for g := range s.Groups {
+		if !s.opens[g] {
+			continue
+		}
 		for r, q := range s.norm(s.need[g]) {
 			demand[r] += float64(float64(q) / unit * float64(pods(g)))
 		}

@@ -45,8 +45,9 @@ type Problem struct {
 	Stocks     []Stock
 
 	// MaxSteps is the budget for improving the first plan, in the solver's own
-	// steps; 0 means the solver's formula. A step is one look at one offer for
-	// one group, so a slow machine gives the same answer as a fast one.
+	// steps; 0 means the solver's default. A step is one look at one place for
+	// one group, so a slow machine gives the same answer as a fast one. The first
+	// plan is always made whole.
 	MaxSteps int64
 }
 
@@ -57,7 +58,8 @@ type Pool struct {
 	// never put on a new node of a lighter one.
 	Weight int32
 	// Left is what the pool's limits still allow new nodes to charge, in sums
-	// of Offer.Charge. nil means no limits; an entry may be Unlimited.
+	// of Offer.Charge. nil means no limits; an entry may be Unlimited. Never
+	// negative: a limit that is exceeded already leaves 0.
 	Left Vector
 	// NodesLeft is how many nodes may still be opened; Unlimited for no limit.
 	// The zero value allows none.

@@ -5,6 +5,20 @@ import (
 	"slices"
 )
 
+// Why a pod found no place, as data.
+//
+// For each pool, the offers that the pod alone may use fall into three kinds:
+//
+// 	none                     NoCompatibleOffer
+// 	none that holds it       InsufficientResources, with the resource
+// 	some that hold it        what stops each of these now:
+// 	                         LimitReached, StockExhausted,
+// 	                         SpreadUnsatisfiable or Excluded
+//
+// They are judged as things stand when the plan is complete, so that a reason is
+// something that a user can check against the plan: at this limit, with these pods
+// in these zones, one pod more of this group does not go.
+
 // MinValuesField is the constraint that an Unsupported reason names for a pool
 // with MinValues.
 const MinValuesField = "minValues"
@@ -25,6 +39,8 @@ func (s *pass) unplaced() []Unplaced {
 	return out
 }
 
+// reasons asks each pool, heaviest first as pods would have gone there. What the
+// group asks for in vain is the same for all pools, and stands alone.
 func (s *pass) reasons(g int) []Reason {
 	if s.asks[g] != "" {
 		return []Reason{{Code: Unsupported, Pool: -1, Resource: -1, Constraint: s.asks[g]}}
@@ -51,6 +67,8 @@ func (s *pass) poolReasons(g, pool int) []Reason {
 	for o := range s.Groups[g].Offers.All {
 		switch {
 		case s.Offers[o].Pool != pool:
+		// Unlike cells, this looks at all offers of the group, also those in
+		// domains where a spread does not let it.
 		case s.room[o] != nil && covers(s.room[o], s.need[g]):
 			fits = append(fits, o)
 		default:
@@ -82,6 +100,7 @@ type collector struct {
 	reasons []Reason
 }
 
+// add notes a reason that names no quantity, once.
 func (c *collector) add(code ReasonCode, constraint string) {
 	r := Reason{Code: code, Pool: c.pool, Resource: -1, Constraint: constraint}
 	if !slices.Contains(c.reasons, r) {
@@ -118,6 +137,8 @@ func (s *pass) shortage(g int, offers []int, why *collector) {
 	if len(why.reasons) > 0 {
 		return
 	}
+	// Each resource alone would do, but not together: offers with enough CPU have
+	// too little memory, say.
 	lacks := func(o int) (n int) {
 		for r, q := range s.need[g] {
 			if s.has(o, r) < q {
@@ -144,7 +165,9 @@ func (s *pass) shortage(g int, offers []int, why *collector) {
 	}
 }
 
-// has is what an offer has of a resource after overhead, at least 0.
+// has is what an offer has of a resource after overhead, at least 0. It is not read
+// from room, which is nil for offers that hold no pod: those are the ones that a
+// shortage is about.
 func (s *pass) has(o, r int) int64 {
 	return max(s.Offers[o].Capacity.at(r)-s.Offers[o].Overhead.at(r), 0)
 }
@@ -154,6 +177,7 @@ func (s *pass) has(o, r int) int64 {
 func (s *pass) obstacle(g, o int, why *collector) {
 	pool := s.Offers[o].Pool
 	blocked := false
+	// All limits that are short are named: raising one alone would not help.
 	if s.nodesLeft[pool] < 1 {
 		blocked = true
 		why.quantity(LimitReached, -1, 1, 0)
@@ -186,22 +210,26 @@ func (s *pass) obstacle(g, o int, why *collector) {
 	}
 }
 
-// blocker says which spread or exclusion closes cell c.
+// blocker says which spread or exclusion closes cell c. If none does now, an
+// earlier look found the cell short, and the group was held back there for the
+// sake of all its constraints: then it names each.
 func (s *pass) blocker(c *cell, why *collector) {
-	for _, x := range c.corners {
-		side := s.ledger.sides[x.exclusion][x.domain]
-		if (x.a && side[1] > 0) || (x.b && side[0] > 0) {
-			why.add(Excluded, s.Exclusions[x.exclusion].ID)
-			return
+	before := len(why.reasons)
+	for _, all := range [2]bool{false, true} {
+		for _, x := range c.corners {
+			side := s.ledger.sides[x.exclusion][x.domain]
+			if all || (x.a && side[1] > 0) || (x.b && side[0] > 0) {
+				why.add(Excluded, s.Exclusions[x.exclusion].ID)
+			}
 		}
-	}
-	tight := func(x seat) bool {
-		return s.ledger.counted[x.spread][x.at] >= s.ledger.lowest(x.spread)+s.Spreads[x.spread].MaxSkew
-	}
-	some := slices.ContainsFunc(c.seats, tight)
-	for _, x := range c.seats {
-		if !some || tight(x) { // none is, if an earlier pass saw another domain fall short
-			why.add(SpreadUnsatisfiable, s.Spreads[x.spread].ID)
+		for _, x := range c.seats {
+			n := s.ledger.counted[x.spread][x.at]
+			if all || n >= s.ledger.lowest(x.spread)+s.Spreads[x.spread].MaxSkew {
+				why.add(SpreadUnsatisfiable, s.Spreads[x.spread].ID)
+			}
+		}
+		if len(why.reasons) > before {
+			return
 		}
 	}
 }

@@ -3,9 +3,10 @@ package binpack
 // A Solution says which nodes to open, what goes on them and on the nodes that
 // exist, and what finds no place and why.
 type Solution struct {
-	// New lists patterns of new nodes, in a total order.
+	// New lists patterns of new nodes, by ID of the decided offer, then by IDs
+	// of the pods' groups, more pods first.
 	New []Pattern
-	// Fills lists what goes on existing nodes, by index of the node.
+	// Fills lists what goes on existing nodes, by ID of the node.
 	Fills []Fill
 	// Unplaced lists the groups of which pods are left, by ID.
 	Unplaced []Unplaced
@@ -27,10 +28,10 @@ type Solution struct {
 type Pattern struct {
 	Count int64
 	// Offers are those that hold the load within every constraint, the decided
-	// one first, then alternatives by rising price. The cloud may launch any
-	// of them, so Verify checks each.
+	// one first, then alternatives by rising price. They are of one pool. The
+	// cloud may launch any of them, so Verify checks each.
 	Offers []int
-	// Pods of one node, by group index, each count positive.
+	// Pods of one node, by ID of the group, each count positive.
 	Pods []Share
 }
 
@@ -47,7 +48,8 @@ type Share struct {
 }
 
 // Unplaced is what is left of a group, with the reasons, one or more for each
-// pool, heaviest pool first.
+// pool, heaviest pool first. A reason with Pool -1 stands alone. In a truncated
+// solution reasons may be missing.
 type Unplaced struct {
 	Group   int
 	Count   int64
@@ -59,8 +61,12 @@ type Reason struct {
 	Code ReasonCode
 	// Pool is the pool that the reason is about, or -1 for all.
 	Pool int
-	// Resource is the dimension that was short, or -1. Wanted is what one pod
-	// asks for and Best the most that any admissible offer has after overhead.
+	// Resource is the dimension that was short, or -1. With
+	// InsufficientResources, Wanted is what one pod asks for and Best the most
+	// that any admissible offer has after overhead; if each resource has some
+	// offer with enough, the most among those that lack least. With LimitReached,
+	// Wanted is what a node that would do charges and Best what the limit leaves,
+	// of the node that comes nearest; Resource -1 is the number of nodes.
 	Resource     int
 	Wanted, Best int64
 	// Constraint is the ID of the exclusion, spread, affinity or stock that

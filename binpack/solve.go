@@ -1,6 +1,22 @@
 package binpack
 
-import "context"
+import (
+	"cmp"
+	"context"
+	"slices"
+)
+
+// The order of things: passes until one holds, recipes until the budget ends.
+//
+// A pass never undoes a step. Where a step turns out wrong because of something that
+// came later (a limit that ran out in one zone), the remedy is not to repair the
+// plan but to say so in the caps, and make the plan again. Passes are cheap, and a
+// plan made in one go has the properties that its steps have; a repaired one would
+// have to be shown to have them.
+
+// defaultSteps is the budget for improving the first plan if the problem names
+// none: a fraction of a second.
+const defaultSteps = 4_000_000
 
 // Solve places every pod that fits somewhere, pods of higher priority first
 // where not all do, at little cost. Pods that find no place are data in
@@ -11,11 +27,60 @@ func Solve(ctx context.Context, p *Problem) (*Solution, error) {
 		return nil, err
 	}
 	c := canonical(p)
-	best := newTable(c).plan(ctx)
+	t := newTable(c)
+	budget := p.MaxSteps
+	if budget == 0 {
+		budget = defaultSteps
+	}
+	// Another recipe is tried only if, going by the best so far, the budget lasts
+	// to its end: half a plan is no plan.
+	best := t.plan(ctx, 0)
+	steps := best.steps
+	for r := recipe(1); r < recipes && !best.truncated && steps+best.steps <= budget; r++ {
+		next := t.plan(ctx, r)
+		steps += next.steps
+		if next.truncated {
+			best.truncated = true
+		} else if next.betters(best) {
+			best = next
+		}
+	}
 	s := best.solution()
+	s.Steps += steps - best.steps
 	s.LowerBound = best.lowerBound()
 	c.restore(s)
 	return s, nil
+}
+
+// betters compares two plans by the objective: pods placed by priority, then on
+// the heaviest pools, then cost, then nodes. Of equal plans the earlier recipe's
+// stays.
+func (s *pass) betters(t *pass) bool {
+	a, b := s.score(), t.score()
+	return slices.Compare(a, b) < 0
+}
+
+// score is what a plan is judged by, most important first, less is better. Its
+// length is the same for all plans of a problem.
+func (s *pass) score() []int64 {
+	// Layout: unplaced pods by priority │ placed pods by weight, negated │ cost │ nodes.
+	levels := s.levels(true)
+	out := make([]int64, len(levels)+len(s.weights)+2)
+	for g := range s.Groups {
+		if i, ok := slices.BinarySearchFunc(levels, s.Groups[g].Priority, func(a, b int32) int { return cmp.Compare(b, a) }); ok {
+			out[i] += s.Groups[g].Count - total(s.placed[g])
+		}
+	}
+	for _, o := range s.opened {
+		weight := s.Pools[s.Offers[o.offer].Pool].Weight
+		i, _ := slices.BinarySearchFunc(s.weights, weight, func(a, b int32) int { return cmp.Compare(b, a) })
+		for _, sh := range o.pods {
+			out[len(levels)+i] -= sh.Count * o.count
+		}
+		out[len(out)-2] += int64(s.price[o.offer]) * o.count
+		out[len(out)-1] += o.count
+	}
+	return out
 }
 
 // plan makes passes until one keeps every spread. A pass fills the quotas that
@@ -23,15 +88,18 @@ func Solve(ctx context.Context, p *Problem) (*Solution, error) {
 // ends too far above it. Then the quotas are capped by what was possible, and
 // the plan is made anew: pods that may not stay must not have taken the room of
 // others.
-func (t *table) plan(ctx context.Context) *pass {
+func (t *table) plan(ctx context.Context, r recipe) *pass {
+	// What passes learn from each other. Steps add up over all of them.
 	caps := t.caps()
 	strict := false
 	steps := int64(0)
 	for attempt := 0; ; attempt++ {
-		s := newPass(ctx, t, caps, strict)
-		s.steps = steps
+		s := newPass(ctx, t, r)
+		s.caps, s.strict, s.steps = caps, strict, steps
 		s.run()
 		steps = s.steps
+		// A pass that ctx ended has not seen all groups. A pass in which a limit
+		// stood in the way may have given the room to the wrong pods.
 		switch {
 		case s.truncated:
 			s.dropBroken()
@@ -58,18 +126,24 @@ func (t *table) caps() *caps {
 	return c
 }
 
-// broken lists the spreads over ordinary keys that the plan does not keep.
-func (s *pass) broken() []int {
-	real := newLedger(s.table)
+// real counts what found a place.
+func (s *pass) real() *ledger {
+	l := newLedger(s.table)
 	for g := range s.Groups {
 		for i := range s.cells[g] {
-			real.add(&s.cells[g][i], s.placed[g][i])
+			l.add(&s.cells[g][i], s.placed[g][i])
 		}
 	}
+	return l
+}
+
+// broken lists the spreads over ordinary keys that the plan does not keep.
+func (s *pass) broken() []int {
+	l := s.real()
 	var out []int
 	for i := range s.Spreads {
-		for at, n := range real.counted[i] {
-			if real.owners[i][at] > 0 && n > real.lowest(i)+s.Spreads[i].MaxSkew {
+		for at, n := range l.counted[i] {
+			if l.owners[i][at] > 0 && n > l.lowest(i)+s.Spreads[i].MaxSkew {
 				out = append(out, i)
 				break
 			}
@@ -96,6 +170,8 @@ func (s *pass) tightenCaps(attempt int) bool {
 		planned, found := total(s.quota[g]), total(s.placed[g])
 		switch {
 		case planned == found:
+		// Caps have not settled: the group waits for the next batch. One at a
+		// time, since the others may be well without it.
 		case attempt >= rounds:
 			s.caps.group[g] = 0
 			return true
@@ -108,6 +184,8 @@ func (s *pass) tightenCaps(attempt int) bool {
 			changed = true
 		}
 	}
+	// Nobody fell short, and still a spread is broken: pods that are counted
+	// without asking have come later. The owners make room for them.
 	if !changed {
 		for _, g := range s.about(broken) {
 			if total(s.placed[g]) > 0 {
@@ -129,7 +207,8 @@ func minEach(caps, planned, found []int64) []int64 {
 	return caps
 }
 
-// about lists the groups that are owners of a spread or counted by it.
+// about lists the groups that are owners of a spread or counted by it, in the order
+// of their IDs. Any of them may have left a domain too high or another too low.
 func (s *pass) about(spreads []int) []int {
 	var groups Set
 	for _, i := range spreads {
@@ -142,6 +221,7 @@ func (s *pass) about(spreads []int) []int {
 	return out
 }
 
+// total sums the cells of a group.
 func total(list []int64) (n int64) {
 	for _, k := range list {
 		n += k
@@ -182,6 +262,7 @@ func (s *pass) drop(g int) {
 	s.opened = rest
 }
 
+// without returns pods but those of group g, in memory of its own.
 func without(pods []Share, g int) []Share {
 	var out []Share
 	for _, sh := range pods {

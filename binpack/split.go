@@ -5,14 +5,31 @@ import (
 	"slices"
 )
 
+// How a group with a spread is divided over its domains.
+//
+// 	pods
+// 	  5 │ ▒▒                    ██ run already
+// 	  4 │ ▒▒          ░░        ░░ placed by this split, evenly
+// 	  3 │ ██          ░░   ░░   ▒▒ would be above the lowest + skew
+// 	  2 │ ██    ░░    ░░   ░░
+// 	  1 │ ██    ░░    ██   ░░
+// 	    └─ a ── b ─── c ── d ──
+//
+// Like water, pods go where the level is lowest; unlike water, they prefer what is
+// cheap as far as the skew lets them. The split is decided before nodes are packed:
+// from then on each cell is a part of its own with a fixed number of pods, and
+// packing need not know about spreads at all.
+
 // A ledger counts the pods that a plan puts into the domains of ordinary keys.
 type ledger struct {
 	*table
 	counted [][]int64    // by spread, by position in its Domains: with those that run
 	owners  [][]int64    // by spread, by position: of this plan
 	sides   [][][3]int64 // by exclusion, by domain: pods of A, of B, of both
+	floor   []int64      // by spread: the lowest count to measure from, nil for the one counted
 }
 
+// newLedger starts with the pods that run.
 func newLedger(t *table) *ledger {
 	l := &ledger{table: t}
 	for i := range t.Spreads {
@@ -62,9 +79,12 @@ func (l *ledger) add(c *cell, n int64) {
 // keeps every skew at its end, too, if no count falls short.
 func (l *ledger) admits(c *cell) bool {
 	for _, s := range c.seats {
+		// Counted but no owner: as long as no owner is in the domain, nobody there
+		// minds how many there are.
 		if !s.owner && l.owners[s.spread][s.at] == 0 {
 			continue
 		}
+		// An owner that does not count itself only asks how many others there are.
 		n := l.counted[s.spread][s.at]
 		if s.counted {
 			n++
@@ -84,11 +104,27 @@ func (l *ledger) admits(c *cell) bool {
 
 // lowest is the least count of a spread, from which its skew is measured.
 func (l *ledger) lowest(i int) int64 {
+	if l.frozen() {
+		return l.floor[i]
+	}
 	if n := len(l.counted[i]); n == 0 || int64(n) < l.Spreads[i].MinDomains {
 		return 0
 	}
 	return slices.Min(l.counted[i])
 }
+
+// freeze measures skews from the counts as they are now. What is planned from
+// here on keeps every skew even if only some of it comes true.
+func (l *ledger) freeze() {
+	floor := make([]int64, len(l.counted))
+	for i := range floor {
+		floor[i] = l.lowest(i)
+	}
+	l.floor = floor
+}
+
+// frozen reports whether skews are measured from a state of the past.
+func (l *ledger) frozen() bool { return l.floor != nil }
 
 // level is how full the domains of cell c are, summed over its spreads.
 func (l *ledger) level(c *cell) (n int64) {
@@ -98,24 +134,35 @@ func (l *ledger) level(c *cell) (n int64) {
 	return n
 }
 
+// A cellRoom is, by cell of a group, how many pods existing nodes have room for,
+// whether a new node can be opened, and the most pods that may go there.
+type cellRoom struct {
+	free  []int64
+	opens []bool
+	most  []int64
+}
+
 // split decides how many of the group's pods go into each cell, and counts
 // them. It fills like water: each pod goes where the skew allows one more,
-// first to room on existing nodes (free, by cell), then to the heaviest pool,
+// first to room on existing nodes, then to the heaviest pool,
 // the lowest price, the emptiest domain. Domains of equal price so fill evenly.
-// most caps what a cell may take.
 //
 // It is the one step whose work grows with pods: a few comparisons for each pod
 // of a group that minds a key.
-func (l *ledger) split(cells []cell, n int64, free, most []int64) []int64 {
+func (l *ledger) split(cells []cell, n int64, room cellRoom) []int64 {
 	quota := make([]int64, len(cells))
+	// Almost all groups: nothing to decide.
 	if len(cells) == 1 && !cells[0].bound() {
-		quota[0] = min(n, most[0])
+		quota[0] = min(n, room.most[0])
 		return quota
 	}
+	free, most := room.free, room.most
+	// One pod at a time, as kube-scheduler would: each sees the counts that the
+	// ones before it made. A closed formula exists for one spread, not for two.
 	for ; n > 0; n-- {
 		best := -1
 		for i := range cells {
-			if quota[i] >= most[i] || (!cells[i].opens && quota[i] >= free[i]) || !l.admits(&cells[i]) {
+			if quota[i] >= most[i] || (!room.opens[i] && quota[i] >= free[i]) || !l.admits(&cells[i]) {
 				continue
 			}
 			if best < 0 || l.prefers(cells, i, best, quota[i] < free[i], quota[best] < free[best]) {
@@ -138,6 +185,7 @@ func (l *ledger) prefers(cells []cell, i, j int, freeI, freeJ bool) bool {
 	if freeI != freeJ {
 		return freeI
 	}
+	// Room that exists is worth the same anywhere; a new node has a price.
 	order := 0
 	if !freeI {
 		order = cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.price, b.price))

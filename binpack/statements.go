@@ -13,7 +13,9 @@ func about[A, T any](what A, read func(A) (T, error)) func() (T, error) {
 	return func() (T, error) { return read(what) }
 }
 
+// pool: NAME [weight N] [fee $] [left QUANTITY…] [nodes N] [minvalues LABEL MIN …]
 func (r *reader) pool() error {
+	// Unlike a Pool's zero value, a pool without clauses has no limits.
 	pool := Pool{ID: r.words[0].text, NodesLeft: Unlimited}
 	r.words = r.words[1:]
 	err := r.clauses(map[string]func() error{
@@ -21,6 +23,7 @@ func (r *reader) pool() error {
 		"fee":    into(&pool.NodeFee, r.price),
 		"left":   into(&pool.Left, r.vector),
 		"nodes":  into(&pool.NodesLeft, about("a number of nodes", r.number)),
+		// Pairs, so that one clause says all of them.
 		"minvalues": func() error {
 			last := r.last
 			numbers, err := r.numbers()
@@ -37,6 +40,7 @@ func (r *reader) pool() error {
 	return err
 }
 
+// offer: NAME POOL $ CAPACITY… [overhead …] [charge …] [at DOMAIN…] [values N …]
 func (r *reader) offer() (err error) {
 	o := Offer{ID: r.words[0].text, Domains: r.nowhere()}
 	r.words = r.words[1:]
@@ -59,6 +63,7 @@ func (r *reader) offer() (err error) {
 	return err
 }
 
+// node: NAME FREE… [at DOMAIN…]
 func (r *reader) node() (err error) {
 	n := Node{ID: r.words[0].text, Domains: r.nowhere()}
 	r.words = r.words[1:]
@@ -70,7 +75,10 @@ func (r *reader) node() (err error) {
 	return err
 }
 
+// group: NAME COUNT REQUEST… [priority N] [max N] [offers LIST] [nodes LIST]
+// [unsupported FIELD]. Without the clauses it may go anywhere.
 func (r *reader) group() (err error) {
+	// What most groups have. Their sets are one and the same.
 	g := Group{ID: r.words[0].text, Offers: r.others("offer", nil), Nodes: r.others("node", nil)}
 	r.words = r.words[1:]
 	if g.Count, err = r.number("a number of pods"); err != nil {
@@ -107,6 +115,7 @@ func (r *reader) key() (int, string, error) {
 	return k, "domain of " + r.p.Keys[k], nil
 }
 
+// exclusion: NAME KEY of LIST from LIST
 func (r *reader) exclusion() (err error) {
 	x := Exclusion{ID: r.words[0].text}
 	r.words = r.words[1:]
@@ -114,14 +123,16 @@ func (r *reader) exclusion() (err error) {
 		return err
 	}
 	err = r.clauses(map[string]func() error{
-		"a": into(&x.A, about("group", r.list)),
-		"b": into(&x.B, about("group", r.list)),
+		"of":   into(&x.A, about("group", r.list)),
+		"from": into(&x.B, about("group", r.list)),
 	})
 	r.p.Exclusions = append(r.p.Exclusions, x)
 	return err
 }
 
+// spread: NAME KEY owners LIST counted LIST [skew N] [min N] [over DOMAIN COUNT …]
 func (r *reader) spread() (err error) {
+	// A skew of 1 is what nearly everybody asks for.
 	s := Spread{ID: r.words[0].text, MaxSkew: 1}
 	r.words = r.words[1:]
 	var domain string
@@ -152,6 +163,7 @@ func (r *reader) spread() (err error) {
 	return err
 }
 
+// affinity: NAME KEY owners LIST targets LIST [present LIST]
 func (r *reader) affinity() (err error) {
 	a := Affinity{ID: r.words[0].text}
 	r.words = r.words[1:]
@@ -168,6 +180,7 @@ func (r *reader) affinity() (err error) {
 	return err
 }
 
+// stock: NAME COUNT offers LIST
 func (r *reader) stock() (err error) {
 	s := Stock{ID: r.words[0].text}
 	r.words = r.words[1:]
@@ -179,6 +192,7 @@ func (r *reader) stock() (err error) {
 	return err
 }
 
+// steps: N
 func (r *reader) steps() (err error) {
 	r.p.MaxSteps, err = r.number("a number of steps")
 	return err

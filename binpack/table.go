@@ -6,6 +6,10 @@ import (
 	"slices"
 )
 
+// What the solver knows about a problem before it begins, in the form in which it
+// asks for it: vectors without nil, prices with fees, rooms without overhead,
+// relations by group. It is made once for a call of Solve and shared by all passes.
+
 // unit is the resolution of normalised quantities: the largest quantity of each
 // resource in the problem counts as unit. Only preferences are computed from
 // them, never whether something fits.
@@ -14,12 +18,13 @@ const unit = 1 << 20
 // A table is what the solver looks up often about a problem and never changes.
 type table struct {
 	*canon
-	room   []Vector   // by offer: capacity without overhead; nil if nothing may be put on it
+	room   []Vector   // by offer: capacity without overhead; nil if no pod can be put on it
 	price  []MicroUSD // by offer, with the pool's fee
 	charge []Vector   // by offer; nil if its pool has no limits
 	stocks [][]int    // by offer: the stocks it draws on
 	need   []Vector   // by group
 	asks   []string   // by group: what it asks for that Solve does not do, or ""
+	opens  []bool     // by group: whether some offer holds a pod of it
 	scale  []int64    // by resource: the largest quantity, at least 1
 
 	hosts   hostRules
@@ -31,6 +36,8 @@ type table struct {
 	priorities map[int32]struct{} // of groups that have pods
 }
 
+// newTable looks once at every number of the problem. What depends on the order
+// of things here is only the order of canonical lists.
 func newTable(c *canon) *table {
 	t := &table{canon: c, scale: make([]int64, len(c.Resources)), priorities: map[int32]struct{}{}}
 	for r := range t.scale {
@@ -45,6 +52,7 @@ func newTable(c *canon) *table {
 		}
 	}
 	t.addOffers()
+	t.dropUseless()
 	for i := range c.Nodes {
 		c.Nodes[i].Free = t.dense(c.Nodes[i].Free)
 		t.widen(c.Nodes[i].Free)
@@ -57,6 +65,8 @@ func newTable(c *canon) *table {
 	return t
 }
 
+// addOffers works out for each offer what is left for pods, what it costs and what
+// it takes from limits and stocks.
 func (t *table) addOffers() {
 	t.stocks = make([][]int, len(t.Offers))
 	for i := range t.Stocks {
@@ -67,6 +77,7 @@ func (t *table) addOffers() {
 	for i := range t.Offers {
 		o := &t.Offers[i]
 		pool := &t.Pools[o.Pool]
+		// Overhead above capacity in any resource closes the offer.
 		room := t.dense(o.Capacity)
 		for r, q := range o.Overhead {
 			room[r] -= q
@@ -74,9 +85,10 @@ func (t *table) addOffers() {
 		if slices.ContainsFunc(room, func(q int64) bool { return q < 0 }) {
 			room = nil
 		}
-		t.widen(room)
 		t.room = append(t.room, room)
 		t.price = append(t.price, o.Price+pool.NodeFee)
+		// A pool without limits charges nothing: then no offer is heavier on them
+		// than another.
 		var charge Vector
 		if pool.Left != nil {
 			charge = t.dense(o.charge())
@@ -90,6 +102,33 @@ func (t *table) addOffers() {
 	t.weights = slices.Compact(t.weights)
 }
 
+// dropUseless closes the offers that hold no pod of any group they are open to,
+// so that nothing is measured by them.
+func (t *table) dropUseless() {
+	var useful Set
+	t.opens = make([]bool, len(t.Groups))
+	// Once a group is known to have a place, offers known to be useful need no
+	// second look: of a thousand groups most end after one.
+	for g := range t.Groups {
+		if t.asks[g] != "" || t.Groups[g].Count == 0 {
+			continue
+		}
+		for o := range t.Groups[g].Offers.All {
+			if (t.opens[g] && useful.Has(o)) || t.room[o] == nil || !covers(t.room[o], t.need[g]) {
+				continue
+			}
+			useful.Add(o)
+			t.opens[g] = t.opens[g] || t.usable(t.Offers[o].Pool)
+		}
+	}
+	for o := range t.room {
+		if !useful.Has(o) {
+			t.room[o] = nil
+		}
+		t.widen(t.room[o])
+	}
+}
+
 // hostRules are, by group, the constraints over Hostname that it is part of,
 // regionRules those over other keys.
 type (
@@ -97,6 +136,7 @@ type (
 	regionRules struct{ exclusions, spreads [][]int }
 )
 
+// addRules looks up for each group the relations that it is part of.
 func (t *table) addRules() {
 	n := len(t.Groups)
 	t.hosts = hostRules{make([][]int, n), make([][]int, n)}
@@ -127,7 +167,8 @@ func (t *table) addRules() {
 	}
 }
 
-// unsupported names what group g asks for that Solve leaves undone, or "".
+// unsupported names what group g asks for that Solve leaves undone, or "". A pod is
+// never placed as if it had not asked. The targets of an affinity ask for nothing.
 func (t *table) unsupported(g int) string {
 	if field := t.Groups[g].Unsupported; field != "" {
 		return field
@@ -176,6 +217,7 @@ func (t *table) norm(v Vector) Vector {
 
 // fit returns how many pods of the given need go into room, at most n.
 func fit(room, need Vector, n int64) int64 {
+	// Most tries fail: find that out before dividing.
 	for r, q := range need {
 		if q > room[r] {
 			return 0
@@ -197,6 +239,8 @@ func (t *table) joins(g int, pods []Share, node int, n int64) int64 {
 	}
 	for _, i := range t.hosts.exclusions[g] {
 		x := &t.Exclusions[i]
+		// A pod of A minds every other pod of B, and the other way round. In both,
+		// it minds its own kind.
 		inA, inB := x.A.Has(g), x.B.Has(g)
 		if (inA && of(pods, x.B) > 0) || (inB && of(pods, x.A) > 0) {
 			return 0
@@ -207,6 +251,7 @@ func (t *table) joins(g int, pods []Share, node int, n int64) int64 {
 	}
 	for _, i := range t.hosts.spreads[g] {
 		s := &t.Spreads[i]
+		// Without an owner on the node nobody there minds the count.
 		owner := s.Owners.Has(g)
 		if !owner && of(pods, s.Owners) == 0 {
 			continue
@@ -241,7 +286,8 @@ func have(pods []Share, g int) int64 {
 	return 0
 }
 
-// with adds n pods of group g to pods, kept in the order of groups.
+// with adds n pods of group g to pods, kept in the order of groups. Nodes hold few
+// groups, so a sorted slice beats a map, and has an order.
 func with(pods []Share, g int, n int64) []Share {
 	i, found := slices.BinarySearchFunc(pods, g, func(sh Share, g int) int { return cmp.Compare(sh.Group, g) })
 	if found {

@@ -6,6 +6,19 @@ import (
 	"math/bits"
 )
 
+// What makes a problem a problem:
+//
+// 	names      no two things of a list have one ID, none is empty
+// 	numbers    nothing is negative; Unlimited is allowed where it is said to be
+// 	vectors    nil, or one entry for each resource
+// 	domains    one entry for each key, each a domain of it or NoDomain
+// 	indices    each points at something
+// 	sums       no total that a plan could form overflows an int64
+//
+// A caller that builds problems from a cluster runs into these only through its own
+// mistakes, or through absurd quantities in someone's manifest. So the words name
+// the thing and the field, and Solve refuses instead of guessing.
+
 // Bounds of a problem. They keep every sum that Solve and Verify form within
 // an int64, so that neither has to think of overflow.
 const (
@@ -29,6 +42,7 @@ func (p *Problem) Validate() error {
 	return nil
 }
 
+// validateNames looks at resources, keys and domains, of which all else is made.
 func (p *Problem) validateNames() error {
 	if len(p.Resources) > maxResources {
 		return fmt.Errorf("resources: %d given, at most %d allowed", len(p.Resources), maxResources)
@@ -53,7 +67,8 @@ func (p *Problem) validateNames() error {
 	return nil
 }
 
-// unique reports an empty or repeated ID in a list.
+// unique reports an empty or repeated ID in a list. IDs break ties, so two that are
+// equal would leave the order of the input to decide.
 func unique(list string, n int, id func(int) string) error {
 	seen := make(map[string]bool, n)
 	for i := range n {
@@ -69,6 +84,7 @@ func unique(list string, n int, id func(int) string) error {
 	return nil
 }
 
+// validatePools looks at limits and fees.
 func (p *Problem) validatePools() error {
 	if err := unique("pool", len(p.Pools), func(i int) string { return p.Pools[i].ID }); err != nil {
 		return err
@@ -93,6 +109,8 @@ func (p *Problem) validatePools() error {
 	return nil
 }
 
+// validateOffers looks at each offer, and that it shows the labels which its pool
+// wants several values of.
 func (p *Problem) validateOffers() error {
 	if err := unique("offer", len(p.Offers), func(i int) string { return p.Offers[i].ID }); err != nil {
 		return err
@@ -116,6 +134,7 @@ func (p *Problem) validateOffers() error {
 		if err := p.domains(o.Domains); err != nil {
 			return fmt.Errorf("offer %q: %w", o.ID, err)
 		}
+		// Verify counts these values: an offer without them could not be judged.
 		for _, m := range p.Pools[o.Pool].MinValues {
 			if m.Label >= len(o.Values) {
 				return fmt.Errorf("offer %q: values: none for label %d of its pool's min values", o.ID, m.Label)
@@ -125,6 +144,7 @@ func (p *Problem) validateOffers() error {
 	return nil
 }
 
+// validateNodes looks at nodes that exist.
 func (p *Problem) validateNodes() error {
 	if err := unique("node", len(p.Nodes), func(i int) string { return p.Nodes[i].ID }); err != nil {
 		return err
@@ -141,6 +161,7 @@ func (p *Problem) validateNodes() error {
 	return nil
 }
 
+// validateGroups looks at each group by itself.
 func (p *Problem) validateGroups() error {
 	if err := unique("group", len(p.Groups), func(i int) string { return p.Groups[i].ID }); err != nil {
 		return err
@@ -166,6 +187,7 @@ func (p *Problem) validateGroups() error {
 	return nil
 }
 
+// validateRelations looks at what ties groups together.
 func (p *Problem) validateRelations() error {
 	if err := unique("exclusion", len(p.Exclusions), func(i int) string { return p.Exclusions[i].ID }); err != nil {
 		return err
@@ -199,6 +221,8 @@ func (p *Problem) validateRelations() error {
 	return nil
 }
 
+// spread looks at one spread. A count near the end of int64 would overflow with
+// the first pod that is added.
 func (p *Problem) spread(s *Spread) error {
 	if err := p.relation(s.Key, s.Owners, s.Counted); err != nil {
 		return err
@@ -224,6 +248,7 @@ func (p *Problem) spread(s *Spread) error {
 	return nil
 }
 
+// relation looks at what exclusions, spreads and affinities have in common.
 func (p *Problem) relation(key int, a, b Set) error {
 	if key < Hostname || key >= len(p.Keys) {
 		return fmt.Errorf("key: index %d out of range", key)
@@ -244,6 +269,7 @@ func (p *Problem) domainCount(key int) int {
 	return len(p.Domains[key])
 }
 
+// validateStocks looks at finite supplies.
 func (p *Problem) validateStocks() error {
 	if err := unique("stock", len(p.Stocks), func(i int) string { return p.Stocks[i].ID }); err != nil {
 		return err
@@ -270,6 +296,7 @@ func (p *Problem) validateSums() error {
 			return fmt.Errorf("group %q: count: more than %d pods in all", g.ID, maxPods)
 		}
 		for r, q := range g.Requests {
+			// The sum over all pods bounds the load of any node.
 			hi, lo := bits.Mul64(uint64(g.Count), uint64(q))
 			if hi != 0 || lo > uint64(math.MaxInt64-load[r]) {
 				return fmt.Errorf("group %q: requests: the sum of %s overflows", g.ID, p.Resources[r])
@@ -277,6 +304,7 @@ func (p *Problem) validateSums() error {
 			load[r] += int64(lo)
 		}
 	}
+	// No plan opens more nodes than there are pods.
 	most := math.MaxInt64 / max(pods, 1)
 	for i := range p.Offers {
 		o := &p.Offers[i]
@@ -284,6 +312,7 @@ func (p *Problem) validateSums() error {
 		if int64(pool.NodeFee) > most || int64(o.Price) > most-int64(pool.NodeFee) {
 			return fmt.Errorf("offer %q: price: the sum for %d pods overflows", o.ID, pods)
 		}
+		// Nobody sums charges where nothing is limited.
 		if pool.Left == nil {
 			continue
 		}
@@ -304,6 +333,7 @@ func (o *Offer) charge() Vector {
 	return o.Charge
 }
 
+// vector looks at one Vector; nil is zeros.
 func (p *Problem) vector(v Vector) error {
 	if v != nil && len(v) != len(p.Resources) {
 		return fmt.Errorf("%d entries for %d resources", len(v), len(p.Resources))
@@ -316,6 +346,7 @@ func (p *Problem) vector(v Vector) error {
 	return nil
 }
 
+// domains looks at the domains of one place.
 func (p *Problem) domains(domains []int) error {
 	if len(domains) != len(p.Keys) {
 		return fmt.Errorf("domains: %d entries for %d keys", len(domains), len(p.Keys))
@@ -330,6 +361,7 @@ func (p *Problem) domains(domains []int) error {
 
 // within reports an element that is not an index of a list of n.
 func (s Set) within(n int) error {
+	// From the end: the highest element decides.
 	for w := len(s) - 1; w >= 0; w-- {
 		if s[w] != 0 {
 			if top := w<<6 + bits.Len64(s[w]) - 1; top >= n {

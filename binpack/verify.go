@@ -5,6 +5,21 @@ import (
 	"slices"
 )
 
+// What a solution must satisfy, said a second time. Nothing here is clever or fast,
+// so that it can be checked by reading:
+//
+// 	sites        every index means something; one pool for each pattern
+// 	counts       each pod is placed once, or unplaced once with a reason
+// 	sites        selectors, MaxPerNode, room on each listed offer, MinValues
+// 	slack        pool limits, number of nodes, stocks
+// 	relations    exclusions, spreads, affinities (verify_relations.go)
+// 	weights      nobody is on a lighter pool than need be
+// 	cost         the sum is right, the bound below it
+//
+// A pattern lists offers that the cloud may choose from. Verify assumes the worst of
+// them everywhere: each must hold the load, the dearest is charged to the limits,
+// and where a domain matters all must agree on it.
+
 // A site is a kind of place in a solution: an existing node, or the new nodes
 // of one pattern, seen alike so that each constraint is checked once for both.
 type site struct {
@@ -51,6 +66,7 @@ func (p *Problem) sites(s *Solution) ([]site, error) {
 			switch {
 			case o < 0 || o >= len(p.Offers) || seen[o]:
 				return nil, fmt.Errorf("%s lists offer index %d, which is out of range or there twice", at.name, o)
+			// A node is made under the policy of one pool.
 			case p.Offers[o].Pool != p.Offers[n.Offers[0]].Pool:
 				return nil, fmt.Errorf("%s lists offers of two pools: %s and %s", at.name, p.Offers[n.Offers[0]].ID, p.Offers[o].ID)
 			case j > 1 && p.Offers[o].Price < p.Offers[n.Offers[j-1]].Price:
@@ -71,7 +87,11 @@ func (p *Problem) sites(s *Solution) ([]site, error) {
 	return sites, nil
 }
 
-// checkCounts: each pod is placed once or unplaced once, with a reason.
+// checkCounts: each pod is placed once or unplaced once, with a reason. A pod that
+// is in no list would be forgotten; one in two would be paid for twice. Counts are
+// bounded by the group's before they are multiplied or added, so that a solution
+// with absurd numbers is refused and not summed. A group that asks for something
+// nobody understood is nowhere, not even on an existing node.
 func (p *Problem) checkCounts(s *Solution, sites []site) error {
 	found := make([]int64, len(p.Groups))
 	add := func(where string, g int, n, copies int64) error {
@@ -118,7 +138,10 @@ func (p *Problem) checkCounts(s *Solution, sites []site) error {
 	return nil
 }
 
-// checkSites: what the pods of a place ask of its node alone.
+// checkSites: what the pods of a place ask of its node alone. The sets of a group
+// hold what selectors, taints, volumes and running pods say; resources and overhead
+// are the offer's own, so every listed offer is checked with its own. MinValues are
+// counted over the list, since that is what the cloud may choose from.
 func (p *Problem) checkSites(_ *Solution, sites []site) error {
 	for _, at := range sites {
 		for _, sh := range at.pods {
@@ -161,7 +184,9 @@ func (p *Problem) checkSites(_ *Solution, sites []site) error {
 	return nil
 }
 
-// holds: overhead and pods together stay within capacity, in every resource.
+// holds: overhead and pods together stay within capacity, in every resource. That
+// includes resources of which no pod here wants any: a node whose DaemonSets do not
+// fit is no node to plan with.
 func (p *Problem) holds(capacity, overhead Vector, pods []Share) error {
 	for r, name := range p.Resources {
 		room := capacity.at(r) - overhead.at(r)
@@ -195,6 +220,8 @@ type slack struct {
 	stocks []int64
 }
 
+// slack subtracts the sites from what limits and stocks allow. Sums cannot
+// overflow: checkCounts has seen that there are no more nodes than pods.
 func (p *Problem) slack(sites []site) slack {
 	var rest slack
 	for _, pool := range p.Pools {
@@ -227,7 +254,9 @@ func (p *Problem) slack(sites []site) slack {
 	return rest
 }
 
-// checkSlack: limits and stocks hold whichever offers are launched.
+// checkSlack: limits and stocks hold whichever offers are launched. Each resource of
+// a limit is charged by the offer that charges most of it, which need not be one
+// and the same offer: the sum is on the safe side.
 func (p *Problem) checkSlack(_ *Solution, sites []site) error {
 	rest := p.slack(sites)
 	for i, pool := range p.Pools {
@@ -253,6 +282,7 @@ func (p *Problem) checkSlack(_ *Solution, sites []site) error {
 // truncated plan are exempt: the heavier pools may not have been looked at.
 func (p *Problem) checkWeights(s *Solution, sites []site) error {
 	rest := p.slack(sites)
+	// If a group got several weights, the lightest is the one to defend.
 	worst := map[int]int32{} // the lightest weight that a group got
 	for _, at := range sites {
 		for _, sh := range at.pods {
@@ -306,7 +336,8 @@ func (p *Problem) opens(o, g int, rest slack) bool {
 	return p.holds(offer.Capacity, offer.Overhead, []Share{{g, 1}}) == nil
 }
 
-// checkCost: the sum is right and the bound is below it.
+// checkCost: the sum is right and the bound is below it. That the bound is true
+// cannot be seen from a solution; tests compare it with brute force.
 func (p *Problem) checkCost(s *Solution, _ []site) error {
 	cost := MicroUSD(0)
 	for _, n := range s.New {

@@ -6,6 +6,15 @@ import (
 	"slices"
 )
 
+// Verify, the part about pods that depend on other pods. All three relations look at
+// a solution by domains of a key:
+//
+// 	sites ──districts(key)──▶ pods in zone a, in zone b, in no zone
+// 	                          or, over Hostname, on each node
+//
+// and ask only about the state in the end, not about the order in which pods come.
+// A relation of which one side has no pods in the plan asks nothing.
+
 // A district is what a solution puts into one domain of a key. Over Hostname
 // that is one site, and there are copies of it.
 type district struct {
@@ -25,10 +34,12 @@ func (p *Problem) districts(key int, sites []site, matters ...Set) ([]district, 
 		}) {
 			continue
 		}
+		// Each node is a domain, so nothing is summed.
 		if key == Hostname {
 			out = append(out, district{at.name, at.node, at.copies, at.pods})
 			continue
 		}
+		// An existing node is where it is; a new one is where its offers say.
 		in := NoDomain
 		if at.node >= 0 {
 			in = p.Nodes[at.node].Domains[key]
@@ -40,6 +51,7 @@ func (p *Problem) districts(key int, sites []site, matters ...Set) ([]district, 
 				return nil, fmt.Errorf("%s lists offers of several domains of %s", at.name, p.Keys[key])
 			}
 		}
+		// There are few domains, and looking through them keeps their order.
 		d := slices.IndexFunc(out, func(d district) bool { return d.domain == in })
 		if d < 0 {
 			d = len(out)
@@ -56,6 +68,17 @@ func (p *Problem) districts(key int, sites []site, matters ...Set) ([]district, 
 	return out, nil
 }
 
+// everywhere is the district of all sites.
+func everywhere(sites []site) *district {
+	all := &district{}
+	for _, at := range sites {
+		for _, sh := range at.pods {
+			all.pods = append(all.pods, Share{sh.Group, sh.Count * at.copies})
+		}
+	}
+	return all
+}
+
 // count sums the pods of the groups in s.
 func (d *district) count(s Set) (n int64) {
 	for _, sh := range d.pods {
@@ -67,8 +90,17 @@ func (d *district) count(s Set) (n int64) {
 }
 
 // checkExclusions: no pod of A shares a domain with another pod of B.
+//
+// With a pods of A, b of B and both of either in a domain there are a·b − both
+// pairs of one pod of A and another of B: a pod is not another to itself. So one
+// pod alone never offends, and of a group that excludes itself a second does. Pods
+// outside all domains share none.
 func (p *Problem) checkExclusions(_ *Solution, sites []site) error {
+	all := everywhere(sites)
 	for _, x := range p.Exclusions {
+		if all.count(x.A) == 0 || all.count(x.B) == 0 {
+			continue
+		}
 		in, err := p.districts(x.Key, sites, x.A, x.B)
 		if err != nil {
 			return fmt.Errorf("exclusion %s: %w", x.ID, err)
@@ -86,8 +118,18 @@ func (p *Problem) checkExclusions(_ *Solution, sites []site) error {
 }
 
 // checkSpreads: no domain with an owner is more than the skew above the lowest.
+//
+// Counted are pods that run and pods of this plan, in eligible domains only; an
+// owner may be in no other. The lowest is taken over eligible domains even if the
+// plan puts nothing there, and is 0 if there are fewer of them than MinDomains. A
+// domain without owners may hold any number: nobody there minds. Over Hostname the
+// lowest is always 0, and a node that is not listed runs none.
 func (p *Problem) checkSpreads(_ *Solution, sites []site) error {
+	all := everywhere(sites)
 	for _, s := range p.Spreads {
+		if all.count(s.Owners) == 0 {
+			continue
+		}
 		in, err := p.districts(s.Key, sites, s.Owners, s.Counted)
 		if err != nil {
 			return fmt.Errorf("spread %s: %w", s.ID, err)
@@ -122,6 +164,7 @@ func (p *Problem) checkSpreads(_ *Solution, sites []site) error {
 	return nil
 }
 
+// least is the smallest count, 0 if there is none.
 func least(counts map[int]int64) int64 {
 	n := int64(-1)
 	for _, c := range counts {
@@ -134,12 +177,23 @@ func least(counts map[int]int64) int64 {
 
 // checkAffinities: owners are where targets are. Where none would be without
 // them, owners that are targets start one domain.
+//
+// A target counts if it runs, or if the plan places it for reasons other than this
+// affinity: pods that are owners themselves do not vouch for each other. Only if no
+// target counts anywhere may they start a domain, and all must then be in it. Over
+// Hostname each copy of a pattern is a domain, so a pattern that starts one has one
+// copy.
 func (p *Problem) checkAffinities(_ *Solution, sites []site) error {
+	all := everywhere(sites)
 	for _, a := range p.Affinities {
+		if all.count(a.Owners) == 0 {
+			continue
+		}
 		in, err := p.districts(a.Key, sites, a.Owners, a.Targets)
 		if err != nil {
 			return fmt.Errorf("affinity %s: %w", a.ID, err)
 		}
+		// Targets that owners are not bring a domain in without their help.
 		present := a.Present.Len() > 0
 		for _, d := range in {
 			if d.domain != NoDomain || a.Key == Hostname {

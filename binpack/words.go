@@ -18,8 +18,8 @@ var keywords = map[string]bool{
 	"weight": true, "fee": true, "left": true, "nodes": true, "minvalues": true,
 	"overhead": true, "charge": true, "at": true, "values": true,
 	"priority": true, "max": true, "offers": true, "unsupported": true,
-	"a": true, "b": true, "owners": true, "counted": true, "skew": true, "min": true, "over": true,
-	"targets": true, "present": true, "all": true, "but": true, "none": true, "hostname": true,
+	"owners": true, "counted": true, "skew": true, "min": true, "over": true,
+	"targets": true, "of": true, "from": true, "present": true, "all": true, "but": true, "none": true, "hostname": true,
 }
 
 // A word of a line, with where it is from.
@@ -30,6 +30,7 @@ type word struct {
 	column int // counted in words, from 1
 }
 
+// is reports whether w is the given keyword. What is quoted never is.
 func (w word) is(keyword string) bool { return !w.quoted && w.text == keyword }
 
 // keyword reports whether w begins a clause, and so ends a list.
@@ -49,6 +50,8 @@ func lex(text string, line int) ([]word, error) {
 			return words, nil
 		}
 		w := word{line: line, column: len(words) + 1}
+		// Go's own rules for quotation, so that any name can be written, even one
+		// that is no valid text.
 		if text[0] == '"' {
 			quoted, err := strconv.QuotedPrefix(text)
 			if err != nil {
@@ -106,6 +109,7 @@ func (w word) price() (MicroUSD, error) {
 	if !strings.HasPrefix(w.text, "$") || len(part) > 6 || whole == "" {
 		return 0, w.errorf("%q is not a price such as $0.096", w.text)
 	}
+	// Digits, not floats: what is written is what is meant.
 	n, err := strconv.ParseUint(whole+part+strings.Repeat("0", 6-len(part)), 10, 63)
 	if err != nil {
 		return 0, w.errorf("%q is not a price such as $0.096", w.text)

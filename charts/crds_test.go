@@ -34,6 +34,26 @@ func TestCRDsAreUpToDate(t *testing.T) {
 	}
 }
 
+// TestDeepCopyIsUpToDate generates the deep copies of the types again and compares.
+func TestDeepCopyIsUpToDate(t *testing.T) {
+	for _, folder := range []string{"provisioner/v1", "cloudprovider/aws/v1"} {
+		const file = "zz_generated.deepcopy.go"
+		dir := t.TempDir()
+		cmd := exec.Command("go", "tool", "controller-gen", "object", "paths=./"+folder, "output:object:dir="+dir)
+		cmd.Dir = ".."
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("running controller-gen: %v\n%s", err, out)
+		}
+		got, err := os.ReadFile(filepath.Join("..", folder, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(readAll(t, dir)[file], string(got)); diff != "" {
+			t.Errorf("run go generate ./%s (-generated +there):\n%s", folder, diff)
+		}
+	}
+}
+
 func readAll(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

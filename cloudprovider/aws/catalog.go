@@ -15,6 +15,9 @@ import (
 // the part of the sold memory that hypervisor, firmware and kernel keep.
 const UsualMemoryOverhead = 0.075
 
+// labelDomains are the domains of labels that EC2 decides on.
+var labelDomains = []string{v1.Group, "topology.k8s.aws", "topology.ebs.csi.aws.com"}
+
 // CatalogOptions say under which circumstances a catalog holds. The zero value
 // of each field means what its comment says.
 type CatalogOptions struct {
@@ -29,6 +32,8 @@ type CatalogOptions struct {
 	Offered func(instanceType, zone string) bool
 	// NodeClass that nodes are made from; nil means AL2023 with what it has.
 	NodeClass *v1.EC2NodeClassSpec
+	// Images that nodes can start from; nil means that every type has one.
+	Images []Image
 	// VMMemoryOverheadPercent is the part of the memory that nodes do not see,
 	// of 1; 0 means nothing. UsualMemoryOverhead is the usual value.
 	VMMemoryOverheadPercent float64
@@ -71,7 +76,7 @@ func BuildCatalog(types []TypeInfo, o CatalogOptions) (*cloudprovider.Catalog, e
 	m.reservedENIs = o.ReservedENIs
 	m.memoryOverhead = int64(math.Round(o.VMMemoryOverheadPercent * million))
 
-	c := &cloudprovider.Catalog{Region: o.Region}
+	c := &cloudprovider.Catalog{Region: o.Region, LabelDomains: slices.Clone(labelDomains)}
 	for _, z := range o.Zones {
 		if z.ID != "" {
 			if c.ZoneLabels == nil {
@@ -89,9 +94,13 @@ func BuildCatalog(types []TypeInfo, o CatalogOptions) (*cloudprovider.Catalog, e
 		if len(offerings) == 0 {
 			continue
 		}
+		labels := m.labels(t, o.Region)
+		if o.Images != nil && !slices.ContainsFunc(o.Images, func(i Image) bool { return i.suits(labels) }) {
+			continue
+		}
 		capacity, allocatable := m.resources(t)
 		c.InstanceTypes = append(c.InstanceTypes, cloudprovider.InstanceType{
-			Name: t.Name, Labels: m.labels(t, o.Region), Capacity: capacity, Allocatable: allocatable, Offerings: offerings,
+			Name: t.Name, Labels: labels, Capacity: capacity, Allocatable: allocatable, Offerings: offerings,
 		})
 	}
 	slices.SortFunc(c.InstanceTypes, func(a, b cloudprovider.InstanceType) int { return cmp.Compare(a.Name, b.Name) })

@@ -111,38 +111,60 @@ func TestReservedMilliCPU(t *testing.T) {
 	}
 }
 
-// TestNodeClass checks how the NodeClass changes an m5d.large: 2 vCPUs, 8 GiB,
-// 3 × 10 addresses, 75 GB of NVMe.
-func TestNodeClass(t *testing.T) {
-	al2023 := v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyAL2023}
-	kubelet := func(pairs ...string) func(*v1.EC2NodeClassSpec) {
-		return func(s *v1.EC2NodeClassSpec) {
-			s.Kubelet = map[string]apiextensionsv1.JSON{}
-			for i := 0; i < len(pairs); i += 2 {
-				s.Kubelet[pairs[i]] = apiextensionsv1.JSON{Raw: []byte(pairs[i+1])}
+// A classCase edits a NodeClass of AL2023 and says what an m5d.large (2 vCPUs,
+// 8 GiB, 3 × 10 addresses, 75 GB of NVMe) then has for pods, by the keys of want.
+type classCase struct {
+	name string
+	edit func(*v1.EC2NodeClassSpec)
+	want cloudprovider.Resources
+}
+
+func runClassCases(t *testing.T, cases []classCase) {
+	t.Helper()
+	for _, c := range cases {
+		spec := &v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyAL2023}
+		c.edit(spec)
+		it := find(t, catalogOf(t, spec), "m5d.large")
+		for name, want := range c.want {
+			if got := it.Allocatable[name]; got != want {
+				t.Errorf("%s: %s is %d, want %d", c.name, name, got, want)
 			}
 		}
 	}
-	for _, c := range []struct {
-		name string
-		edit func(*v1.EC2NodeClassSpec)
-		want cloudprovider.Resources // allocatable, only these keys
-	}{
+}
+
+// kubeletOf sets keys of the kubelet map to JSON values.
+func kubeletOf(pairs ...string) func(*v1.EC2NodeClassSpec) {
+	return func(s *v1.EC2NodeClassSpec) {
+		s.Kubelet = map[string]apiextensionsv1.JSON{}
+		for i := 0; i < len(pairs); i += 2 {
+			s.Kubelet[pairs[i]] = apiextensionsv1.JSON{Raw: []byte(pairs[i+1])}
+		}
+	}
+}
+
+func TestKubeletOfNodeClass(t *testing.T) {
+	runClassCases(t, []classCase{
 		{"nothing", func(*v1.EC2NodeClassSpec) {}, cloudprovider.Resources{"cpu": 1930, "memory": 6903 * mib, "pods": 29, "ephemeral-storage": 17 * gib}},
 		// AL2023 reserves memory for the 29 pods of its interfaces, whatever maxPods says.
-		{"maxPods", kubelet("maxPods", "110"), cloudprovider.Resources{"pods": 110, "memory": 6903 * mib}},
-		{"podsPerCore", kubelet("podsPerCore", "10"), cloudprovider.Resources{"pods": 20, "memory": 6903 * mib}},
-		{"podsPerCore above", kubelet("podsPerCore", "40"), cloudprovider.Resources{"pods": 29}},
+		{"maxPods", kubeletOf("maxPods", "110"), cloudprovider.Resources{"pods": 110, "memory": 6903 * mib}},
+		{"podsPerCore", kubeletOf("podsPerCore", "10"), cloudprovider.Resources{"pods": 20, "memory": 6903 * mib}},
+		{"podsPerCore above", kubeletOf("podsPerCore", "40"), cloudprovider.Resources{"pods": 29}},
 		// 7577 − 500 − 100 and 2000 − 70 − 100: a key that is set replaces that key only.
-		{"kubeReserved", kubelet("kubeReserved", `{"memory":"500Mi"}`, "systemReserved", `{"cpu":"100m","pid":"100"}`),
+		{"kubeReserved", kubeletOf("kubeReserved", `{"memory":"500Mi"}`, "systemReserved", `{"cpu":"100m","pid":"100"}`),
 			cloudprovider.Resources{"memory": 6977 * mib, "cpu": 1830}},
 		// 7577 − 574 − ⌈5 % of 7577 Mi = 378.85 Mi⌉ in bytes; 20 Gi − 1 Gi − 2 Gi as before.
-		{"evictionHard in percent", kubelet("evictionHard", `{"memory.available":"5%"}`),
+		{"evictionHard in percent", kubeletOf("evictionHard", `{"memory.available":"5%"}`),
 			cloudprovider.Resources{"memory": 7003*mib - (7577*mib*5+99)/100, "ephemeral-storage": 17 * gib}},
-		{"evictionHard turned off", kubelet("evictionHard", `{"memory.available":"100%","nodefs.available":"1Gi","pid.available":"5%"}`),
+		{"evictionHard turned off", kubeletOf("evictionHard", `{"memory.available":"100%","nodefs.available":"1Gi","pid.available":"5%"}`),
 			cloudprovider.Resources{"memory": 7003 * mib, "ephemeral-storage": 18 * gib}},
-		{"keys that do not matter", kubelet("clusterDNS", `["10.0.0.10"]`, "cpuCFSQuota", "false", "evictionSoft", `{"memory.available":"50%"}`),
+		{"keys that do not matter", kubeletOf("clusterDNS", `["10.0.0.10"]`, "cpuCFSQuota", "false", "evictionSoft", `{"memory.available":"50%"}`),
 			cloudprovider.Resources{"memory": 6903 * mib}},
+	})
+}
+
+func TestDisksOfNodeClass(t *testing.T) {
+	runClassCases(t, []classCase{
 		// 75e9 bytes − 1 GiB − 10 %.
 		{"RAID0", func(s *v1.EC2NodeClassSpec) { s.InstanceStorePolicy = v1.InstanceStoreRAID0 },
 			cloudprovider.Resources{"ephemeral-storage": 67_500_000_000 - gib}},
@@ -170,24 +192,20 @@ func TestNodeClass(t *testing.T) {
 				{DeviceName: "/dev/xvda", EBS: &v1.BlockDevice{VolumeSize: "10Gi"}}, {DeviceName: "/dev/xvdz", EBS: &v1.BlockDevice{VolumeSize: "40Gi"}},
 			}
 		}, cloudprovider.Resources{"ephemeral-storage": 35 * gib}},
+	})
+}
+
+func TestFamilyOfNodeClass(t *testing.T) {
+	runClassCases(t, []classCase{
 		// Bottlerocket reserves for the pods that kubelet allows: 11 × 110 + 255 = 1465.
 		{"Bottlerocket", func(s *v1.EC2NodeClassSpec) {
 			s.AMIFamily = v1.AMIFamilyBottlerocket
-			kubelet("maxPods", "110", "podsPerCore", "1")(s)
+			kubeletOf("maxPods", "110", "podsPerCore", "1")(s)
 		}, cloudprovider.Resources{"pods": 110, "memory": (7577 - 1465 - 100) * mib}},
 		// Windows has kubelet's 110 pods and a volume of 50 GiB: 50 − 1 − 5.
 		{"Windows", func(s *v1.EC2NodeClassSpec) { s.AMIFamily = v1.AMIFamilyWindows2022 },
 			cloudprovider.Resources{"pods": 110, "memory": (7577 - 1465 - 100) * mib, "ephemeral-storage": 44 * gib, resourcePrivateIPv4: 9}},
-	} {
-		spec := al2023.DeepCopy()
-		c.edit(spec)
-		it := find(t, catalogOf(t, spec), "m5d.large")
-		for name, want := range c.want {
-			if got := it.Allocatable[name]; got != want {
-				t.Errorf("%s: %s is %d, want %d", c.name, name, got, want)
-			}
-		}
-	}
+	})
 }
 
 func TestReservedENIs(t *testing.T) {

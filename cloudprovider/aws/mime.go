@@ -65,7 +65,7 @@ func isNodeConfig(text string) bool {
 
 // unarchive splits a multipart message, keeping every part as it was encoded.
 func unarchive(text string) ([]part, error) {
-	message, err := mail.ReadMessage(strings.NewReader(text + "\n"))
+	message, err := mail.ReadMessage(strings.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("reading the MIME header: %w", err)
 	}

@@ -54,7 +54,12 @@ func (p *Provider) plan(ctx context.Context, c *Class, r cloudprovider.LaunchReq
 	}
 	made := map[key]template{}
 	subnets := p.addresses.subnetOf(c)
+	seen := map[cloudprovider.Offering]bool{}
 	for _, o := range r.Offerings {
+		if seen[o] {
+			continue // EC2 refuses a fleet that names one pool twice
+		}
+		seen[o] = true
 		pl, cause := place(c, catalog, subnets, o)
 		if cause != nil {
 			out.refused, out.causes = append(out.refused, o), append(out.causes, cause)

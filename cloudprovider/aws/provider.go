@@ -61,6 +61,8 @@ type Provider struct {
 	addresses ledger
 	// templates that exist, by name.
 	templates memo[string, struct{}]
+	// used are the names of templates asked for since the last sweep.
+	used names
 	// catalogs of the present inventory and classes.
 	catalogs memo[catalogKey, *cloudprovider.Catalog]
 	// earlier has one entry: the instances that were there when this process

@@ -101,6 +101,7 @@ const (
 
 // ensure makes t exist. A name that is taken already holds the same content.
 func (p *Provider) ensure(ctx context.Context, t template) error {
+	p.used.add(t.name)
 	_, err := p.templates.get(ctx, t.name, func(ctx context.Context) (struct{}, error) {
 		_, err := p.EC2.CreateLaunchTemplate(ctx, &ec2.CreateLaunchTemplateInput{
 			LaunchTemplateName: sdk.String(t.name),

@@ -25,13 +25,16 @@ type guard struct {
 	other atomic.Pointer[string]
 }
 
-// clear reports whether Stowage may act, and why not.
-func (g *guard) clear() (ok bool, reason string) {
-	other := g.other.Load()
-	if other == nil {
-		return false, "has not yet looked for another provisioner"
+// clear reports whether Stowage may act, and if not, when to ask again. Before
+// the first look it may not.
+func (g *guard) clear() (wait time.Duration, ok bool) {
+	switch other := g.other.Load(); {
+	case other == nil:
+		return 100 * time.Millisecond, false
+	case *other != "":
+		return guardInterval, false
 	}
-	return *other == "", *other
+	return 0, true
 }
 
 // look notes whether another provisioner is alive.

@@ -131,7 +131,12 @@ func (w *wiring) nodePools() error {
 		return err
 	}
 	c := &nodepool.Controller{Cluster: w.cluster, Write: w.write, Known: awsv1.LabelValues, Metrics: metrics}
-	keys := func(obj client.Object) []string { return nodepool.Concerned(w.cluster.Snapshot(), obj) }
+	keys := func(obj client.Object) []string {
+		if class, ok := obj.(*awsv1.EC2NodeClass); ok {
+			return nodepool.Using(w.cluster.Snapshot(), classRef(class))
+		}
+		return nodepool.Concerned(w.cluster.Snapshot(), obj)
+	}
 	return w.add("nodepool", poolWorkers, c.Reconcile, w.feed.source(keys, 100*time.Millisecond, &v1.NodePoolList{}))
 }
 
@@ -205,8 +210,8 @@ func (w *wiring) add(name string, workers int, run step, sources ...source.Sourc
 		MaxConcurrentReconciles: workers,
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](200*time.Millisecond, time.Minute),
 		Reconciler: reconcile.Func(func(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-			if ok, _ := w.guard.clear(); !ok {
-				return reconcile.Result{RequeueAfter: guardInterval}, nil
+			if wait, ok := w.guard.clear(); !ok {
+				return reconcile.Result{RequeueAfter: wait}, nil
 			}
 			if !w.feed.ready(ctx) {
 				return reconcile.Result{}, ctx.Err()

@@ -18,6 +18,18 @@ var xenFamilies = []string{
 // instances").
 var burstable = []string{"t2", "t3", "t3a", "t4g"}
 
+// interfaces of types that the table of limits has not: the number on the
+// default card, and the addresses of each (EC2 User Guide, "Maximum IP addresses
+// per network interface"; amazon-eks-ami, eni-max-pods.txt).
+var interfaces = map[string]struct{ enis, ipv4PerENI int64 }{
+	"cc2.8xlarge": {8, 30}, "cr1.8xlarge": {8, 30}, "hs1.8xlarge": {8, 30},
+	"g2.2xlarge": {4, 15}, "g2.8xlarge": {8, 30},
+	"g3s.xlarge": {4, 15}, "g3.4xlarge": {8, 30}, "g3.8xlarge": {8, 30}, "g3.16xlarge": {15, 50},
+	"hpc6a.48xlarge": {2, 50}, "hpc6id.32xlarge": {1, 50},
+	"hpc7a.12xlarge": {2, 50}, "hpc7a.24xlarge": {2, 50}, "hpc7a.48xlarge": {2, 50}, "hpc7a.96xlarge": {2, 50},
+	"p2.xlarge": {4, 15}, "p2.8xlarge": {8, 30}, "p2.16xlarge": {8, 30}, "trn2.48xlarge": {2, 50},
+}
+
 // encryptsInTransit lists the families whose machines encrypt traffic between
 // each other (EC2 User Guide, "Data protection: encryption in transit between
 // instances").

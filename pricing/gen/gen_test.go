@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/cloudprovider/aws"
 	"github.com/stowage-sh/stowage/pricing"
 )
@@ -188,10 +189,45 @@ func TestSpotIsTheUpperMedian(t *testing.T) {
 }
 
 func TestModuleDate(t *testing.T) {
-	if got := instancesModule.date(); got != "2025-05-28" || got != pricing.EmbeddedDate || got != aws.EmbeddedDate {
-		t.Errorf("the data is of %s; the packages say %s and %s", got, pricing.EmbeddedDate, aws.EmbeddedDate)
+	date := instancesModule.date()
+	for where, got := range map[string]string{"the version": "2025-05-28", "pricing": pricing.EmbeddedDate, "aws": aws.EmbeddedDate} {
+		if got != date {
+			t.Errorf("%s says the data is of %s, want %s", where, got, date)
+		}
 	}
 	if got := limitsModule.date(); got != "" {
 		t.Errorf("the date of a release is %q, want none", got)
+	}
+}
+
+// TestEmbeddedTablesAgree checks that types and prices are of one piece: a type
+// is sold in a region if and only if it has an on-demand price there.
+func TestEmbeddedTablesAgree(t *testing.T) {
+	sold := map[string]map[string]bool{}
+	for _, i := range aws.EmbeddedTypes() {
+		for _, r := range i.Regions {
+			if sold[r] == nil {
+				sold[r] = map[string]bool{}
+			}
+			sold[r][i.Name] = true
+		}
+	}
+	if len(sold) != len(pricing.Regions()) {
+		t.Errorf("types are sold in %d regions, prices are of %d", len(sold), len(pricing.Regions()))
+	}
+	for _, r := range pricing.Regions() {
+		table, err := pricing.Embedded(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		priced := map[string]bool{}
+		for o := range table.All() {
+			if o.CapacityType == cloudprovider.OnDemand {
+				priced[o.InstanceType] = true
+			}
+		}
+		if diff := cmp.Diff(sold[r], priced); diff != "" {
+			t.Errorf("%s (-sold +priced):\n%s", r, diff)
+		}
 	}
 }

@@ -94,6 +94,8 @@ func (i *instance) setNetwork(t *aws.TypeInfo, l limit) {
 	t.BranchENIs, t.NetworkCards = l.branchENIs, l.cards
 	if l.enis > 0 {
 		t.ENIs, t.IPv4PerENI = l.defaultCardENIs, l.ipv4PerENI
+	} else if n, ok := interfaces[t.Name]; ok {
+		t.ENIs, t.IPv4PerENI = n.enis, n.ipv4PerENI
 	} else if i.VPC != nil && !multiCard(i.Network) {
 		t.ENIs, t.IPv4PerENI = i.VPC.MaxENIs, i.VPC.IPsPerENI
 	}

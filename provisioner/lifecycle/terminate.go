@@ -39,9 +39,6 @@ func (c *Controller) terminate(ctx context.Context, now time.Time, claim *v1.Nod
 		return 0, err
 	}
 	if gone {
-		if err := c.letGo(ctx, node); err != nil {
-			return 0, err
-		}
 		return c.giveBack(ctx, now, claim)
 	}
 	if err := c.closeNode(ctx, claim, node.DeepCopy()); err != nil {
@@ -92,15 +89,15 @@ func (c *Controller) vanished(ctx context.Context, now time.Time, node *corev1.N
 	return !there, nil
 }
 
-// letGo deletes the pods of a machine that is gone, so that their owners make
-// them anew at once: there is nothing left to end them gently.
+// letGo deletes the pods that are left on a machine that is gone, so that their
+// owners make them anew at once: nothing is left to end them gently.
 func (c *Controller) letGo(ctx context.Context, node *corev1.Node) error {
 	for _, pod := range c.Cluster.Snapshot().PodsOn(node.Name) {
 		if pod.DeletionTimestamp != nil || !Reschedulable(pod) {
 			continue
 		}
 		if err := c.Write.Delete(ctx, pod); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("deleting pod %s/%s of vanished node %s: %w", pod.Namespace, pod.Name, node.Name, err)
+			return fmt.Errorf("deleting pod %s/%s of node %s, whose machine is gone: %w", pod.Namespace, pod.Name, node.Name, err)
 		}
 	}
 	return nil

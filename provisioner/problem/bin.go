@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -23,15 +22,27 @@ type Bin struct {
 	// Claim is nil for a node that Stowage did not make.
 	Claim *v1.NodeClaim
 
+	// labels that the node has, or is known to get whatever it is launched as.
 	labels labels.Set
 	taints []corev1.Taint
-	// usable is false when no new pod may go there: it is being deleted, or
-	// cordoned. Its pods still count where spreads and affinities look.
+	// usable is false when no new pod may go there: it is being deleted, is
+	// cordoned, or has left the cluster. Its pods still count where spreads and
+	// affinities look.
 	usable bool
-	// allocatable is what the node has, or will have, for all its pods.
-	allocatable cloudprovider.Resources
+	// forms are what the machine may turn out as, at least one.
+	forms []form
 	// pods are those bound to it, and those planned for it.
 	pods []*corev1.Pod
+	// keepsOut are the rules by which pods keep others away, each once and in
+	// order.
+	keepsOut []rule
+}
+
+// A form is what a machine is, or one of what it may become.
+type form struct {
+	labels labels.Set
+	// allocatable is what the node has, or will have, for all its pods.
+	allocatable cloudprovider.Resources
 }
 
 // Name returns the name of the Node, or else of the NodeClaim.
@@ -71,135 +82,120 @@ func binsOf(in *Input) []Bin {
 	}
 	slices.SortFunc(bins, func(a, b Bin) int { return cmp.Compare(a.id(), b.id()) })
 	addPlanned(bins, in)
+	for i := range bins {
+		bins[i].keepOut()
+	}
 	return bins
 }
 
-// addPlanned puts each pod that has a decided place, and is not to be placed
-// now, into its bin.
+// addPlanned puts each pod that has a place, but is neither bound to it nor to be
+// placed now, into its bin: by a plan of ours, or else because kube-scheduler
+// makes room there for it.
 func addPlanned(bins []Bin, in *Input) {
 	placing := map[types.UID]bool{}
 	for _, p := range in.Pods {
 		placing[p.UID] = true
 	}
 	byPlan := map[state.Plan]int{}
+	byNode := map[string]int{}
 	for i := range bins {
 		if bins[i].Claim != nil {
 			byPlan[state.Plan{NodeClaim: bins[i].Claim.Name}] = i
 		} else {
 			byPlan[state.Plan{Node: bins[i].Node.Name}] = i
 		}
+		if bins[i].Node != nil {
+			byNode[bins[i].Node.Name] = i
+		}
 	}
 	for _, p := range in.Snapshot.Pods.All() {
-		plan, ok := in.Snapshot.Plans[p.UID]
-		if !ok || p.Spec.NodeName != "" || placing[p.UID] {
+		if p.Spec.NodeName != "" || placing[p.UID] || terminal(p) {
 			continue
 		}
-		if i, ok := byPlan[state.Plan{NodeClaim: plan.NodeClaim, Node: plan.Node}]; ok {
+		plan, planned := in.Snapshot.Plans[p.UID]
+		i, ok := byPlan[state.Plan{NodeClaim: plan.NodeClaim, Node: plan.Node}]
+		if !planned && MakesRoom(in.Snapshot, p) {
+			i, ok = byNode[p.Status.NominatedNodeName]
+		}
+		if ok {
 			bins[i].pods = append(bins[i].pods, p)
 		}
 	}
 }
 
+// keepOut notes the rules by which the pods keep others away.
+func (b *Bin) keepOut() {
+	for _, p := range b.pods {
+		b.keepsOut = append(b.keepsOut, standingRules(p)...)
+	}
+	slices.SortFunc(b.keepsOut, func(x, y rule) int { return cmp.Compare(x.id(), y.id()) })
+	b.keepsOut = slices.CompactFunc(b.keepsOut, func(x, y rule) bool { return x.id() == y.id() })
+}
+
 func newBin(in *Input, node *corev1.Node, claim *v1.NodeClaim) Bin {
 	b := Bin{Node: node, Claim: claim, usable: true, labels: labels.Set{}}
+	var expected cloudprovider.Resources
 	if claim != nil {
+		// A node that was there and is gone does not come back.
+		left := node == nil && v1.IsTrue(claim.Status.Conditions, v1.ConditionRegistered)
+		b.usable = claim.DeletionTimestamp == nil && !left
 		b.taints = claim.Spec.Taints
-		b.usable = claim.DeletionTimestamp == nil
-		maps.Copy(b.labels, claimLabels(claim))
-		b.allocatable = claimAllocatable(in, claim)
+		b.forms = formsOf(in, claim)
+		b.labels = common(b.forms)
+		expected = least(b.forms)
 	}
-	if node != nil {
-		b.usable = b.usable && node.DeletionTimestamp == nil && !node.Spec.Unschedulable
-		maps.Copy(b.labels, node.Labels)
-		b.taints = standingTaints(node, claim, b.initialized())
-		for _, p := range in.Snapshot.PodsOn(node.Name) {
-			if !terminal(p) {
-				b.pods = append(b.pods, p)
-			}
-		}
-		// An uninitialized node may not report its devices yet.
-		reported := resources(node.Status.Allocatable)
-		if b.allocatable == nil || b.initialized() {
-			b.allocatable = cloudprovider.Resources{}
-		}
-		for name, q := range reported {
-			if q > 0 {
-				b.allocatable[name] = q
-			}
+	if node == nil {
+		return b
+	}
+	b.usable = b.usable && node.DeletionTimestamp == nil && !node.Spec.Unschedulable
+	b.taints = standingTaints(node, claim)
+	if b.initialized() {
+		b.labels, expected = labels.Set{}, nil
+	}
+	maps.Copy(b.labels, node.Labels)
+	for _, p := range in.Snapshot.PodsOn(node.Name) {
+		if !terminal(p) {
+			b.pods = append(b.pods, p)
 		}
 	}
+	// An uninitialized node may not report its devices yet.
+	if expected == nil {
+		expected = cloudprovider.Resources{}
+	}
+	for name, q := range resources(node.Status.Allocatable) {
+		if q > 0 {
+			expected[name] = q
+		}
+	}
+	b.forms = []form{{b.labels, expected}}
 	return b
 }
 
-// standingTaints returns the taints of a node that will not go by themselves.
-func standingTaints(node *corev1.Node, claim *v1.NodeClaim, initialized bool) []corev1.Taint {
-	if claim == nil || initialized {
+// standingTaints returns the taints of a node that will not go by themselves, and
+// those that are still to come.
+func standingTaints(node *corev1.Node, claim *v1.NodeClaim) []corev1.Taint {
+	if claim == nil || v1.IsTrue(claim.Status.Conditions, v1.ConditionInitialized) {
 		return node.Spec.Taints
 	}
 	taints := slices.Clone(node.Spec.Taints)
-	return slices.DeleteFunc(taints, func(t corev1.Taint) bool {
+	taints = slices.DeleteFunc(taints, func(t corev1.Taint) bool {
 		return v1.IsEphemeralTaint(t) || slices.ContainsFunc(claim.Spec.StartupTaints, func(s corev1.Taint) bool { return s.MatchTaint(&t) })
 	})
-}
-
-// claimLabels returns the labels that the claim's node is known to get.
-func claimLabels(claim *v1.NodeClaim) map[string]string {
-	known := map[string]string{}
-	for _, r := range claim.Spec.Requirements {
-		if r.Operator == corev1.NodeSelectorOpIn && len(r.Values) == 1 {
-			known[r.Key] = r.Values[0]
+	if v1.IsTrue(claim.Status.Conditions, v1.ConditionRegistered) {
+		return taints
+	}
+	for _, t := range claim.Spec.Taints {
+		if !slices.ContainsFunc(taints, func(s corev1.Taint) bool { return s.MatchTaint(&t) }) {
+			taints = append(taints, t)
 		}
 	}
-	maps.Copy(known, claim.Labels)
-	return known
+	return taints
 }
 
-// claimAllocatable returns what the claim's node will have: as the cloud said at
-// the launch, or before that the least of the offerings it may become. Where the
-// catalog does not know them it is what the claim was made for.
-func claimAllocatable(in *Input, claim *v1.NodeClaim) cloudprovider.Resources {
-	if len(claim.Status.Allocatable) > 0 {
-		return resources(claim.Status.Allocatable)
+// carries reports whether the node has a label, or is known to get it.
+func (b *Bin) carries(key string) bool {
+	if key == corev1.LabelHostname && b.Node == nil {
+		return true // kubelet sees to it
 	}
-	var least cloudprovider.Resources
-	if catalog := in.Catalogs[claim.Labels[v1.LabelNodePool]]; catalog != nil {
-		for _, o := range Offerings(claim) {
-			if kind, ok := catalog.InstanceType(o.InstanceType); ok {
-				least = minimum(least, kind.Allocatable)
-			}
-		}
-	}
-	if least == nil {
-		least = resources(claim.Spec.Resources.Requests)
-	}
-	return least
-}
-
-// minimum returns the smaller of both in every resource; a is nil at first.
-func minimum(a, b cloudprovider.Resources) cloudprovider.Resources {
-	if a == nil {
-		return maps.Clone(b)
-	}
-	for name := range a {
-		a[name] = min(a[name], b[name])
-	}
-	return a
-}
-
-// Offerings returns the decided offerings of a NodeClaim, in order; none where
-// the annotation is absent or says what cannot be read.
-func Offerings(claim *v1.NodeClaim) []cloudprovider.Offering {
-	var offerings []cloudprovider.Offering
-	for word := range strings.SplitSeq(claim.Annotations[v1.AnnotationOfferings], ",") {
-		if o, err := cloudprovider.ParseOffering(word); err == nil {
-			offerings = append(offerings, o)
-		}
-	}
-	return offerings
-}
-
-// domain returns the value of a topology key, as it will be on the node.
-func (b *Bin) domain(key string) (string, bool) {
-	v, ok := b.labels[key]
-	return v, ok
+	return b.labels.Has(key)
 }

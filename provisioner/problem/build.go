@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -22,7 +23,7 @@ import (
 func Build(in *Input) *Translation {
 	bins := binsOf(in)
 	groups, terms := groupsOf(in.Pods, bins)
-	b := &builder{in: in, groups: groups, terms: terms, t: &Translation{Bins: bins, daemons: daemonsOf(in.Snapshot.DaemonSets.All())}}
+	b := &builder{in: in, groups: groups, terms: terms, t: &Translation{Bins: bins, daemons: daemonsOf(in.Snapshot.DaemonSets.All()), capped: map[string]bool{}, keptOut: map[int][]string{}}}
 	b.pools(mentioned(groups))
 	b.p = &binpack.Problem{Resources: b.dimensions(), MaxSteps: in.MaxSteps}
 	b.t.Problem = b.p
@@ -45,6 +46,8 @@ type builder struct {
 	domainIndex map[string]map[string]int
 	// placesKnown keeps what places found, by its key.
 	placesKnown map[string]places
+	// anyOffer holds the offers that any group of the batch may open.
+	anyOffer map[int]bool
 }
 
 // pools lists the NodePools, heaviest first, with their rows, and those that
@@ -63,6 +66,7 @@ func (b *builder) pools(mentioned sets.Set[string]) {
 		b.t.Pools = append(b.t.Pools, pool)
 		b.t.Rows = append(b.t.Rows, rows...)
 	}
+	slices.SortFunc(b.t.Excluded, func(x, y Exclusion) int { return cmp.Compare(x.Pool, y.Pool) })
 }
 
 func (b *builder) rowsOrReason(pool *v1.NodePool, mentioned sets.Set[string]) ([]Row, string) {
@@ -92,16 +96,35 @@ func weight(pool *v1.NodePool) int32 {
 	return *pool.Spec.Weight
 }
 
+// maxDimensions is the most resources that a problem may have.
+const maxDimensions = 64
+
 // dimensions lists the resources that anybody asks for or that a limit binds.
+// Pods may ask for any number of resources that no machine has; one pod that does
+// so must not spoil the whole batch, so that what is beyond maxDimensions is left
+// out, and the groups that ask for it are left unplaced.
 func (b *builder) dimensions() []string {
 	names := sets.New(cloudprovider.CPU, cloudprovider.Memory, cloudprovider.Pods)
-	for _, g := range b.groups {
-		names.Insert(slices.Collect(maps.Keys(g.requests))...)
-	}
 	for _, pool := range b.t.Pools {
 		for name := range pool.Spec.Limits {
 			if string(name) != limitNodes {
 				names.Insert(string(name))
+			}
+		}
+	}
+	asked := sets.New[string]()
+	for _, g := range b.groups {
+		asked.Insert(slices.Collect(maps.Keys(g.requests))...)
+	}
+	for _, name := range sets.List(asked) {
+		if len(names) < maxDimensions {
+			names.Insert(name)
+		}
+	}
+	for _, g := range b.groups {
+		for _, name := range slices.Sorted(maps.Keys(g.requests)) {
+			if !names.Has(name) {
+				g.unsupported = cmp.Or(g.unsupported, "spec.containers[].resources.requests["+name+"], one of more than "+strconv.Itoa(maxDimensions)+" resources,")
 			}
 		}
 	}
@@ -111,7 +134,7 @@ func (b *builder) dimensions() []string {
 func (b *builder) vector(r cloudprovider.Resources) binpack.Vector {
 	v := make(binpack.Vector, len(b.p.Resources))
 	for i, name := range b.p.Resources {
-		v[i] = r[name]
+		v[i] = max(0, r[name])
 	}
 	return v
 }
@@ -125,10 +148,8 @@ func (b *builder) topology() {
 		}
 	}
 	for i := range b.t.Bins {
-		for _, p := range b.t.Bins[i].pods {
-			for _, r := range standingRules(p) {
-				keys.Insert(r.key)
-			}
+		for _, r := range b.t.Bins[i].keepsOut {
+			keys.Insert(r.key)
 		}
 	}
 	keys.Delete(corev1.LabelHostname)
@@ -142,8 +163,8 @@ func (b *builder) topology() {
 			}
 		}
 		for i := range b.t.Bins {
-			if v, ok := b.t.Bins[i].domain(key); ok {
-				values.Insert(v)
+			if bin := &b.t.Bins[i]; bin.carries(key) {
+				values.Insert(bin.labels[key])
 			}
 		}
 		index := map[string]int{}
@@ -218,44 +239,75 @@ func (b *builder) overhead(on labels.Labels, name string, taints []corev1.Taint,
 		if !d.runsOn(on, name, taints) || slices.ContainsFunc(there, func(p *corev1.Pod) bool { return ownedBy(p, d.uid) }) {
 			continue
 		}
-		for resource, q := range d.requests {
-			sum[resource] += q
-		}
+		add(sum, d.requests)
 	}
 	return sum
 }
 
-// nodes turns bins into existing nodes with what is left on each.
+// nodes turns bins into existing nodes with what is left on each, whichever form
+// the machine takes.
 func (b *builder) nodes() {
 	for i := range b.t.Bins {
 		bin := &b.t.Bins[i]
-		free := b.vector(bin.allocatable)
-		taken := cloudprovider.Resources{}
-		if !bin.initialized() {
-			taken = b.overhead(bin.labels, bin.Name(), bin.taints, bin.pods)
-		}
-		for _, p := range bin.pods {
-			for resource, q := range Requests(p) {
-				taken[resource] += q
+		var free binpack.Vector
+		for _, f := range bin.forms {
+			taken := cloudprovider.Resources{}
+			if !bin.initialized() {
+				taken = b.overhead(f.labels, bin.Name(), bin.taints, bin.pods)
 			}
-		}
-		for r, q := range b.vector(taken) {
-			free[r] = max(0, free[r]-q)
+			for _, p := range bin.pods {
+				add(taken, Requests(p))
+			}
+			left, load := b.vector(f.allocatable), b.vector(taken)
+			for r := range left {
+				left[r] = max(0, left[r]-load[r])
+				if free != nil {
+					left[r] = min(left[r], free[r])
+				}
+			}
+			free = left
 		}
 		b.p.Nodes = append(b.p.Nodes, binpack.Node{ID: bin.id(), Free: free, Domains: b.domains(bin.labels)})
 	}
 }
 
+// largest returns for each resource the most that any offer or node has.
+func (b *builder) largest() binpack.Vector {
+	most := make(binpack.Vector, len(b.p.Resources))
+	for r := range most {
+		for i := range b.p.Offers {
+			most[r] = max(most[r], b.p.Offers[i].Capacity[r])
+		}
+		for i := range b.p.Nodes {
+			most[r] = max(most[r], b.p.Nodes[i].Free[r])
+		}
+	}
+	return most
+}
+
+// asking returns a group's requests, cut to one more than anything has: the
+// answer is the same, and no sum over many pods overflows.
+func (b *builder) asking(g *group, largest binpack.Vector) binpack.Vector {
+	v := b.vector(g.requests)
+	for r := range v {
+		if v[r] > largest[r] {
+			v[r] = largest[r] + 1
+		}
+	}
+	return v
+}
+
 // addGroups adds the groups, with where each may go as far as its own spec says.
 func (b *builder) addGroups() {
 	b.placesKnown = map[string]places{}
+	largest := b.largest()
 	for i, g := range b.groups {
 		where := b.places(g)
 		b.t.Pods = append(b.t.Pods, g.pods)
 		b.p.Groups = append(b.p.Groups, binpack.Group{
 			ID:          fmt.Sprintf("%s/%s#%d", g.pods[0].Namespace, g.pods[0].Name, i),
 			Count:       int64(len(g.pods)),
-			Requests:    b.vector(g.requests),
+			Requests:    b.asking(g, largest),
 			Priority:    corev1helpers.PodPriority(g.pods[0]),
 			Offers:      where.offers,
 			Nodes:       where.nodes,

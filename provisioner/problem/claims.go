@@ -65,9 +65,7 @@ func (t *Translation) launch(pattern binpack.Pattern, pods []*corev1.Pod) Launch
 		l.Rows = append(l.Rows, &t.Rows[o])
 	}
 	for _, p := range pods {
-		for name, q := range Requests(p) {
-			l.Requests[name] += q
-		}
+		add(l.Requests, Requests(p))
 	}
 	decided := t.Problem.Offers[pattern.Offers[0]]
 	l.Daemons = cloudprovider.Resources{}
@@ -84,15 +82,14 @@ func (t *Translation) launch(pattern binpack.Pattern, pods []*corev1.Pod) Launch
 // offerings, and their order in the annotation.
 func newClaim(l *Launch) *v1.NodeClaim {
 	pool := l.Rows[0].Pool
-	template := &pool.Spec.Template
+	// A copy: the claim's writer may decode the server's answer into it.
+	template := pool.Spec.Template.DeepCopy()
 	total := maps.Clone(l.Requests)
-	for name, q := range l.Daemons {
-		total[name] += q
-	}
+	add(total, l.Daemons)
 	claim := &v1.NodeClaim{
 		ObjectMeta: metav1.ObjectMeta{
-			Labels:      maps.Clone(template.Metadata.Labels),
-			Annotations: maps.Clone(template.Metadata.Annotations),
+			Labels:      template.Metadata.Labels,
+			Annotations: template.Metadata.Annotations,
 			Finalizers:  []string{v1.FinalizerTermination},
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: v1.GroupVersion.String(), Kind: "NodePool", Name: pool.Name, UID: pool.UID, BlockOwnerDeletion: new(true),
@@ -101,7 +98,7 @@ func newClaim(l *Launch) *v1.NodeClaim {
 		Spec: v1.NodeClaimSpec{
 			Taints:                 template.Spec.Taints,
 			StartupTaints:          template.Spec.StartupTaints,
-			Requirements:           requirementsAround(l.Rows),
+			Requirements:           requirementsAround(l.Rows, template.Spec.Requirements),
 			Resources:              v1.ResourceRequests{Requests: Quantities(total)},
 			NodeClassRef:           template.Spec.NodeClassRef,
 			TerminationGracePeriod: template.Spec.TerminationGracePeriod,
@@ -125,9 +122,9 @@ func newClaim(l *Launch) *v1.NodeClaim {
 	return claim
 }
 
-// requirementsAround returns the NodePool's requirements narrowed to what the
+// requirementsAround returns a NodePool's own requirements, narrowed to what the
 // rows show on the labels that differ by offering.
-func requirementsAround(rows []*Row) []v1.Requirement {
+func requirementsAround(rows []*Row, own []v1.Requirement) []v1.Requirement {
 	decided := []string{corev1.LabelInstanceTypeStable, corev1.LabelTopologyZone, v1.LabelCapacityType}
 	values := map[string][]string{}
 	for _, key := range decided {
@@ -145,7 +142,7 @@ func requirementsAround(rows []*Row) []v1.Requirement {
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		requirements = append(requirements, v1.Requirement{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values[key]})
 	}
-	for _, r := range rows[0].Pool.Spec.Template.Spec.Requirements {
+	for _, r := range own {
 		if _, ok := values[r.Key]; !ok {
 			requirements = append(requirements, r)
 		}

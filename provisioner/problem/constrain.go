@@ -2,63 +2,76 @@ package problem
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stowage-sh/stowage/binpack"
 )
 
-// standingRules are the rules by which a pod that is placed already bears on
-// others: its anti-affinity holds against new pods too.
-func standingRules(p *corev1.Pod) []rule {
-	if p.Spec.Affinity == nil || p.Spec.Affinity.PodAntiAffinity == nil {
-		return nil
-	}
-	rules, _ := rulesOf(p)
-	return slices.DeleteFunc(rules, func(r rule) bool { return r.kind != antiAffinity })
-}
-
 // A constraint is a rule with the groups that state it.
 type constraint struct {
 	rule
 	owners binpack.Set
-	// among are the places that count where the owners may go to several: see
-	// spreads.
+	// among are the places whose domains a spread looks at.
 	among places
 }
 
 // rules turns the groups' rules into constraints of the problem.
 func (b *builder) rules() {
 	byID := map[string]*constraint{}
+	b.anyOffer = b.offersOfAny()
 	for i, g := range b.groups {
 		for _, r := range g.rules {
 			id := r.id()
 			if r.kind == spread {
-				// Which domains are eligible depends on the owner's own selector.
-				id += " " + placesKey(&g.pods[0].Spec)
+				// Which domains are eligible depends on the owner's own selector and
+				// on the keys of its other spreads.
+				id += " " + placesKey(&g.pods[0].Spec) + " " + strings.Join(g.spreadKeys(), " ")
 			}
 			c, ok := byID[id]
 			if !ok {
-				c = &constraint{rule: r, among: places{b.p.Groups[i].Offers, b.eligible(g, &r)}}
+				c = &constraint{rule: r}
+				if r.kind == spread {
+					c.among = b.eligible(i, &r)
+				}
 				byID[id] = c
 			}
 			c.owners.Add(i)
+			b.keepToNamed(i, &r)
 		}
 	}
+	names := map[string]int{}
 	for _, id := range slices.Sorted(maps.Keys(byID)) {
 		c := byID[id]
+		name := c.field + " " + c.id()
+		if names[name]++; names[name] > 1 {
+			name += fmt.Sprintf(" #%d", names[name])
+		}
 		switch c.kind {
 		case spread:
-			b.addSpread(id, c)
+			b.addSpread(name, c)
 		case antiAffinity:
-			b.addExclusion(id, c)
+			b.addExclusion(name, c)
 		case affinity:
-			b.addAffinity(id, c)
+			b.addAffinity(name, c)
 		}
 	}
 	b.keepOutOfStanding()
+}
+
+// keepToNamed takes nodes without a host name from a group with a spread or an
+// affinity over host names: kube-scheduler lets its pods onto none of them. (Over
+// other keys it is the domain that is missing.)
+func (b *builder) keepToNamed(group int, r *rule) {
+	if r.key != corev1.LabelHostname || r.kind == antiAffinity {
+		return
+	}
+	g := &b.p.Groups[group]
+	g.Nodes = without(g.Nodes, func(i int) bool { return !b.t.Bins[i].carries(corev1.LabelHostname) })
 }
 
 // targets returns the groups that a rule's term matches.
@@ -81,26 +94,60 @@ func (b *builder) key(name string) int {
 	return slices.Index(b.p.Keys, name)
 }
 
-// eligible returns the existing nodes whose domains a spread looks at: those
-// that the owner's node selector admits and, if it says so, whose taints it
-// tolerates.
-func (b *builder) eligible(g *group, r *rule) binpack.Set {
-	var s binpack.Set
-	for i := range b.t.Bins {
-		bin := &b.t.Bins[i]
-		if (r.ignoreAffinity || g.selector.matches(bin.labels, bin.Name())) &&
-			(!r.honourTaints || tolerates(g.pods[0].Spec.Tolerations, bin.taints)) {
-			s.Add(i)
+// offersOfAny returns the offers that any group of the batch may open.
+func (b *builder) offersOfAny() map[int]bool {
+	any := map[int]bool{}
+	for i := range b.p.Groups {
+		for o := range b.p.Groups[i].Offers.All {
+			any[o] = true
 		}
 	}
-	return s
+	return any
 }
 
-// addSpread adds a spread with its eligible domains: those of the offers that
-// the owners can go to, and those of the nodes that count.
+// eligible returns the places whose domains a spread of a group looks at: as
+// kube-scheduler has it those that the owner's node selector admits, if it says so
+// those whose taints it tolerates, and of these those with all the keys that its
+// spreads are over. New nodes count as soon as they are there, so offers count
+// that any group of the batch may open.
+func (b *builder) eligible(owner int, r *rule) places {
+	g := b.groups[owner]
+	spec, keys := &g.pods[0].Spec, g.spreadKeys()
+	var among places
+	for i := range b.t.Bins {
+		bin := &b.t.Bins[i]
+		if (r.ignoreAffinity || g.selector.matches(bin.labels, bin.Name())) && (!r.honourTaints || tolerates(spec.Tolerations, bin.taints)) &&
+			!slices.ContainsFunc(keys, func(key string) bool { return !bin.carries(key) }) {
+			among.nodes.Add(i)
+		}
+	}
+	for i := range b.t.Rows {
+		row := &b.t.Rows[i]
+		if b.anyOffer[i] && (r.ignoreAffinity || g.selector.matches(row, "")) && (!r.honourTaints || tolerates(spec.Tolerations, row.Pool.Spec.Template.Spec.Taints)) &&
+			!slices.ContainsFunc(keys, func(key string) bool { return key != corev1.LabelHostname && !row.Has(key) }) {
+			among.offers.Add(i)
+		}
+	}
+	return among
+}
+
+// spreadKeys returns the topology keys of a group's spreads, in order.
+func (g *group) spreadKeys() []string {
+	var keys []string
+	for i := range g.rules {
+		if g.rules[i].kind == spread {
+			keys = append(keys, g.rules[i].key)
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// addSpread adds a spread with its eligible domains, those of the places that it
+// looks at, and the pods that run there.
 func (b *builder) addSpread(id string, c *constraint) {
 	key := b.key(c.key)
-	s := binpack.Spread{ID: c.field + " " + id, Key: key, Owners: c.owners, Counted: b.targets(&c.rule), MaxSkew: c.maxSkew, MinDomains: c.minDomains}
+	s := binpack.Spread{ID: id, Key: key, Owners: c.owners, Counted: b.targets(&c.rule), MaxSkew: c.maxSkew, MinDomains: c.minDomains}
 	counts := map[int]int64{}
 	if key != binpack.Hostname {
 		for i := range c.among.offers.All {
@@ -145,7 +192,7 @@ func (b *Bin) count(t *podTerm, deleting bool) int64 {
 func (b *builder) addExclusion(id string, c *constraint) {
 	key := b.key(c.key)
 	if targets := b.targets(&c.rule); targets.Len() > 0 {
-		b.p.Exclusions = append(b.p.Exclusions, binpack.Exclusion{ID: c.field + " " + id, Key: key, A: c.owners, B: targets})
+		b.p.Exclusions = append(b.p.Exclusions, binpack.Exclusion{ID: id, Key: key, A: c.owners, B: targets})
 	}
 	for i := range b.t.Bins {
 		if b.t.Bins[i].count(&c.term, true) > 0 {
@@ -157,7 +204,7 @@ func (b *builder) addExclusion(id string, c *constraint) {
 // addAffinity adds an affinity with the domains that hold a target already.
 func (b *builder) addAffinity(id string, c *constraint) {
 	key := b.key(c.key)
-	a := binpack.Affinity{ID: c.field + " " + id, Key: key, Owners: c.owners, Targets: b.targets(&c.rule)}
+	a := binpack.Affinity{ID: id, Key: key, Owners: c.owners, Targets: b.targets(&c.rule)}
 	for i := range b.t.Bins {
 		if b.t.Bins[i].count(&c.term, true) == 0 {
 			continue
@@ -175,10 +222,8 @@ func (b *builder) addAffinity(id string, c *constraint) {
 // already and whose anti-affinity is against them.
 func (b *builder) keepOutOfStanding() {
 	for i := range b.t.Bins {
-		for _, p := range b.t.Bins[i].pods {
-			for _, r := range standingRules(p) {
-				b.forbid(b.targets(&r), b.key(r.key), i)
-			}
+		for _, r := range b.t.Bins[i].keepsOut {
+			b.forbid(b.targets(&r), b.key(r.key), i)
 		}
 	}
 }
@@ -197,6 +242,7 @@ func (b *builder) forbid(groups binpack.Set, key, bin int) {
 		}
 		group.Nodes = without(group.Nodes, func(i int) bool { return b.p.Nodes[i].Domains[key] == d })
 		group.Offers = without(group.Offers, func(i int) bool { return b.p.Offers[i].Domains[key] == d })
+		b.t.keptOut[g] = append(b.t.keptOut[g], b.p.Keys[key]+" "+b.p.Domains[key][d])
 	}
 }
 

@@ -44,10 +44,8 @@ func groupsOf(pods []*corev1.Pod, bins []Bin) ([]*group, []podTerm) {
 	singles := make([]*group, len(pods))
 	byText := map[string]podTerm{}
 	for i := range bins {
-		for _, p := range bins[i].pods {
-			for _, r := range standingRules(p) {
-				byText[r.term.text] = r.term
-			}
+		for _, r := range bins[i].keepsOut {
+			byText[r.term.text] = r.term
 		}
 	}
 	for i, p := range pods {

@@ -46,6 +46,12 @@ type Translation struct {
 	Excluded []Exclusion
 
 	daemons []daemon
+	// capped holds the NodePools of which Input.NodesLeft decided how many nodes
+	// they may open, and not their limits.
+	capped map[string]bool
+	// keptOut lists for a group the domains that running pods keep it out of by
+	// anti-affinity, theirs or its own.
+	keptOut map[int][]string
 }
 
 // An Exclusion says why a NodePool offers nothing to this batch.

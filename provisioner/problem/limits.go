@@ -16,8 +16,9 @@ func (b *builder) pool(np *v1.NodePool) binpack.Pool {
 	if limit, ok := np.Spec.Limits[limitNodes]; ok {
 		p.NodesLeft = max(0, limit.Value()-nodes)
 	}
-	if left, ok := b.in.NodesLeft[np.Name]; ok {
-		p.NodesLeft = max(0, min(p.NodesLeft, left))
+	if left, ok := b.in.NodesLeft[np.Name]; ok && left < p.NodesLeft {
+		p.NodesLeft = max(0, left)
+		b.t.capped[np.Name] = true
 	}
 	limits := resources(np.Spec.Limits)
 	delete(limits, limitNodes)
@@ -42,9 +43,7 @@ func (b *builder) usage(np *v1.NodePool) (used cloudprovider.Resources, nodes in
 			continue
 		}
 		nodes++
-		for name, q := range b.charge(c) {
-			used[name] += q
-		}
+		add(used, b.charge(c))
 	}
 	return used, nodes
 }

@@ -2,8 +2,10 @@ package problem
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/stowage-sh/stowage/binpack"
@@ -26,7 +28,10 @@ const NodePoolExcluded = "NodePoolExcluded"
 func (t *Translation) Explain(u *binpack.Unplaced) []Reason {
 	var reasons []Reason
 	for _, r := range u.Reasons {
-		reasons = append(reasons, Reason{string(r.Code), t.sentence(&r)})
+		if r.Code == binpack.NoCompatibleOffer && len(t.Pools) == 0 {
+			continue // why there is no offer at all follows
+		}
+		reasons = append(reasons, Reason{string(r.Code), t.sentence(u, &r)})
 	}
 	if len(u.Reasons) == 1 && u.Reasons[0].Code == binpack.Unsupported {
 		return reasons // no NodePool could have helped
@@ -40,7 +45,7 @@ func (t *Translation) Explain(u *binpack.Unplaced) []Reason {
 	return reasons
 }
 
-func (t *Translation) sentence(r *binpack.Reason) string {
+func (t *Translation) sentence(u *binpack.Unplaced, r *binpack.Reason) string {
 	about := ""
 	if r.Pool >= 0 {
 		about = "NodePool " + t.Pools[r.Pool].Name + ": "
@@ -49,12 +54,17 @@ func (t *Translation) sentence(r *binpack.Reason) string {
 	case binpack.Unsupported:
 		return about + r.Constraint + " is not supported yet"
 	case binpack.NoCompatibleOffer:
+		if out := t.keptOut[u.Group]; len(out) > 0 {
+			return about + "no offering passes the pod's node selector, affinity and tolerations outside of " + strings.Join(slices.Compact(slices.Sorted(slices.Values(out))), ", ") + ", where the anti-affinity of running pods or its own forbids it"
+		}
 		return about + "no offering passes the pod's node selector, affinity and tolerations"
 	case binpack.InsufficientResources:
 		name := t.Problem.Resources[r.Resource]
-		return fmt.Sprintf("%sno offering is large enough: %s wanted %s, the largest has %s after DaemonSets", about, name, quantity(name, r.Wanted), quantity(name, r.Best))
+		return fmt.Sprintf("%sno offering is large enough: %s wanted %s, the largest has %s after DaemonSets", about, name, wanted(t.Pods[u.Group][0], name), quantity(name, r.Best))
 	case binpack.LimitReached:
-		if r.Resource < 0 {
+		if r.Resource < 0 && t.capped[t.Pools[r.Pool].Name] {
+			return about + "may open no more nodes for now"
+		} else if r.Resource < 0 {
 			return about + "its limit on nodes is reached"
 		}
 		return about + "its limit on " + t.Problem.Resources[r.Resource] + " is reached"
@@ -68,6 +78,14 @@ func (t *Translation) sentence(r *binpack.Reason) string {
 		return about + "nothing to be near to for " + r.Constraint
 	}
 	return about + string(r.Code)
+}
+
+// wanted writes what a pod asks for: the problem's own number may be cut.
+func wanted(p *corev1.Pod, name string) string {
+	if q, ok := requestList(p)[corev1.ResourceName(name)]; ok {
+		return q.String()
+	}
+	return quantity(name, Requests(p)[name])
 }
 
 // quantity writes an integer of a resource as Kubernetes does.

@@ -1,6 +1,9 @@
 package problem
 
 import (
+	"maps"
+	"math"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,22 +18,42 @@ import (
 // containers, init containers, sidecars, overhead and pod-level resources, as
 // kube-scheduler adds them up. Quantities are rounded up to the unit.
 func Requests(pod *corev1.Pod) cloudprovider.Resources {
-	r := resources(resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{UseStatusResources: pod.Spec.NodeName != ""}))
+	r := resources(requestList(pod))
+	maps.DeleteFunc(r, func(_ string, q int64) bool { return q <= 0 }) // asking for none is not asking
 	r[cloudprovider.Pods] = 1
 	return r
 }
 
-// resources converts a list to integers: CPU in millicores, the rest in units.
+func requestList(pod *corev1.Pod) corev1.ResourceList {
+	return resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{UseStatusResources: pod.Spec.NodeName != ""})
+}
+
+// resources converts a list to integers: CPU in millicores, the rest in units,
+// rounded up. A quantity beyond an int64 becomes the largest there is.
 func resources(list corev1.ResourceList) cloudprovider.Resources {
 	r := make(cloudprovider.Resources, len(list)+1)
 	for name, q := range list {
-		if name == corev1.ResourceCPU {
+		switch {
+		case name == corev1.ResourceCPU && q.CmpInt64(math.MaxInt64/1000) < 0:
 			r[string(name)] = q.MilliValue()
-		} else {
+		case name != corev1.ResourceCPU && q.CmpInt64(math.MaxInt64) < 0:
 			r[string(name)] = q.Value()
+		default:
+			r[string(name)] = math.MaxInt64
 		}
 	}
 	return r
+}
+
+// add adds to sum; what would be beyond an int64 becomes the largest there is.
+func add(sum, more cloudprovider.Resources) {
+	for name, q := range more {
+		if q > 0 && sum[name] > math.MaxInt64-q {
+			sum[name] = math.MaxInt64
+		} else {
+			sum[name] += q
+		}
+	}
 }
 
 // terminal reports whether a pod takes no room any more.
@@ -64,6 +87,7 @@ func daemonsOf(sets []*appsv1.DaemonSet) []daemon {
 			continue
 		}
 		spec := ds.Spec.Template.Spec.DeepCopy()
+		SetRequests(spec)
 		spec.Tolerations = append(spec.Tolerations, daemonTolerations...)
 		daemons = append(daemons, daemon{
 			uid:      ds.UID,

@@ -110,7 +110,7 @@ func rowsOf(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, er
 			}
 			for _, chosen := range variants {
 				row := Row{Pool: pool, Type: kind, Offering: o, Price: price, chosen: chosen, zone: catalog.ZoneLabels[o.Zone], region: catalog.Region}
-				if matchesAll(required, &row) {
+				if meetsAll(required, &row) {
 					rows = append(rows, row)
 				}
 			}
@@ -135,7 +135,7 @@ func notUnderstood(pool *v1.NodePool) string {
 
 // requirementsOf returns what every row of the pool must match, and the
 // requirements on labels that only the NodePool itself can put on a node.
-func requirementsOf(pool *v1.NodePool, catalog *cloudprovider.Catalog) (required []labels.Requirement, open []v1.Requirement, err error) {
+func requirementsOf(pool *v1.NodePool, catalog *cloudprovider.Catalog) (required []condition, open []v1.Requirement, err error) {
 	for i, r := range pool.Spec.Template.Spec.Requirements {
 		if custom(r.Key, catalog) {
 			open = append(open, r)
@@ -154,7 +154,7 @@ func requirementsOf(pool *v1.NodePool, catalog *cloudprovider.Catalog) (required
 			if err != nil {
 				return nil, nil, fmt.Errorf("spec.template.metadata.labels: %w", err)
 			}
-			required = append(required, parsed)
+			required = append(required, &parsed)
 		}
 	}
 	return required, open, nil
@@ -195,8 +195,11 @@ func variantsOf(pool *v1.NodePool, catalog *cloudprovider.Catalog, open []v1.Req
 		if err != nil {
 			return nil, err
 		}
-		if len(values) == 0 || len(values) > 1 && !mentioned.Has(key) {
-			continue // the node does not carry the label, as nobody can tell
+		if len(values) == 0 {
+			continue
+		}
+		if !mentioned.Has(key) {
+			values = values[:1] // nobody can tell, and the node meets the requirement
 		}
 		if len(variants)*len(values) > maxVariants {
 			return nil, fmt.Errorf("spec.template.spec.requirements: more than %d combinations of label values", maxVariants)
@@ -229,7 +232,7 @@ func keysOf(requirements []v1.Requirement) func(yield func(string) bool) {
 // an In the label has no value to give.
 func valuesOf(pool *v1.NodePool, key string, open []v1.Requirement) ([]string, error) {
 	var values []string
-	var rules []labels.Requirement
+	var rules []condition
 	if fixed, ok := pool.Spec.Template.Metadata.Labels[key]; ok {
 		values = []string{fixed}
 	}
@@ -255,7 +258,7 @@ func valuesOf(pool *v1.NodePool, key string, open []v1.Requirement) ([]string, e
 		return nil, nil
 	}
 	slices.Sort(values)
-	values = slices.DeleteFunc(slices.Compact(values), func(v string) bool { return !matchesAll(rules, labels.Set{key: v}) })
+	values = slices.DeleteFunc(slices.Compact(values), func(v string) bool { return !meetsAll(rules, labels.Set{key: v}) })
 	if len(values) == 0 {
 		return nil, fmt.Errorf("spec.template.spec.requirements: no value of %s satisfies them all", key)
 	}

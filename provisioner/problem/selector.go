@@ -14,28 +14,45 @@ import (
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
-// requirement turns a NodePool's requirement into the selector library's form.
-// An unknown operator or a value that is no integer is an error that says so.
-func requirement(r v1.Requirement) (labels.Requirement, error) {
-	op, values := r.Operator, r.Values
-	switch op {
-	case v1.OperatorGte, v1.OperatorLte:
-		n, err := bound(values)
-		if err != nil {
-			return labels.Requirement{}, fmt.Errorf("%s %s: %w", r.Key, op, err)
-		}
-		if op == v1.OperatorGte {
-			return nodeRequirement(r.Key, corev1.NodeSelectorOpGt, []string{strconv.FormatInt(n-1, 10)})
-		}
-		if n == math.MaxInt64 {
-			return nodeRequirement(r.Key, corev1.NodeSelectorOpGt, []string{"-1"})
-		}
-		return nodeRequirement(r.Key, corev1.NodeSelectorOpLt, []string{strconv.FormatInt(n+1, 10)})
-	}
-	return nodeRequirement(r.Key, op, values)
+// A condition is something that a node's labels meet or not.
+type condition interface {
+	Matches(labels.Labels) bool
 }
 
-// bound reads the single integer of Gt, Lt, Gte and Lte.
+// A span is a label whose value is an integer from least to most, both included.
+type span struct {
+	key         string
+	least, most int64
+}
+
+// Matches reports whether the label is there and within the span.
+func (s span) Matches(on labels.Labels) bool {
+	if !on.Has(s.key) {
+		return false
+	}
+	n, err := strconv.ParseInt(on.Get(s.key), 10, 64)
+	return err == nil && s.least <= n && n <= s.most
+}
+
+// requirement turns a NodePool's requirement into a condition. Gte and Lte are
+// the NodePool's own; the rest reads as in a pod's node affinity. An unknown
+// operator or a value that is no integer is an error that says so.
+func requirement(r v1.Requirement) (condition, error) {
+	if r.Operator != v1.OperatorGte && r.Operator != v1.OperatorLte {
+		known, err := nodeRequirement(r.Key, r.Operator, r.Values)
+		return &known, err
+	}
+	n, err := bound(r.Values)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", r.Key, r.Operator, err)
+	}
+	if r.Operator == v1.OperatorGte {
+		return span{r.Key, n, math.MaxInt64}, nil
+	}
+	return span{r.Key, math.MinInt64, n}, nil
+}
+
+// bound reads the single integer of Gte and Lte.
 func bound(values []string) (int64, error) {
 	if len(values) != 1 {
 		return 0, fmt.Errorf("wants one integer, has %d values", len(values))
@@ -145,6 +162,15 @@ func (s *nodeSelector) matches(node labels.Labels, name string) bool {
 func matchesAll(all []labels.Requirement, on labels.Labels) bool {
 	for i := range all {
 		if !all[i].Matches(on) {
+			return false
+		}
+	}
+	return true
+}
+
+func meetsAll(all []condition, on labels.Labels) bool {
+	for _, c := range all {
+		if !c.Matches(on) {
 			return false
 		}
 	}

@@ -106,7 +106,7 @@ func (c *Controller) waiting(s *state.Snapshot) []*corev1.Pod {
 			continue
 		}
 		alive[p.UID] = true
-		if _, planned := s.Plans[p.UID]; !planned {
+		if _, planned := s.Plans[p.UID]; !planned && !problem.MakesRoom(s, p) {
 			pods = append(pods, p)
 		}
 	}
@@ -183,13 +183,13 @@ func (c *Controller) backOff(now time.Time, s *state.Snapshot, pool *v1.NodePool
 		in.Excluded[pool.Name] = fmt.Sprintf("buys nothing until %s: %d node(s) in a row never joined the cluster", until.UTC().Format(time.RFC3339), failures)
 		return
 	}
-	probes := int64(1)
 	for _, claim := range s.NodeClaims.All() {
 		if claim.Labels[v1.LabelNodePool] == pool.Name && !v1.IsTrue(claim.Status.Conditions, v1.ConditionRegistered) {
-			probes = 0
+			in.Excluded[pool.Name] = fmt.Sprintf("waits for NodeClaim %s to join the cluster: %d node(s) in a row never did", claim.Name, failures)
+			return
 		}
 	}
-	in.NodesLeft[pool.Name] = probes
+	in.NodesLeft[pool.Name] = 1
 }
 
 // place notes the places decided on machines that exist or are on their way.

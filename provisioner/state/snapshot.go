@@ -97,6 +97,7 @@ func (c *Cluster) DropPlans(uids ...types.UID) {
 	c.touch(len(c.plans) != before)
 }
 
+// freeze copies what changed since the last snapshot and shares the rest with it.
 func (c *Cluster) freeze() *Snapshot {
 	s := &Snapshot{
 		Revision:    c.revision,
@@ -108,22 +109,29 @@ func (c *Cluster) freeze() *Snapshot {
 		Budgets:     c.budgets.freeze(),
 		NodeClasses: maps.Clone(c.classes),
 		Plans:       maps.Clone(c.plans),
-
-		podsByNode:      map[string][]*corev1.Pod{},
-		claimByProvider: map[string]*v1.NodeClaim{},
-		nodeByProvider:  map[string]*corev1.Node{},
 	}
-	for _, p := range s.Pods.All() {
-		if p.Spec.NodeName != "" {
-			s.podsByNode[p.Spec.NodeName] = append(s.podsByNode[p.Spec.NodeName], p)
+	if !c.pods.indexed {
+		c.podsByNode = map[string][]*corev1.Pod{}
+		for _, p := range s.Pods.All() {
+			if p.Spec.NodeName != "" {
+				c.podsByNode[p.Spec.NodeName] = append(c.podsByNode[p.Spec.NodeName], p)
+			}
 		}
 	}
-	for _, n := range s.Nodes.All() {
-		s.nodeByProvider[n.Spec.ProviderID] = n
+	if !c.nodes.indexed {
+		c.nodeByProvider = map[string]*corev1.Node{}
+		for _, n := range s.Nodes.All() {
+			c.nodeByProvider[n.Spec.ProviderID] = n
+		}
 	}
-	for _, n := range s.NodeClaims.All() {
-		s.claimByProvider[n.Status.ProviderID] = n
+	if !c.claims.indexed {
+		c.claimByProvider = map[string]*v1.NodeClaim{}
+		for _, n := range s.NodeClaims.All() {
+			c.claimByProvider[n.Status.ProviderID] = n
+		}
 	}
+	c.pods.indexed, c.nodes.indexed, c.claims.indexed = true, true, true
+	s.podsByNode, s.nodeByProvider, s.claimByProvider = c.podsByNode, c.nodeByProvider, c.claimByProvider
 	return s
 }
 
@@ -154,8 +162,9 @@ func (l List[T]) Namespaced(namespace, name string) (T, bool) {
 // A table is the live form of a List: it is copied when it is frozen after a
 // change, and only then.
 type table[T client.Object] struct {
-	live   map[types.NamespacedName]T
-	frozen *List[T] // nil when live changed since
+	live    map[types.NamespacedName]T
+	frozen  *List[T] // nil when live changed since
+	indexed bool     // whether the cluster's index was made from frozen
 }
 
 func (t *table[T]) put(o T) bool {
@@ -167,7 +176,7 @@ func (t *table[T]) put(o T) bool {
 		t.live = map[types.NamespacedName]T{}
 	}
 	t.live[key] = o
-	t.frozen = nil
+	t.frozen, t.indexed = nil, false
 	return true
 }
 
@@ -177,7 +186,7 @@ func (t *table[T]) remove(o T) bool {
 		return false
 	}
 	delete(t.live, key)
-	t.frozen = nil
+	t.frozen, t.indexed = nil, false
 	return true
 }
 

@@ -37,6 +37,12 @@ type Cluster struct {
 	classes    map[cloudprovider.NodeClassRef]NodeClass
 	plans      map[types.UID]Plan
 	gone       tombstones
+
+	// Indexes of the last frozen lists. They are replaced and never changed:
+	// snapshots share them.
+	podsByNode      map[string][]*corev1.Pod
+	claimByProvider map[string]*v1.NodeClaim
+	nodeByProvider  map[string]*corev1.Node
 }
 
 // A NodeClass is what the provisioner needs to know of one, whatever its cloud.

@@ -1,6 +1,10 @@
 package v1
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
 
 // Labels of group karpenter.sh.
 const (
@@ -117,7 +121,7 @@ var NormalizedLabels = map[string]string{
 }
 
 // WellKnownLabels are the keys that every offering has a value for, or may have:
-// a pod may ask for them though its NodePool does not name them. Sorted.
+// a pod may ask for them though its NodePool does not name them.
 var WellKnownLabels = []string{
 	LabelCapacityType,
 	LabelNodePool,
@@ -143,5 +147,5 @@ func IsEphemeralTaint(t corev1.Taint) bool {
 	case TaintUnregistered:
 		return t.Effect == corev1.TaintEffectNoExecute
 	}
-	return len(t.Key) > len(TaintReadinessPrefix) && t.Key[:len(TaintReadinessPrefix)] == TaintReadinessPrefix
+	return strings.HasPrefix(t.Key, TaintReadinessPrefix)
 }

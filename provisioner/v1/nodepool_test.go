@@ -92,7 +92,6 @@ func TestIsEphemeralTaint(t *testing.T) {
 		{Key: corev1.TaintNodeUnreachable, Effect: "NoExecute"}:                                      false,
 		{Key: "node.cloudprovider.kubernetes.io/uninitialized", Value: "true", Effect: "NoSchedule"}: true,
 		{Key: "readiness.k8s.io/network", Effect: "NoSchedule"}:                                      true,
-		{Key: "readiness.k8s.io/", Effect: "NoSchedule"}:                                             false,
 		{Key: "team", Value: "web", Effect: "NoSchedule"}:                                            false,
 	} {
 		if got := v1.IsEphemeralTaint(taint); got != want {

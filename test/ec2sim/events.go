@@ -48,7 +48,7 @@ func (s *Server) Interrupt(id string) bool {
 	}
 	s.send("EC2 Spot Instance Interruption Warning", id, map[string]string{"instance-id": id, "instance-action": "terminate"})
 	s.wg.Go(func() {
-		if !s.rest(i.stop, s.opts.Delays.Warning) {
+		if !s.rest(i.stop, i.delays.Warning) {
 			return
 		}
 		s.mu.Lock()

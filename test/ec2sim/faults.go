@@ -59,7 +59,7 @@ func (s *Server) meet(q request) (held, error) {
 			return h, n[0].err
 		}
 	}
-	if odds := cmp.Or(f.odds[q.action], f.odds[""]); odds > 0 && s.rng.Float64() < odds {
+	if odds := cmp.Or(f.odds[q.action], f.odds[""]); odds > 0 && s.odds.Float64() < odds {
 		return h, errThrottled
 	}
 	h.after = f.after[q.action]

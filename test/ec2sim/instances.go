@@ -26,6 +26,7 @@ type instance struct {
 	id, token, reservation string
 	offering               cloudprovider.Offering
 	kind                   InstanceType
+	delays                 Delays
 	image                  Image
 	subnet                 Subnet
 	spec                   spec

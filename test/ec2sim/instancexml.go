@@ -136,7 +136,7 @@ func (s *Server) wireStatus(i *instance) wireStatus {
 		check = wireCheck{Status: "not-applicable"}
 	case impaired:
 		check = wireCheck{"impaired", []wireDetail{{"reachability", "failed", stamp(since)}}}
-	case now().Sub(i.launched) < s.opts.Delays.Pending+s.opts.Delays.Boot:
+	case now().Sub(i.launched) < i.delays.Pending+i.delays.Boot:
 		check = wireCheck{"initializing", []wireDetail{{"reachability", "initializing", ""}}}
 	}
 	return wireStatus{i.offering.Zone, i.id, stateOf(i.state), check, check}

@@ -45,13 +45,13 @@ func (s *Server) join(i *instance, k *kubelet) error {
 	i.node = node.Name
 	s.mu.Unlock()
 	s.say(i, "registered node %s", node.Name)
-	if !s.rest(i.stop, s.opts.Delays.CloudIn) {
+	if !s.rest(i.stop, i.delays.CloudIn) {
 		return nil
 	}
 	if err := s.until(i.stop, func(ctx context.Context) error { return s.initializeNode(ctx, i) }); err != nil {
 		return fmt.Errorf("initializing node %s: %w", node.Name, err)
 	}
-	if !s.rest(i.stop, s.opts.Delays.Ready) {
+	if !s.rest(i.stop, i.delays.Ready) {
 		return nil
 	}
 	patch := status{Conditions: []corev1.NodeCondition{condition(corev1.ConditionTrue, readyReason, readyMessage)}}

@@ -54,7 +54,7 @@ func (k *kubelet) cluster(c Cluster, name, endpoint, ca string) error {
 		}
 	}
 	if name != c.Name {
-		return fmt.Errorf("joining the cluster: Unauthorized: the token is for cluster %q, not %q", name, c.Name)
+		return fmt.Errorf("joining the cluster: Unauthorized: the token is for cluster %q, and this one is %q", name, c.Name)
 	}
 	return nil
 }

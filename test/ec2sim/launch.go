@@ -91,12 +91,12 @@ func (s *Server) launch(sp spec, capacityType string, maxPrice int64) (*instance
 	i := &instance{
 		id: s.id("i-0", 16), reservation: s.id("r-0", 16), offering: pool, kind: at.kind, image: at.image, subnet: at.subnet, spec: sp,
 		ip: ip, dns: privateDNS(ip, s.opts.Region), launched: now(), visible: now().Add(s.faults.lag), state: Pending,
-		tags: map[string]string{}, stop: make(chan struct{}),
+		tags: map[string]string{}, stop: make(chan struct{}), delays: s.opts.Delays.jittered(s.opts.Seed, uint64(len(s.instances))),
 	}
 	i.tag(sp.tags)
 	s.instances = append(s.instances, i)
-	s.announce(i)
 	s.opts.Logf("%s launched as %s", i.id, pool)
+	s.announce(i)
 	s.wg.Go(func() { s.live(i) })
 	return i, nil
 }

@@ -2,10 +2,11 @@ package ec2sim
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
-// rest waits for a delay, jittered, and says whether neither stop nor the server
+// rest waits for a delay, and says whether neither stop nor the server
 // ended it.
 func (s *Server) rest(stop <-chan struct{}, d time.Duration) bool {
 	select { // of two that are ready, stop counts
@@ -15,7 +16,7 @@ func (s *Server) rest(stop <-chan struct{}, d time.Duration) bool {
 		return false
 	default:
 	}
-	if d = s.spread(d); d <= 0 {
+	if d <= 0 {
 		return true
 	}
 	timer := time.NewTimer(d)
@@ -29,9 +30,19 @@ func (s *Server) rest(stop <-chan struct{}, d time.Duration) bool {
 	return false
 }
 
+// jittered are the delays of one instance's life. They follow from the seed and
+// from how many instances were launched before it.
+func (d Delays) jittered(seed, n uint64) Delays {
+	r := rand.New(rand.NewPCG(seed, 2+n))
+	for _, x := range []*time.Duration{&d.Pending, &d.Boot, &d.CloudIn, &d.Ready, &d.Warning, &d.Shutdown, &d.NodeLost, &d.NodeDelete, &d.Forget} {
+		*x = time.Duration(float64(*x) * (1 + d.Jitter*(2*r.Float64()-1)))
+	}
+	return d
+}
+
 // live is an instance's life, from top to bottom.
 func (s *Server) live(i *instance) {
-	d := s.opts.Delays
+	d := i.delays
 	if s.rest(i.stop, d.Pending) && s.become(i, Pending, Running) && s.rest(i.stop, d.Boot) {
 		s.boot(i)
 	}

@@ -25,10 +25,10 @@ type Options struct {
 	Client kubernetes.Interface
 	// World is what the account holds; NewWorld(Region, Cluster) when nil.
 	World *World
-	// Types that are sold; Catalog() when nil.
+	// Types that are sold; EmbeddedTypes(Region) when nil.
 	Types []InstanceType
 	// Price is the price of an hour of an offering, in millionths of a dollar,
-	// and false where the offering is not sold. EmbeddedPrices when nil.
+	// and false where the offering is not sold. EmbeddedPrices(Region) when nil.
 	Price func(cloudprovider.Offering) (int64, bool)
 	// Delays of the instances' lives; RealisticDelays() when nil. &Delays{} is all
 	// at once.
@@ -105,10 +105,14 @@ func (o Options) resolve() (Options, error) {
 	o.Cluster.Version = cmp.Or(o.Cluster.Version, "1.36")
 	o.Cluster.ServiceCIDR = cmp.Or(o.Cluster.ServiceCIDR, "10.96.0.0/16")
 	if o.Types == nil {
-		o.Types = Catalog()
+		o.Types = EmbeddedTypes(o.Region)
 	}
 	if o.Price == nil {
-		o.Price = EmbeddedPrices(o.Region)
+		price, err := EmbeddedPrices(o.Region)
+		if err != nil {
+			return o, err
+		}
+		o.Price = price
 	}
 	if o.Delays == nil {
 		o.Delays = RealisticDelays()

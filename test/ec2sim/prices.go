@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 )
@@ -152,6 +153,14 @@ func (s *Server) servePricing(q request) (any, error) {
 	return map[string]any{"FormatVersion": "aws_v1", "PriceList": list}, nil
 }
 
+// currency that the region bills in.
+func (s *Server) currency() string {
+	if strings.HasPrefix(s.opts.Region, "cn-") {
+		return "CNY"
+	}
+	return "USD"
+}
+
 // product is the price list's entry of a type, a JSON document in a string.
 func (s *Server) product(t InstanceType, in productQuery) (string, bool) {
 	micro, ok := s.price(t.pool(s.world.Zones[0].Name, cloudprovider.OnDemand))
@@ -175,7 +184,7 @@ func (s *Server) product(t InstanceType, in productQuery) (string, bool) {
 	term := map[string]any{
 		"sku": sku, "offerTermCode": "JRTCKXETXF",
 		"priceDimensions": map[string]any{sku + ".JRTCKXETXF.6YS6EN2CT7": map[string]any{
-			"unit": "Hrs", "beginRange": "0", "endRange": "Inf", "pricePerUnit": map[string]string{"USD": strconv.FormatFloat(float64(micro)/1e6, 'f', 10, 64)},
+			"unit": "Hrs", "beginRange": "0", "endRange": "Inf", "pricePerUnit": map[string]string{s.currency(): strconv.FormatFloat(float64(micro)/1e6, 'f', 10, 64)},
 		}},
 	}
 	out, err := json.Marshal(map[string]any{

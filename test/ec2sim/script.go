@@ -12,7 +12,7 @@ import (
 // expands no variables.
 func runScript(script string, cluster Cluster) (*kubelet, error) {
 	if !strings.HasPrefix(script, "#!") {
-		return nil, errors.New("running user data: exec format error: the script does not begin with #!")
+		return nil, errors.New("running user data: exec format error, since the script does not begin with a shebang")
 	}
 	commands, err := shellCommands(script)
 	if err != nil {

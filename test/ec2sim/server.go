@@ -26,7 +26,9 @@ type Server struct {
 	typeIndex map[string]int
 
 	mu        sync.Mutex // guards all below
-	rng       *rand.Rand
+	rng       *rand.Rand // of what calls make, in their order
+	odds      *rand.Rand // of which calls are throttled
+	serial    int        // of requests and events
 	world     *World
 	addresses map[string]map[string]bool // by subnet: the addresses in use
 	cursor    map[string]uint32          // by subnet: where the search goes on
@@ -54,7 +56,7 @@ func Start(o Options) (*Server, error) {
 	s := &Server{
 		opts: o, url: "http://" + ln.Addr().String(), ctx: ctx, cancel: cancel,
 		types: slices.Clone(o.Types), typeIndex: map[string]int{},
-		rng: rand.New(rand.NewPCG(o.Seed, 0)), world: o.World.clone(),
+		rng: rand.New(rand.NewPCG(o.Seed, 0)), odds: rand.New(rand.NewPCG(o.Seed, 1)), world: o.World.clone(),
 		addresses: map[string]map[string]bool{}, cursor: map[string]uint32{},
 		templates: map[string]*template{}, fleets: map[string]fleet{}, prices: map[string]int64{},
 		profiles: map[string]*profile{}, queue: newQueue(o.Queue), faults: newFaults(), journal: journal{calls: map[string]int{}},
@@ -112,15 +114,4 @@ func (s *Server) id(prefix string, n int) string {
 		b = append(b, digits[s.rng.IntN(len(digits))])
 	}
 	return string(b)
-}
-
-// spread is d, stretched or shrunk by the jitter.
-func (s *Server) spread(d time.Duration) time.Duration {
-	j := s.opts.Delays.Jitter
-	if j == 0 || d <= 0 {
-		return d
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return time.Duration(float64(d) * (1 + j*(2*s.rng.Float64()-1)))
 }

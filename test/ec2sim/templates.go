@@ -151,13 +151,19 @@ func (s *Server) findTemplate(id, name string) (*template, error) {
 	return nil, fail("InvalidLaunchTemplateId.NotFound", "The specified launch template, with template ID %s, does not exist.", id)
 }
 
-// namedTemplate finds the template that a specification in a request names.
-func (s *Server) namedTemplate(p params) (*template, error) {
+// oneTemplate finds the template that a request names by ID or by name.
+func (s *Server) oneTemplate(p params) (*template, error) {
 	id, name := p.str("LaunchTemplateId"), p.str("LaunchTemplateName")
 	if (id == "") == (name == "") {
 		return nil, fail("MissingParameter", "Exactly one of LaunchTemplateId and LaunchTemplateName must be specified")
 	}
-	t, err := s.findTemplate(id, name)
+	return s.findTemplate(id, name)
+}
+
+// namedTemplate finds the template that a specification in a request names, and
+// refuses a version that it has not.
+func (s *Server) namedTemplate(p params) (*template, error) {
+	t, err := s.oneTemplate(p)
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +219,7 @@ func (s *Server) describeLaunchTemplates(p params) (any, error) {
 }
 
 func (s *Server) deleteLaunchTemplate(p params) (any, error) {
-	t, err := s.namedTemplate(p)
+	t, err := s.oneTemplate(p)
 	if err != nil {
 		return nil, err
 	}

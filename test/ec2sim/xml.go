@@ -43,11 +43,12 @@ func (e *apiError) status() int {
 	return http.StatusBadRequest
 }
 
-const (
-	ec2Namespace = "http://ec2.amazonaws.com/doc/2016-11-15/"
-	iamNamespace = "https://iam.amazonaws.com/doc/2010-05-08/"
-	stsNamespace = "https://sts.amazonaws.com/doc/2011-06-15/"
-)
+// namespaces of the XML that services answer with.
+var namespaces = map[string]string{
+	"ec2": "http://ec2.amazonaws.com/doc/2016-11-15/",
+	"iam": "https://iam.amazonaws.com/doc/2010-05-08/",
+	"sts": "https://sts.amazonaws.com/doc/2011-06-15/",
+}
 
 // A tag, as EC2 spells it in answers.
 type tag struct {
@@ -95,7 +96,7 @@ func writeEC2(w http.ResponseWriter, id, action string, body any, err error) {
 			escape(e.Code), escape(e.Message), id))
 		return
 	}
-	out, err := element(action+"Response", ec2Namespace, "<requestId>"+id+"</requestId>", body)
+	out, err := element(action+"Response", namespaces["ec2"], "<requestId>"+id+"</requestId>", body)
 	if err != nil {
 		writeEC2(w, id, action, nil, err)
 		return
@@ -104,21 +105,22 @@ func writeEC2(w http.ResponseWriter, id, action string, body any, err error) {
 }
 
 // writeQuery writes an answer of the older Query services, IAM and STS.
-func writeQuery(w http.ResponseWriter, id, action, namespace string, body any, err error) {
+func writeQuery(w http.ResponseWriter, q request, body any, err error) {
+	namespace := namespaces[q.service]
 	if err != nil {
 		e := asAPIError(err)
 		send(w, e.status(), "text/xml", fmt.Appendf(nil,
 			"<ErrorResponse xmlns=\"%s\"><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>",
-			namespace, escape(e.Code), escape(e.Message), id))
+			namespace, escape(e.Code), escape(e.Message), q.id))
 		return
 	}
-	result, err := element(action+"Result", "", "", body)
+	result, err := element(q.action+"Result", "", "", body)
 	if err != nil {
-		writeQuery(w, id, action, namespace, nil, err)
+		writeQuery(w, q, nil, err)
 		return
 	}
 	send(w, http.StatusOK, "text/xml", fmt.Appendf(nil, "<%[1]sResponse xmlns=%[2]q>%[3]s<ResponseMetadata><RequestId>%[4]s</RequestId></ResponseMetadata></%[1]sResponse>",
-		action, namespace, result, id))
+		q.action, namespace, result, q.id))
 }
 
 // writeJSON writes an answer of a JSON service: 1.0, 1.1 or REST.

@@ -19,7 +19,7 @@ var mayImport = map[string]string{
 	"pricing":       "pricing cloudprovider",
 	"cloudprovider": "cloudprovider",
 	"provisioner":   "binpack pricing cloudprovider provisioner",
-	"charts":        "charts",
+	"charts":        "charts cloudprovider", // crdgen writes the labels of AWS into the CRDs
 	"test":          "binpack pricing cloudprovider provisioner charts test",
 	"cmd":           "binpack pricing cloudprovider provisioner cmd",
 }

@@ -140,7 +140,9 @@ func yamlError(file string, first int, err error) error {
 			at.Line += n - 1
 		}
 		text = strings.Replace(text, match[0], "", 1)
-		text, _, _ = strings.Cut(text, " line ") // one error is enough
+		if next := yamlLine.FindStringIndex(text); next != nil {
+			text = strings.TrimSpace(text[:next[0]]) // one error is enough
+		}
 	}
 	return fmt.Errorf("%s: malformed YAML: %s", at, text)
 }

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stowage-sh/stowage/cloudprovider/aws"
+	"github.com/stowage-sh/stowage/cmd/stowage/manifest"
+	"github.com/stowage-sh/stowage/cmd/stowage/plan"
+	"github.com/stowage-sh/stowage/pricing"
+)
+
+// planFlags are the flags of `stowage plan`.
+type planFlags struct {
+	files               []string
+	output              string
+	region              string
+	zones               []string
+	typesFile           string
+	pricesFile          string
+	kubeconfig          string
+	maxSteps            int64
+	failOnUnschedulable bool
+}
+
+// planFormats are the values of --output.
+var planFormats = []string{"text", "json"}
+
+func newPlanCommand(now func() time.Time) *cobra.Command {
+	f := &planFlags{}
+	cmd := &cobra.Command{
+		Use:   "plan -f FILE_OR_FOLDER",
+		Short: "Say what would be bought for pending pods, offline or against a cluster, read-only",
+		Long: "Plan reads a cluster from manifests, or from a running one, and says which nodes Stowage would buy for\n" +
+			"the pods that have none, at which price, and which pods find no place and why. It buys and changes nothing.\n\n" +
+			"Deployments, StatefulSets, ReplicaSets and Jobs stand for their pods when none of these is given.",
+		Example: "  stowage plan -f examples/basic\n" +
+			"  stowage plan -f nodepool.yaml -f deployments/ --region eu-west-1 -o json\n" +
+			"  kubectl get -A pods,nodes,daemonsets,nodepools,ec2nodeclasses -o yaml | stowage plan -f -",
+		Args: refuseArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, now) },
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVarP(&f.files, "filename", "f", nil, "file or folder of manifests, or - for standard input; may be repeated")
+	flags.StringVarP(&f.output, "output", "o", "text", "format of the plan: "+strings.Join(planFormats, " or "))
+	flags.StringVar(&f.region, "region", "us-east-1", "region to buy in")
+	flags.StringSliceVar(&f.zones, "zones", nil, "zones to buy in; default: those of the EC2NodeClass's subnets, or the first three of the region")
+	flags.StringVar(&f.typesFile, "instance-types", "", "JSON file of instance types, as `aws ec2 describe-instance-types` prints it; default: the embedded catalog")
+	flags.StringVar(&f.pricesFile, "prices", "", "CSV `file` of prices: region,type,zone,capacityType,usdPerHour; default: the embedded prices")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` of a cluster to read; objects of -f go before those of the same name in the cluster")
+	flags.Int64Var(&f.maxSteps, "max-steps", 0, "budget for improving the plan, in the solver's own steps; 0: as many as usual")
+	flags.BoolVar(&f.failOnUnschedulable, "fail-on-unschedulable", false, "exit with code 1 if a pod finds no place")
+	return cmd
+}
+
+// run makes the plan and prints it.
+func (f *planFlags) run(cmd *cobra.Command, now func() time.Time) error {
+	if err := f.validate(); err != nil {
+		return usageError(err)
+	}
+	market, err := f.market()
+	if err != nil {
+		return usageError(err)
+	}
+	in := plan.Input{Market: *market, MaxSteps: f.maxSteps, Now: now}
+	set, err := f.read(cmd)
+	if err != nil {
+		return err
+	}
+	in.Objects = set.All()
+	made, err := plan.Make(cmd.Context(), in)
+	if wrong, ok := errors.AsType[*plan.InputError](err); ok {
+		return usageError(wrong)
+	}
+	if err != nil {
+		return err
+	}
+	for _, note := range slices.Concat(set.Notes(), made.Notes) {
+		cmd.PrintErrln("note: " + note)
+	}
+	write := made.WriteText
+	if f.output == "json" {
+		write = made.WriteJSON
+	}
+	if err := write(cmd.OutOrStdout()); err != nil {
+		return fmt.Errorf("writing the plan: %w", err)
+	}
+	if n := made.Unschedulable(); n > 0 && f.failOnUnschedulable {
+		return fmt.Errorf("%d pod(s) found no place", n)
+	}
+	return nil
+}
+
+func (f *planFlags) validate() error {
+	switch {
+	case len(f.files) == 0 && f.kubeconfig == "":
+		return errors.New("nothing to plan for: give manifests with -f, or a cluster with --kubeconfig")
+	case !slices.Contains(planFormats, f.output):
+		return fmt.Errorf("--output: there is no format %q, only %s", f.output, strings.Join(planFormats, " and "))
+	case f.maxSteps < 0:
+		return fmt.Errorf("--max-steps: %d is negative", f.maxSteps)
+	}
+	return nil
+}
+
+// read returns the manifests, over the objects of the cluster if there is one,
+// and expanded to pods.
+func (f *planFlags) read(cmd *cobra.Command) (*manifest.Set, error) {
+	sources, err := manifest.Open(f.files, cmd.InOrStdin())
+	if err != nil {
+		return nil, usageError(err)
+	}
+	set, err := manifest.Read(sources)
+	if err != nil {
+		return nil, usageError(err)
+	}
+	if f.kubeconfig != "" {
+		live, err := readCluster(cmd.Context(), f.kubeconfig)
+		if err != nil {
+			return nil, err
+		}
+		set.Merge(live)
+	}
+	if err := set.Expand(); err != nil {
+		return nil, usageError(err)
+	}
+	return set, nil
+}
+
+// market reads what can be bought, from files or from the binary.
+func (f *planFlags) market() (*plan.Market, error) {
+	m := &plan.Market{Region: f.region, Zones: f.zones, Source: "embedded, of " + aws.EmbeddedDate}
+	if err := m.Validate(); err != nil {
+		return nil, err
+	}
+	var err error
+	if f.typesFile != "" {
+		m.Source = f.typesFile
+		m.Types, err = readFile(f.typesFile, func(file *os.File) ([]aws.TypeInfo, error) { return aws.ReadTypes(file, f.typesFile) })
+	} else {
+		m.Types = aws.EmbeddedTypes()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f.pricesFile != "" {
+		m.Prices, err = readFile(f.pricesFile, func(file *os.File) (*pricing.Table, error) { return pricing.ReadCSV(file, f.pricesFile, f.region) })
+	} else {
+		m.Prices, err = pricing.Embedded(f.region)
+	}
+	return m, err
+}
+
+// readFile opens a file for read. What read says names the file already.
+func readFile[T any](name string, read func(*os.File) (T, error)) (T, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		var none T
+		if wrong, ok := errors.AsType[*os.PathError](err); ok {
+			err = wrong.Err
+		}
+		return none, fmt.Errorf("reading %s: %w", name, err)
+	}
+	defer file.Close()
+	return read(file)
+}

@@ -1,0 +1,178 @@
+package plan
+
+import (
+	"cmp"
+	"encoding/json"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/provisioner/problem"
+)
+
+// A Document is a plan as scripts read it. Its fields are an interface: they may
+// be added to, and never change.
+type Document struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	// Nodes to be bought, each NodePool's numbered from 1.
+	Nodes []Node `json:"nodes"`
+	// Existing nodes that get pods, by name.
+	Existing []Existing `json:"existing"`
+	// Unschedulable pods, by namespace and name.
+	Unschedulable []Unschedulable `json:"unschedulable"`
+	// CostPerHour of Nodes, in dollars.
+	CostPerHour float64 `json:"costPerHour"`
+	// LowerBoundPerHour is proven: see binpack.Solution.
+	LowerBoundPerHour float64 `json:"lowerBoundPerHour"`
+	// Gap is cost / bound − 1; nil where the bound is 0.
+	Gap   *float64 `json:"gap,omitempty"`
+	Stats Stats    `json:"stats"`
+}
+
+// An Offering of a Document is one that can be bought.
+type Offering struct {
+	InstanceType string `json:"instanceType"`
+	Zone         string `json:"zone"`
+	CapacityType string `json:"capacityType"`
+	// PricePerHour in dollars.
+	PricePerHour float64 `json:"pricePerHour"`
+}
+
+// A Node of a Document is one to be bought.
+type Node struct {
+	Name     string `json:"name"`
+	NodePool string `json:"nodePool"`
+	Offering
+	// Alternatives that hold the load as well, cheapest first.
+	Alternatives []Offering        `json:"alternatives"`
+	Labels       map[string]string `json:"labels"`
+	Taints       []corev1.Taint    `json:"taints"`
+	// Allocatable is what the node has for pods, Requests what everything on it
+	// asks for, and DaemonSetRequests the part of it that DaemonSets do.
+	Allocatable       corev1.ResourceList `json:"allocatable"`
+	Requests          corev1.ResourceList `json:"requests"`
+	DaemonSetRequests corev1.ResourceList `json:"daemonSetRequests"`
+	// Pods by namespace and name.
+	Pods []string `json:"pods"`
+}
+
+// An Existing node gets pods.
+type Existing struct {
+	Node string   `json:"node"`
+	Pods []string `json:"pods"`
+}
+
+// An Unschedulable pod finds no place for these reasons.
+type Unschedulable struct {
+	Pod     string           `json:"pod"`
+	Reasons []problem.Reason `json:"reasons"`
+}
+
+// Stats says how large the question was, and how much work the answer.
+type Stats struct {
+	Pods         int     `json:"pods"`
+	Groups       int     `json:"groups"`
+	Offerings    int     `json:"offerings"`
+	SolveSeconds float64 `json:"solveSeconds"`
+	Steps        int64   `json:"steps"`
+}
+
+// WriteJSON writes the plan's Document.
+func (p *Plan) WriteJSON(w io.Writer) error {
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	return out.Encode(p.Document())
+}
+
+// Document returns the plan in the form for scripts. Lists are never nil.
+func (p *Plan) Document() *Document {
+	d := &Document{
+		APIVersion:        "stowage.sh/v1alpha1",
+		Kind:              "Plan",
+		Nodes:             []Node{},
+		Existing:          []Existing{},
+		Unschedulable:     []Unschedulable{},
+		CostPerHour:       dollars(p.solution.Cost),
+		LowerBoundPerHour: dollars(p.solution.LowerBound),
+		Stats: Stats{
+			Pods:         p.pods,
+			Groups:       len(p.translation.Problem.Groups),
+			Offerings:    len(p.translation.Problem.Offers),
+			SolveSeconds: p.solveTime.Seconds(),
+			Steps:        p.solution.Steps,
+		},
+	}
+	if gap, ok := p.gap(); ok {
+		d.Gap = &gap
+	}
+	for i := range p.nodes {
+		d.Nodes = append(d.Nodes, nodeOf(&p.nodes[i]))
+	}
+	for _, e := range p.existing {
+		d.Existing = append(d.Existing, Existing{e.Bin.Name(), names(e.Pods)})
+	}
+	slices.SortFunc(d.Existing, func(a, b Existing) int { return cmp.Compare(a.Node, b.Node) })
+	for _, u := range p.unplaced {
+		for _, name := range names(u.pods) {
+			d.Unschedulable = append(d.Unschedulable, Unschedulable{name, u.reasons})
+		}
+	}
+	slices.SortFunc(d.Unschedulable, func(a, b Unschedulable) int { return strings.Compare(a.Pod, b.Pod) })
+	return d
+}
+
+func nodeOf(n *newNode) Node {
+	decided := n.Rows[0]
+	all := maps.Clone(n.Requests)
+	for resource, q := range n.Daemons {
+		all[resource] += q
+	}
+	node := Node{
+		Name:              n.name,
+		NodePool:          decided.Pool.Name,
+		Offering:          offeringOf(decided),
+		Alternatives:      []Offering{},
+		Labels:            decided.Labels(),
+		Taints:            append([]corev1.Taint{}, decided.Pool.Spec.Template.Spec.Taints...),
+		Allocatable:       problem.Quantities(decided.Type.Allocatable),
+		Requests:          problem.Quantities(all),
+		DaemonSetRequests: problem.Quantities(n.Daemons),
+		Pods:              names(n.Pods),
+	}
+	for _, row := range n.Rows[1:] {
+		node.Alternatives = append(node.Alternatives, offeringOf(row))
+	}
+	return node
+}
+
+func offeringOf(row *problem.Row) Offering {
+	return Offering{row.Offering.InstanceType, row.Offering.Zone, row.Offering.CapacityType, dollars(row.Price)}
+}
+
+// names lists pods as namespace/name, sorted.
+func names(pods []*corev1.Pod) []string {
+	all := make([]string, len(pods))
+	for i, pod := range pods {
+		all[i] = nameOf(pod)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func dollars(m binpack.MicroUSD) float64 { return float64(m) / 1e6 }
+
+// gap returns cost / bound − 1 to six decimals; not ok where the bound is 0.
+func (p *Plan) gap() (gap float64, ok bool) {
+	if p.solution.LowerBound == 0 {
+		return 0, false
+	}
+	ratio := float64(p.solution.Cost) / float64(p.solution.LowerBound)
+	return math.Round(float64((ratio-1)*1e6)) / 1e6, true
+}

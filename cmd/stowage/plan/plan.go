@@ -1,0 +1,228 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/cloudprovider"
+	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+	"github.com/stowage-sh/stowage/provisioner/problem"
+	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// An Input is all that a plan depends on.
+type Input struct {
+	// Objects of the cluster, in any order. Make only reads them.
+	Objects []client.Object
+	Market  Market
+	// MaxSteps as in binpack.Problem.
+	MaxSteps int64
+	// Now tells the time before and after solving.
+	Now func() time.Time
+}
+
+// An InputError says what in the objects makes a plan impossible.
+type InputError struct{ Err error }
+
+// Error says what Err says.
+func (e *InputError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *InputError) Unwrap() error { return e.Err }
+
+// A Plan is what would be bought, and what would go where.
+type Plan struct {
+	// Notes are lines for the user about what was assumed or left out.
+	Notes []string
+
+	market      Market
+	zones       []string // that anything can be bought in
+	translation *problem.Translation
+	solution    *binpack.Solution
+	nodes       []newNode
+	existing    []problem.Placement
+	unplaced    []unplaced
+	pods        int
+	solveTime   time.Duration
+}
+
+// A newNode is a node to be bought, under a name that is its own in the plan.
+type newNode struct {
+	name string
+	problem.Launch
+}
+
+// Unplaced are pods of one group that found no place, by namespace and name.
+type unplaced struct {
+	pods    []*corev1.Pod
+	reasons []problem.Reason
+}
+
+// Make plans for all pods that wait for a node. The error is an *InputError where
+// the objects are to blame.
+func Make(ctx context.Context, in Input) (*Plan, error) {
+	cluster := state.New()
+	classes := map[string]*awsv1.EC2NodeClass{}
+	for _, o := range in.Objects {
+		cluster.Observe(o)
+		if class, ok := o.(*awsv1.EC2NodeClass); ok {
+			classes[class.Name] = class
+		}
+	}
+	snapshot := cluster.Snapshot()
+	p := &Plan{market: in.Market}
+	if err := p.accept(snapshot); err != nil {
+		return nil, &InputError{err}
+	}
+	question, err := p.question(snapshot, classes)
+	if err != nil {
+		return nil, &InputError{err}
+	}
+	question.MaxSteps = in.MaxSteps
+	p.pods = len(question.Pods)
+	before := in.Now()
+	p.translation = problem.Build(question)
+	p.solution, err = binpack.Solve(ctx, p.translation.Problem)
+	if err != nil {
+		return nil, fmt.Errorf("solving for %d pods: %w", p.pods, err)
+	}
+	p.solveTime = in.Now().Sub(before)
+	if err := binpack.Verify(p.translation.Problem, p.solution); err != nil {
+		return nil, fmt.Errorf("refusing the plan, which is a fault of Stowage: %w", err)
+	}
+	p.readSolution()
+	return p, nil
+}
+
+// Unschedulable returns the number of pods that found no place.
+func (p *Plan) Unschedulable() int {
+	n := 0
+	for _, u := range p.unplaced {
+		n += len(u.pods)
+	}
+	return n
+}
+
+// accept refuses a cluster that no plan can be made for, and notes what is left out.
+func (p *Plan) accept(s *state.Snapshot) error {
+	if s.NodePools.Len()+s.Nodes.Len()+s.NodeClaims.Len() == 0 {
+		return errors.New("there is no NodePool (apiVersion karpenter.sh/v1) to buy nodes from, and no Node: add one to the manifests")
+	}
+	for _, n := range s.Nodes.All() {
+		if err := p.market.holds(n); err != nil {
+			return err
+		}
+	}
+	var stray, gated []*corev1.Pod
+	for _, pod := range s.Pods.All() {
+		switch {
+		case pod.Spec.NodeName != "":
+			if _, ok := s.Nodes.Get(pod.Spec.NodeName); !ok {
+				stray = append(stray, pod)
+			}
+		case len(pod.Spec.SchedulingGates) > 0:
+			gated = append(gated, pod)
+		}
+	}
+	if len(stray) > 0 {
+		p.note("%s left out, bound to nodes that are not given (%s to %s)", count(len(stray), "pod"), nameOf(stray[0]), stray[0].Spec.NodeName)
+	}
+	if len(gated) > 0 {
+		p.note("%s left out, behind scheduling gates (%s)", count(len(gated), "pod"), nameOf(gated[0]))
+	}
+	return nil
+}
+
+func (p *Plan) note(format string, args ...any) {
+	p.Notes = append(p.Notes, fmt.Sprintf(format, args...))
+}
+
+func nameOf(pod *corev1.Pod) string { return pod.Namespace + "/" + pod.Name }
+
+// question gathers what the decision depends on, as the controller does.
+func (p *Plan) question(s *state.Snapshot, classes map[string]*awsv1.EC2NodeClass) (*problem.Input, error) {
+	in := &problem.Input{
+		Snapshot: s,
+		Catalogs: map[string]*cloudprovider.Catalog{},
+		Excluded: map[string]string{},
+		Price: func(o cloudprovider.Offering) (binpack.MicroUSD, bool) {
+			price, ok := p.market.Prices.Price(o)
+			return binpack.MicroUSD(price), ok
+		},
+	}
+	for _, pod := range s.Pods.All() {
+		if problem.Provisionable(pod) {
+			in.Pods = append(in.Pods, pod)
+		}
+	}
+	type offer struct {
+		catalog *cloudprovider.Catalog
+		reason  string
+	}
+	byClass := map[string]offer{}
+	for _, pool := range s.NodePools.All() {
+		ref := pool.Spec.Template.Spec.NodeClassRef
+		if ref.Group != awsv1.Group || ref.Kind != awsv1.Kind {
+			in.Excluded[pool.Name] = "its NodeClass is a " + ref.Kind + "." + ref.Group + ", not an " + awsv1.Kind + "." + awsv1.Group
+			continue
+		}
+		name := ref.Name
+		o, ok := byClass[name]
+		if !ok {
+			class := classes[name]
+			if class == nil {
+				p.note("EC2NodeClass %s is not given: assuming AL2023 with a root volume of 20 GiB in every zone", name)
+			}
+			var err error
+			if o.catalog, o.reason, err = p.market.catalog(class); err != nil {
+				return nil, err
+			}
+			byClass[name] = o
+		}
+		switch ready := v1.GetCondition(pool.Status.Conditions, v1.ConditionReady); {
+		case o.reason != "":
+			in.Excluded[pool.Name] = o.reason
+		case ready != nil && ready.Status == "False":
+			in.Excluded[pool.Name] = "is not ready: " + ready.Message
+		default:
+			in.Catalogs[pool.Name] = o.catalog
+		}
+	}
+	for _, catalog := range in.Catalogs {
+		for _, kind := range catalog.InstanceTypes {
+			for _, o := range kind.Offerings {
+				if !slices.Contains(p.zones, o.Zone) {
+					p.zones = append(p.zones, o.Zone)
+				}
+			}
+		}
+	}
+	slices.Sort(p.zones)
+	return in, nil
+}
+
+// readSolution turns the solution back into nodes, pods and reasons.
+func (p *Plan) readSolution() {
+	launches, placements := p.translation.Placed(p.solution)
+	numbers := map[string]int{}
+	for _, l := range launches {
+		pool := l.Rows[0].Pool.Name
+		numbers[pool]++
+		p.nodes = append(p.nodes, newNode{pool + "-" + strconv.Itoa(numbers[pool]), l})
+	}
+	p.existing = placements
+	for i := range p.solution.Unplaced {
+		u := &p.solution.Unplaced[i]
+		pods := p.translation.Pods[u.Group]
+		p.unplaced = append(p.unplaced, unplaced{pods[len(pods)-int(u.Count):], p.translation.Explain(u)})
+	}
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// readCluster lists what a plan depends on in a running cluster. It only lists. A
+// cluster that does not serve our kinds yet has none of them.
+func readCluster(ctx context.Context, kubeconfig string) ([]client.Object, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, usageError(fmt.Errorf("reading the kubeconfig %s: %w", kubeconfig, err))
+	}
+	config.WarningHandler = rest.NoWarnings{}
+	config.UserAgent = "stowage-plan/" + version
+	reader, err := newLister(config)
+	if err != nil {
+		return nil, err
+	}
+	var all []client.Object
+	lists := []client.ObjectList{
+		&corev1.PodList{}, &corev1.NodeList{}, &appsv1.DaemonSetList{}, &policyv1.PodDisruptionBudgetList{}, &schedulingv1.PriorityClassList{},
+		&v1.NodePoolList{}, &v1.NodeClaimList{}, &awsv1.EC2NodeClassList{},
+	}
+	for _, l := range lists {
+		err := reader.List(ctx, l)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("listing the cluster's objects of kind %s: %w", kindOf(l), err)
+		}
+		err = meta.EachListItem(l, func(o runtime.Object) error {
+			all = append(all, o.(client.Object))
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("listing the cluster's objects of kind %s: %w", kindOf(l), err)
+		}
+	}
+	return all, nil
+}
+
+// kindOf names the kind of the items of a list.
+func kindOf(l client.ObjectList) string {
+	return strings.TrimSuffix(reflect.TypeOf(l).Elem().Name(), "List")
+}
+
+// newLister returns a client for the kinds of readCluster. It knows their paths,
+// and does not ask the server for them.
+func newLister(config *rest.Config) (client.Reader, error) {
+	known, err := scheme()
+	if err != nil {
+		return nil, err
+	}
+	mapper := meta.NewDefaultRESTMapper(nil)
+	for _, k := range []struct {
+		version schema.GroupVersion
+		kind    string
+		scope   meta.RESTScope
+	}{
+		{corev1.SchemeGroupVersion, "Pod", meta.RESTScopeNamespace},
+		{corev1.SchemeGroupVersion, "Node", meta.RESTScopeRoot},
+		{appsv1.SchemeGroupVersion, "DaemonSet", meta.RESTScopeNamespace},
+		{policyv1.SchemeGroupVersion, "PodDisruptionBudget", meta.RESTScopeNamespace},
+		{schedulingv1.SchemeGroupVersion, "PriorityClass", meta.RESTScopeRoot},
+		{v1.GroupVersion, "NodePool", meta.RESTScopeRoot},
+		{v1.GroupVersion, "NodeClaim", meta.RESTScopeRoot},
+		{awsv1.GroupVersion, awsv1.Kind, meta.RESTScopeRoot},
+	} {
+		mapper.Add(k.version.WithKind(k.kind), k.scope)
+	}
+	reader, err := client.New(config, client.Options{Scheme: known, Mapper: mapper})
+	if err != nil {
+		return nil, fmt.Errorf("making a client for the cluster: %w", err)
+	}
+	return reader, nil
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stowage-sh/stowage/cmd/stowage/plan"
+)
+
+// A cluster for tests: lists by path, and what was asked of it. Kinds that it has
+// no list of it does not serve.
+type listServer struct {
+	lists map[string]string
+
+	mu      sync.Mutex
+	methods map[string]int
+}
+
+func (s *listServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	s.methods[r.Method]++
+	s.mu.Unlock()
+	body, ok := s.lists[r.URL.Path]
+	w.Header().Set("Content-Type", "application/json")
+	if !ok {
+		w.WriteHeader(http.StatusNotFound)
+		body = `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}`
+	}
+	if strings.Contains(body, "Forbidden") {
+		w.WriteHeader(http.StatusForbidden)
+	}
+	fmt.Fprint(w, body)
+}
+
+// startCluster serves lists on loopback and returns a kubeconfig for it.
+func startCluster(t *testing.T, s *listServer) (kubeconfig string) {
+	t.Helper()
+	s.methods = map[string]int{}
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
+	text := fmt.Sprintf(`{"apiVersion": "v1", "kind": "Config", "current-context": "c",
+		"clusters": [{"name": "c", "cluster": {"server": %q}}], "users": [{"name": "u", "user": {"token": "t"}}],
+		"contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]}`, server.URL)
+	if err := os.WriteFile(kubeconfig, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return kubeconfig
+}
+
+// stowage runs a command line in this process.
+func stowage(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(append([]string{"stowage"}, args...), streams{in: strings.NewReader(""), out: &out, err: &errs, now: func() time.Time { return time.Time{} }})
+	return code, out.String(), errs.String()
+}
+
+const (
+	livePods = `{"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": [
+		{"metadata": {"name": "running", "namespace": "shop", "uid": "1"}, "spec": {"nodeName": "n1", "containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}},
+		{"metadata": {"name": "waiting", "namespace": "shop", "uid": "2"}, "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "500m"}}}]}}]}`
+	liveNodes = `{"apiVersion": "v1", "kind": "NodeList", "metadata": {}, "items": [
+		{"metadata": {"name": "n1", "uid": "3"}, "status": {"allocatable": {"cpu": "1600m", "memory": "4Gi", "pods": "20"}}}]}`
+	emptyDaemonSets = `{"apiVersion": "apps/v1", "kind": "DaemonSetList", "metadata": {}, "items": []}`
+)
+
+// TestPlanAgainstCluster plans a Deployment from a file on top of a cluster that
+// does not serve the kinds of Karpenter yet.
+func TestPlanAgainstCluster(t *testing.T) {
+	server := &listServer{lists: map[string]string{
+		"/api/v1/pods": livePods, "/api/v1/nodes": liveNodes, "/apis/apps/v1/daemonsets": emptyDaemonSets,
+	}}
+	kubeconfig := startCluster(t, server)
+	web := filepath.Join(t.TempDir(), "web.yaml")
+	manifest := "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, resources: {requests: {cpu: 1500m}}}]}\n"
+	if err := os.WriteFile(web, []byte(manifest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := stowage(t, "plan", "--kubeconfig", kubeconfig, "-f", "testdata/market/pool.yaml", "-f", web, "-o", "json",
+		"--instance-types", "testdata/market/types.json", "--prices", "testdata/market/prices.csv")
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	var d plan.Document
+	if err := json.Unmarshal([]byte(out), &d); err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Existing) != 1 || d.Existing[0].Node != "n1" || strings.Join(d.Existing[0].Pods, " ") != "shop/waiting" {
+		t.Errorf("existing %v, want shop/waiting on n1, where running leaves room", d.Existing)
+	}
+	if len(d.Nodes) != 1 || strings.Join(d.Nodes[0].Pods, " ") != "default/web" {
+		t.Errorf("nodes %v, want one for default/web", d.Nodes)
+	}
+	for method := range server.methods {
+		if method != http.MethodGet {
+			t.Errorf("the cluster was asked to %s", method)
+		}
+	}
+}
+
+// TestClusterThatRefuses: an answer that is missing is no empty answer.
+func TestClusterThatRefuses(t *testing.T) {
+	kubeconfig := startCluster(t, &listServer{lists: map[string]string{
+		"/api/v1/pods":  livePods,
+		"/api/v1/nodes": `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "nodes is forbidden"}`,
+	}})
+	code, _, errs := stowage(t, "plan", "--kubeconfig", kubeconfig)
+	if code != exitFailure || !strings.HasPrefix(errs, "stowage plan: listing the cluster's objects of kind Node: ") || strings.Count(errs, "\n") != 1 {
+		t.Errorf("exit code %d and %q, want 1 and one line that says what could not be listed", code, errs)
+	}
+}

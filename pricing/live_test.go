@@ -1,0 +1,208 @@
+package pricing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	awspricing "github.com/aws/aws-sdk-go-v2/service/pricing"
+)
+
+// document is a product as the Price List writes it, with the attributes and
+// the price dimension that are given.
+func document(attributes, dimension string) string {
+	return `{"product":{"productFamily":"Compute Instance","attributes":{` + attributes + `},"sku":"SKU1"},"serviceCode":"AmazonEC2",
+"terms":{"OnDemand":{"SKU1.JRTCKXETXF":{"priceDimensions":{"SKU1.JRTCKXETXF.6YS6EN2CT7":{` + dimension + `}},"sku":"SKU1","effectiveDate":"2025-05-01T00:00:00Z","termAttributes":{}}},
+"Reserved":{"SKU1.38NPMPTW36":{"priceDimensions":{"x":{"unit":"Hrs","pricePerUnit":{"USD":"0.01"}}}}}},"version":"20250501"}`
+}
+
+const (
+	plain  = `"instanceType":"m5.large","regionCode":"us-east-1","operatingSystem":"Linux","tenancy":"Shared","preInstalledSw":"NA","capacitystatus":"Used"`
+	hourly = `"unit":"Hrs","endRange":"Inf","beginRange":"0","description":"$0.096 per hour","appliesTo":[],"pricePerUnit":{"USD":"0.0960000000"}`
+)
+
+func TestParseProduct(t *testing.T) {
+	replace := func(old, new string) string { return strings.Replace(plain, old, new, 1) }
+	for _, c := range []struct {
+		name, document string
+		want           MicroUSD
+		problem        string // "" if there is a price
+	}{
+		{"plain", document(plain, hourly), 96_000, ""},
+		{"attributes missing", document(`"instanceType":"m5.large"`, hourly), 96_000, ""},
+		{"attributes of other kinds", document(plain+`,"vcpu":"2","other":"x"`, hourly), 96_000, ""},
+		{"metal", document(replace(`"m5.large"`, `"u-6tb1.metal"`)+`,"tenancy":"Dedicated"`, hourly), 96_000, ""},
+		{"dedicated", document(replace("Shared", "Dedicated"), hourly), 0, errNotWanted.Error()},
+		{"Windows", document(replace("Linux", "Windows"), hourly), 0, errNotWanted.Error()},
+		{"another region", document(replace("us-east-1", "us-east-1-bos-1"), hourly), 0, errNotWanted.Error()},
+		{"with SQL", document(replace("NA", "SQL Std"), hourly), 0, errNotWanted.Error()},
+		{"unused reservation", document(replace("Used", "UnusedCapacityReservation"), hourly), 0, errNotWanted.Error()},
+		{"no instance type", document(`"regionCode":"us-east-1"`, hourly), 0, errNotWanted.Error()},
+		{"not JSON", "<html>", 0, "reading a product: invalid character"},
+		{"attributes is a list", `{"product":{"attributes":[]}}`, 0, "reading a product: json"},
+		{"no terms", `{"product":{"attributes":{` + plain + `}}}`, 0, "reading the price of m5.large: no on-demand price by the hour in USD"},
+		{"per second", document(plain, strings.Replace(hourly, "Hrs", "Quantity", 1)), 0, "reading the price of m5.large: no on-demand price"},
+		{"price of 0", document(plain, strings.Replace(hourly, "0.0960000000", "0.0000000000", 1)), 0, `reading the price of m5.large: "0.0000000000" is not more`},
+		{"no dollars", document(plain, strings.Replace(hourly, "USD", "CNY", 1)), 0, `reading the price of m5.large: "" is not a price`},
+	} {
+		got, err := parseProduct(c.document, "us-east-1")
+		if c.problem == "" && (err != nil || got.price != c.want) {
+			t.Errorf("%s: %+v, %v; want %v", c.name, got, err, c.want)
+		}
+		if c.problem != "" && (err == nil || !strings.HasPrefix(err.Error(), c.problem)) {
+			t.Errorf("%s: %v, want %s…", c.name, err, c.problem)
+		}
+	}
+	yuan := document(`"instanceType":"m5.large"`, strings.Replace(hourly, "USD", "CNY", 1))
+	if got, err := parseProduct(yuan, "cn-north-1"); err != nil || got.price != 96_000 {
+		t.Errorf("yuan in China: %+v, %v", got, err)
+	}
+}
+
+// A priceList serves pages of documents by tenancy.
+type priceList struct {
+	pages   map[string][][]string
+	failAt  int // the call that fails, from 1; 0 for none
+	calls   int
+	filters []string
+}
+
+func (p *priceList) GetProducts(_ context.Context, in *awspricing.GetProductsInput, _ ...func(*awspricing.Options)) (*awspricing.GetProductsOutput, error) {
+	p.calls++
+	if p.calls == p.failAt {
+		return nil, errors.New("throttled")
+	}
+	tenancy := ""
+	for _, f := range in.Filters {
+		p.filters = append(p.filters, sdk.ToString(f.Field)+"="+sdk.ToString(f.Value))
+		if sdk.ToString(f.Field) == "tenancy" {
+			tenancy = sdk.ToString(f.Value)
+		}
+	}
+	page := 0
+	if in.NextToken != nil {
+		if _, err := fmt.Sscan(*in.NextToken, &page); err != nil {
+			return nil, err
+		}
+	}
+	pages := p.pages[tenancy]
+	out := &awspricing.GetProductsOutput{PriceList: pages[page]}
+	if page+1 < len(pages) {
+		out.NextToken = sdk.String(fmt.Sprint(page + 1))
+	}
+	return out, nil
+}
+
+func TestOnDemand(t *testing.T) {
+	named := func(name, tenancy, price string) string {
+		return document(`"instanceType":"`+name+`","tenancy":"`+tenancy+`"`, strings.Replace(hourly, "0.0960000000", price, 1))
+	}
+	list := &priceList{pages: map[string][][]string{
+		"Shared": {
+			{named("m5.large", "Shared", "0.096"), named("m5.large", "Shared", "0.095")},
+			{named("m5.metal", "Shared", "4.608"), "{broken", document(strings.Replace(plain, "Linux", "RHEL", 1), hourly)},
+		},
+		"Dedicated": {{named("m5.metal", "Dedicated", "5.069"), named("u-6tb1.metal", "Dedicated", "33.652")}},
+	}}
+	table, err := OnDemand{Client: list, Region: "us-east-1"}.Fetch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table.Len() != 3 || len(table.Skipped()) != 1 {
+		t.Errorf("%d prices, skipped %q; want 3 and the broken one", table.Len(), table.Skipped())
+	}
+	for name, want := range map[string]MicroUSD{"m5.large": 96_000, "m5.metal": 4_608_000, "u-6tb1.metal": 33_652_000} {
+		if got, ok := table.Price(offering(name, "us-east-1a", "on-demand")); got != want || !ok {
+			t.Errorf("%s costs %v (known: %v), want %v", name, got, ok, want)
+		}
+	}
+	if list.calls != 3 || !strings.Contains(strings.Join(list.filters, " "), "regionCode=us-east-1 serviceCode=AmazonEC2 operatingSystem=Linux") {
+		t.Errorf("%d calls with filters %q", list.calls, list.filters)
+	}
+	for call := 1; call <= 3; call++ {
+		failing := &priceList{pages: list.pages, failAt: call}
+		if table, err := (OnDemand{Client: failing, Region: "us-east-1"}).Fetch(t.Context()); err == nil || table != nil {
+			t.Errorf("with call %d failing: %v, %v; want no table and an error", call, table, err)
+		}
+	}
+}
+
+// spotHistory serves one price a page.
+type spotHistory struct {
+	prices []ec2types.SpotPrice
+	fail   bool
+	start  time.Time
+}
+
+func (h *spotHistory) DescribeSpotPriceHistory(_ context.Context, in *ec2.DescribeSpotPriceHistoryInput, _ ...func(*ec2.Options)) (*ec2.DescribeSpotPriceHistoryOutput, error) {
+	h.start = sdk.ToTime(in.StartTime)
+	page := 0
+	if in.NextToken != nil {
+		if _, err := fmt.Sscan(*in.NextToken, &page); err != nil {
+			return nil, err
+		}
+	}
+	if h.fail && page == len(h.prices)-1 {
+		return nil, errors.New("throttled")
+	}
+	out := &ec2.DescribeSpotPriceHistoryOutput{SpotPriceHistory: h.prices[page : page+1]}
+	if page+1 < len(h.prices) {
+		out.NextToken = sdk.String(fmt.Sprint(page + 1))
+	}
+	return out, nil
+}
+
+func TestSpot(t *testing.T) {
+	now := time.Date(2025, 5, 28, 12, 0, 0, 0, time.UTC)
+	at := func(name, zone, price string, age time.Duration) ec2types.SpotPrice {
+		return ec2types.SpotPrice{
+			InstanceType: ec2types.InstanceType(name), AvailabilityZone: sdk.String(zone), SpotPrice: sdk.String(price), Timestamp: sdk.Time(now.Add(-age)),
+		}
+	}
+	history := &spotHistory{prices: []ec2types.SpotPrice{
+		at("m5.large", "us-east-1a", "0.031000", time.Minute), // the newest of three
+		at("m5.large", "us-east-1a", "0.040000", time.Hour),
+		at("m5.large", "us-east-1a", "0.020000", 2*time.Hour),
+		at("m5.large", "us-east-1b", "9.000000", time.Minute), // two at once: the higher
+		at("m5.large", "us-east-1b", "10.000000", time.Minute),
+		at("m5.xlarge", "us-east-1b", "", time.Minute), // skipped
+		at("", "us-east-1b", "1", time.Minute),         // skipped
+	}}
+	source := Spot{Client: history, Region: "us-east-1", Now: func() time.Time { return now }}
+	table, err := source.Fetch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !history.start.Equal(now) {
+		t.Errorf("the history was asked for from %v on, want now", history.start)
+	}
+	if table.Len() != 2 || len(table.Skipped()) != 2 {
+		t.Errorf("%d prices, skipped %q; want 2 and 2", table.Len(), table.Skipped())
+	}
+	for zone, want := range map[string]MicroUSD{"us-east-1a": 31_000, "us-east-1b": 10_000_000} {
+		if got, _ := table.Price(offering("m5.large", zone, "spot")); got != want {
+			t.Errorf("m5.large in %s costs %v, want %v", zone, got, want)
+		}
+	}
+	history.fail = true
+	if table, err := source.Fetch(t.Context()); err == nil || table != nil {
+		t.Errorf("with the last page failing: %v, %v; want no table and an error", table, err)
+	}
+}
+
+func TestPriceListRegion(t *testing.T) {
+	for region, want := range map[string]string{
+		"us-east-2": "us-east-1", "ca-central-1": "us-east-1", "sa-east-1": "us-east-1", "mx-central-1": "us-east-1", "eu-west-3": "eu-central-1",
+		"me-south-1": "eu-central-1", "af-south-1": "eu-central-1", "il-central-1": "eu-central-1", "ap-northeast-1": "ap-south-1", "cn-north-1": "cn-northwest-1",
+	} {
+		if got := PriceListRegion(region); got != want {
+			t.Errorf("PriceListRegion(%s) = %s, want %s", region, got, want)
+		}
+	}
+}

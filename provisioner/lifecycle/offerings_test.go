@@ -1,0 +1,147 @@
+package lifecycle
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+// catalog has a small, a large and a gpu machine in two zones.
+func catalog() *cloudprovider.Catalog {
+	c := &cloudprovider.Catalog{Region: "r", ZoneLabels: map[string]map[string]string{"a": {"zone-id": "1"}, "b": {"zone-id": "2"}}}
+	for _, t := range []struct {
+		name string
+		cpu  int64
+		gpus int64
+	}{{"gpu", 4, 1}, {"large", 8, 0}, {"small", 2, 0}} {
+		it := cloudprovider.InstanceType{
+			Name: t.name, Labels: map[string]string{"cpus": fmt.Sprint(t.cpu)},
+			Allocatable: cloudprovider.Resources{"cpu": t.cpu * 1000, "memory": t.cpu << 30, "example.com/gpu": t.gpus},
+		}
+		if t.gpus > 0 {
+			it.Labels["gpus"] = fmt.Sprint(t.gpus)
+		}
+		for _, zone := range []string{"a", "b"} {
+			for _, capacityType := range []string{cloudprovider.OnDemand, cloudprovider.Spot} {
+				it.Offerings = append(it.Offerings, cloudprovider.Offering{InstanceType: t.name, Zone: zone, CapacityType: capacityType})
+			}
+		}
+		c.InstanceTypes = append(c.InstanceTypes, it)
+	}
+	return c
+}
+
+func TestOfferings(t *testing.T) {
+	in := func(key string, values ...string) v1.Requirement {
+		return v1.Requirement{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values}
+	}
+	op := func(key string, op corev1.NodeSelectorOperator, values ...string) v1.Requirement {
+		return v1.Requirement{Key: key, Operator: op, Values: values}
+	}
+	spotInA := []v1.Requirement{in(v1.LabelCapacityType, "spot"), in(corev1.LabelTopologyZone, "a")}
+	for _, c := range []struct {
+		name         string
+		annotation   string
+		requirements []v1.Requirement
+		requests     corev1.ResourceList
+		want         string
+	}{
+		{"the plan decides, in its order", "large/b/spot, small/a/spot", spotInA, nil, "large/b/spot small/a/spot"},
+		{"cheapest first, ties by name", "", []v1.Requirement{in(v1.LabelCapacityType, "spot")}, nil,
+			"gpu/a/spot small/a/spot gpu/b/spot small/b/spot large/a/spot large/b/spot"},
+		{"what holds the requests", "", spotInA, corev1.ResourceList{"cpu": resource.MustParse("2500m")}, "gpu/a/spot large/a/spot"},
+		{"extended resources too", "", spotInA, corev1.ResourceList{"example.com/gpu": resource.MustParse("1")}, "gpu/a/spot"},
+		{"a label that the machine lacks", "", append(spotInA, op("gpus", corev1.NodeSelectorOpGt, "0")), nil, "gpu/a/spot"},
+		{"DoesNotExist", "", append(spotInA, op("gpus", corev1.NodeSelectorOpDoesNotExist)), nil, "small/a/spot large/a/spot"},
+		{"NotIn meets absence", "", append(spotInA, op("gpus", corev1.NodeSelectorOpNotIn, "1")), nil, "small/a/spot large/a/spot"},
+		{"Exists", "", append(spotInA, op("gpus", corev1.NodeSelectorOpExists)), nil, "gpu/a/spot"},
+		{"Lt", "", append(spotInA, op("cpus", corev1.NodeSelectorOpLt, "4")), nil, "small/a/spot"},
+		{"Lte", "", append(spotInA, op("cpus", v1.OperatorLte, "4")), nil, "gpu/a/spot small/a/spot"},
+		{"Gte", "", append(spotInA, op("cpus", v1.OperatorGte, "4")), nil, "gpu/a/spot large/a/spot"},
+		{"a label of the past", "", []v1.Requirement{in(v1.LabelCapacityType, "spot"), in(corev1.LabelFailureDomainBetaZone, "b"), in("cpus", "2")}, nil, "small/b/spot"},
+		{"a label of the zone", "", append(spotInA, in("zone-id", "2")), nil, ""},
+		{"a label that the claim gives", "", append(spotInA, in("team", "x"), in("cpus", "2")), nil, "small/a/spot"},
+		{"without a price, never; run out, not now", "", []v1.Requirement{in(v1.LabelCapacityType, "on-demand")}, nil, "small/a/on-demand"},
+	} {
+		available := &cloudprovider.Availability{}
+		available.Mark(noon, cloudprovider.Offering{InstanceType: "small", Zone: "b", CapacityType: cloudprovider.OnDemand})
+		controller := &Controller{Availability: available, Prices: func(o cloudprovider.Offering) (int64, bool) {
+			price := map[string]int64{"gpu": 10, "small": 10, "large": 20}[o.InstanceType] + int64(strings.Count(o.Zone, "b"))
+			return price, o.CapacityType == cloudprovider.Spot || o.InstanceType == "small"
+		}}
+		claim := &v1.NodeClaim{}
+		claim.Spec.Requirements = c.requirements
+		claim.Spec.Resources.Requests = c.requests
+		if c.annotation != "" {
+			claim.Annotations = map[string]string{v1.AnnotationOfferings: c.annotation}
+		}
+		got, err := controller.offerings(noon, claim, catalog())
+		var names []string
+		for _, o := range got {
+			names = append(names, o.String())
+		}
+		if err != nil || strings.Join(names, " ") != c.want {
+			t.Errorf("%s: %v, %v, want %s", c.name, names, err, c.want)
+		}
+	}
+}
+
+func TestOfferingsThatCannotBeRead(t *testing.T) {
+	claim := &v1.NodeClaim{}
+	claim.Annotations = map[string]string{v1.AnnotationOfferings: "small/a/spot,large"}
+	if got, err := (&Controller{}).offerings(noon, claim, catalog()); err == nil || !strings.Contains(err.Error(), `"large"`) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+func TestAtMostSixtyOfferings(t *testing.T) {
+	c := catalog()
+	for i := range 40 {
+		it := c.InstanceTypes[2]
+		it.Name = fmt.Sprintf("small-%02d", i)
+		it.Offerings = nil
+		for _, o := range c.InstanceTypes[2].Offerings {
+			o.InstanceType = it.Name
+			it.Offerings = append(it.Offerings, o)
+		}
+		c.InstanceTypes = append(c.InstanceTypes, it)
+	}
+	controller := &Controller{Availability: &cloudprovider.Availability{}, Prices: func(o cloudprovider.Offering) (int64, bool) {
+		if o.InstanceType == "small-39" {
+			return 1, true
+		}
+		return 2, true
+	}}
+	got, err := controller.offerings(noon, &v1.NodeClaim{}, c)
+	if err != nil || len(got) != v1.MaxOfferings || got[0].InstanceType != "small-39" {
+		t.Errorf("%d offerings, first %v, %v", len(got), got[0], err)
+	}
+	if slices.ContainsFunc(got[4:], func(o cloudprovider.Offering) bool { return o.InstanceType == "small-39" }) {
+		t.Error("the cheapest are not first")
+	}
+}
+
+func TestOwnLabels(t *testing.T) {
+	claim := &v1.NodeClaim{}
+	claim.Labels = map[string]string{"team": "from the template"}
+	claim.Spec.Requirements = []v1.Requirement{
+		{Key: "team", Operator: corev1.NodeSelectorOpIn, Values: []string{"x"}},
+		{Key: "tier", Operator: corev1.NodeSelectorOpIn, Values: []string{"web", "db"}},
+		{Key: "cpus", Operator: corev1.NodeSelectorOpIn, Values: []string{"2"}},
+		{Key: corev1.LabelFailureDomainBetaZone, Operator: corev1.NodeSelectorOpIn, Values: []string{"a"}},
+		{Key: "open", Operator: corev1.NodeSelectorOpExists},
+	}
+	if got := fmt.Sprint(ownLabels(claim, knownLabels(catalog()))); got != "map[team:from the template tier:db]" {
+		t.Errorf("own labels %s", got)
+	}
+}

@@ -1,0 +1,84 @@
+package problem
+
+import (
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/sets"
+)
+
+// everyNamespace in place of a list of namespaces means all of them. No
+// namespace can have the name.
+var everyNamespace = []string{"*"}
+
+// A podTerm is a set of pods that a rule looks at: those that all of its parts
+// match.
+type podTerm struct {
+	parts []podPart
+	text  string // canonical: equal terms have equal texts
+}
+
+// A podPart matches pods of some namespaces, nil for every namespace, by labels.
+type podPart struct {
+	namespaces sets.Set[string]
+	selector   labels.Selector
+}
+
+func newPodTerm(namespaces []string, selector labels.Selector) podTerm {
+	var names sets.Set[string]
+	if !slices.Equal(namespaces, everyNamespace) {
+		names = sets.New(namespaces...)
+		namespaces = sets.List(names)
+	}
+	text := strings.Join(namespaces, ",") + ":" + selector.String()
+	if selector.String() == "" && !selector.Empty() {
+		text += "<none>" // the selector of nothing prints like that of everything
+	}
+	return podTerm{[]podPart{{names, selector}}, text}
+}
+
+// and returns the term of the pods that both match. The zero podTerm matches all.
+func (t podTerm) and(other *podTerm) podTerm {
+	texts := append(strings.Split(t.text, " & "), other.text)
+	texts = slices.DeleteFunc(texts, func(s string) bool { return s == "" })
+	slices.Sort(texts)
+	return podTerm{slices.Concat(t.parts, other.parts), strings.Join(slices.Compact(texts), " & ")}
+}
+
+func (t *podTerm) matches(p *corev1.Pod) bool {
+	for i := range t.parts {
+		part := &t.parts[i]
+		if part.namespaces != nil && !part.namespaces.Has(p.Namespace) || !part.selector.Matches(labels.Set(p.Labels)) {
+			return false
+		}
+	}
+	return true
+}
+
+// withLabelKeys narrows a selector by the pod's own values of some labels. A nil
+// selector matches nothing.
+func withLabelKeys(s *metav1.LabelSelector, match, mismatch []string, own map[string]string) (labels.Selector, error) {
+	selector, err := metav1.LabelSelectorAsSelector(s)
+	if err != nil || s == nil {
+		return selector, err
+	}
+	for i, key := range append(slices.Clone(match), mismatch...) {
+		value, ok := own[key]
+		if !ok {
+			continue
+		}
+		op := corev1.NodeSelectorOpIn
+		if i >= len(match) {
+			op = corev1.NodeSelectorOpNotIn
+		}
+		r, err := nodeRequirement(key, op, []string{value})
+		if err != nil {
+			return nil, err
+		}
+		selector = selector.Add(r)
+	}
+	return selector, nil
+}

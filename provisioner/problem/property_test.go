@@ -1,0 +1,222 @@
+package problem_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+	"k8s.io/klog/v2"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/oracle"
+	"github.com/stowage-sh/stowage/provisioner/problem"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// solve solves a translation and lets Verify judge.
+func solve(t *testing.T, tr *problem.Translation) *binpack.Solution {
+	t.Helper()
+	s, err := binpack.Solve(context.Background(), tr.Problem)
+	if err != nil {
+		t.Fatalf("solving: %v\n%s", err, tr.Problem.Text())
+	}
+	if err := binpack.Verify(tr.Problem, s); err != nil {
+		t.Fatalf("refused: %v\n%s\n%s", err, tr.Problem.Text(), s.Text(tr.Problem))
+	}
+	return s
+}
+
+// TestOrderDoesNotMatter shuffles every object of a world.
+func TestOrderDoesNotMatter(t *testing.T) {
+	forSeeds(t, 150, func(t *testing.T, r *rand.Rand, w *world) {
+		text := func() string {
+			tr := w.translate()
+			s := solve(t, tr)
+			return tr.Problem.Text() + placesOf(tr, s) + claimsOf(tr, s)
+		}
+		want := text()
+		for range 3 {
+			r.Shuffle(len(w.objects), func(i, j int) { w.objects[i], w.objects[j] = w.objects[j], w.objects[i] })
+			if diff := cmp.Diff(strings.Split(want, "\n"), strings.Split(text(), "\n")); diff != "" {
+				t.Fatalf("another order, another answer:\n%s", diff)
+			}
+		}
+	})
+}
+
+// TestNothingIsShared: whoever writes a claim may change every part of it.
+func TestNothingIsShared(t *testing.T) {
+	forSeeds(t, 50, func(t *testing.T, _ *rand.Rand, w *world) {
+		tr := w.translate()
+		before := map[string]*v1.NodePool{}
+		for _, p := range tr.Pools {
+			before[p.Name] = p.DeepCopy()
+		}
+		launches, _ := tr.Placed(solve(t, tr))
+		for _, l := range launches {
+			for i := range l.Claim.Spec.Taints {
+				l.Claim.Spec.Taints[i].Key = "changed"
+			}
+			for i := range l.Claim.Spec.Requirements {
+				l.Claim.Spec.Requirements[i].Values = append(l.Claim.Spec.Requirements[i].Values[:0], "changed")
+			}
+			maps.DeleteFunc(l.Claim.Labels, func(string, string) bool { return true })
+		}
+		for _, p := range tr.Pools {
+			if diff := cmp.Diff(before[p.Name], p); diff != "" {
+				t.Fatalf("NodePool %s changed:\n%s", p.Name, diff)
+			}
+		}
+	})
+}
+
+// TestSchedulerAgrees builds the cluster that a plan would make and has
+// kube-scheduler's own plugins judge where the plan puts each pod. Of the offerings
+// that a NodeClaim lists it is bad luck which one comes.
+func TestSchedulerAgrees(t *testing.T) {
+	placed := 0
+	forSeeds(t, 400, func(t *testing.T, r *rand.Rand, w *world) {
+		tr := w.translate()
+		s := solve(t, tr)
+		f := &future{world: w, dice: dice{r}}
+		placements := f.build(tr, s)
+		placed += len(placements)
+		refusals, err := oracle.Check(context.Background(), f.Cluster, placements)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, refusal := range refusals {
+			t.Errorf("refused: %s", refusal)
+		}
+		if t.Failed() {
+			t.Logf("%s\n%s", tr.Problem.Text(), s.Text(tr.Problem))
+		}
+	})
+	if !t.Failed() && placed < 1000 {
+		t.Errorf("only %d placements were judged: the worlds are too hard to say anything", placed)
+	}
+}
+
+// A future is the cluster once all machines have come.
+type future struct {
+	oracle.Cluster
+	world *world
+	dice  dice
+}
+
+// build adds every machine, those of the plan included, and returns where the plan
+// puts the pods.
+func (f *future) build(tr *problem.Translation, s *binpack.Solution) (placements []oracle.Placement) {
+	names := map[string]string{} // of the node of each bin
+	for i := range tr.Bins {
+		bin := &tr.Bins[i]
+		n := f.nodeOf(bin)
+		names[bin.Name()] = n.Name
+		if bin.Claim != nil {
+			names[bin.Claim.Name] = n.Name
+		}
+		f.Nodes = append(f.Nodes, n)
+		if bin.Claim != nil && !v1.IsTrue(bin.Claim.Status.Conditions, v1.ConditionInitialized) {
+			f.addDaemons(n)
+		}
+	}
+	for _, o := range f.world.objects {
+		p, ok := o.(*corev1.Pod)
+		if !ok {
+			continue
+		}
+		if plan, ok := p.Annotations[annotationPlan]; ok {
+			bound := p.DeepCopy()
+			bound.Spec.NodeName = names[plan]
+			f.Pods = append(f.Pods, bound)
+		} else if p.Spec.NodeName != "" {
+			f.Pods = append(f.Pods, p)
+		}
+	}
+	launches, fills := tr.Placed(s)
+	for i, l := range launches {
+		row := l.Rows[f.dice.IntN(len(l.Rows))]
+		n := newNode(fmt.Sprintf("new%d", i), row.Labels(), row.Type.Allocatable)
+		n.Spec.Taints = l.Claim.Spec.Taints
+		f.Nodes = append(f.Nodes, n)
+		f.addDaemons(n)
+		for _, p := range l.Pods {
+			placements = append(placements, oracle.Placement{Pod: p, Node: n.Name})
+		}
+	}
+	for _, fill := range fills {
+		for _, p := range fill.Pods {
+			placements = append(placements, oracle.Placement{Pod: p, Node: names[fill.Bin.Name()]})
+		}
+	}
+	return placements
+}
+
+// nodeOf returns the node of a bin once it is open.
+func (f *future) nodeOf(bin *problem.Bin) *corev1.Node {
+	if bin.Node != nil {
+		n := bin.Node.DeepCopy()
+		if bin.Claim != nil {
+			n.Spec.Taints = bin.Claim.Spec.Taints
+		}
+		return n
+	}
+	offerings := problem.Offerings(bin.Claim)
+	o := offerings[f.dice.IntN(len(offerings))]
+	kind, ok := f.world.catalog.InstanceType(o.InstanceType)
+	if !ok {
+		panic(o)
+	}
+	labels := maps.Clone(kind.Labels)
+	maps.Copy(labels, bin.Claim.Labels)
+	maps.Copy(labels, f.world.catalog.ZoneLabels[o.Zone])
+	labels[corev1.LabelTopologyZone], labels[v1.LabelCapacityType] = o.Zone, o.CapacityType
+	n := newNode("node-of-"+bin.Claim.Name, labels, kind.Allocatable)
+	n.Spec.Taints = bin.Claim.Spec.Taints
+	return n
+}
+
+func newNode(name string, labels map[string]string, allocatable cloudprovider.Resources) *corev1.Node {
+	labels[corev1.LabelHostname] = name
+	labels["beta.kubernetes.io/arch"] = labels[corev1.LabelArchStable]
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Status: corev1.NodeStatus{Allocatable: corev1.ResourceList{}}}
+	for name, q := range allocatable {
+		n.Status.Allocatable[corev1.ResourceName(name)] = *resource.NewQuantity(q, resource.DecimalSI)
+	}
+	n.Status.Allocatable[corev1.ResourceCPU] = *resource.NewMilliQuantity(allocatable[cloudprovider.CPU], resource.DecimalSI)
+	return n
+}
+
+// addDaemons binds a pod of each DaemonSet that Kubernetes' own rules put there.
+func (f *future) addDaemons(n *corev1.Node) {
+	for _, o := range f.world.objects {
+		ds, ok := o.(*appsv1.DaemonSet)
+		if !ok {
+			continue
+		}
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ds.Namespace, Name: ds.Name + "-" + n.Name, UID: types.UID(ds.Name + "-" + n.Name)}, Spec: *ds.Spec.Template.Spec.DeepCopy()}
+		matches, err := nodeaffinity.GetRequiredNodeAffinity(p).Match(n)
+		if err != nil {
+			panic(err)
+		}
+		_, untolerated := corev1helpers.FindMatchingUntoleratedTaint(klog.Background(), n.Spec.Taints, p.Spec.Tolerations, func(t *corev1.Taint) bool {
+			return t.Effect != corev1.TaintEffectPreferNoSchedule
+		}, false)
+		if matches && !untolerated {
+			p.Spec.NodeName = n.Name
+			f.Pods = append(f.Pods, p)
+		}
+	}
+}

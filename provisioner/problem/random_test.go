@@ -1,0 +1,295 @@
+package problem_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// forSeeds runs check on n random worlds. A failure prints the command that
+// repeats it alone.
+func forSeeds(t *testing.T, n uint64, check func(t *testing.T, r *rand.Rand, w *world)) {
+	t.Helper()
+	for seed := range n {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			defer func() {
+				if t.Failed() {
+					t.Logf("repeat with: go test ./provisioner/problem -run '^%s$'", t.Name())
+				}
+			}()
+			r := rand.New(rand.NewPCG(seed, 0))
+			check(t, r, randomWorld(r))
+		})
+	}
+}
+
+// A dice picks from menus that are short, so that ties and clashes are the rule.
+type dice struct{ *rand.Rand }
+
+func (d dice) one(of ...string) string { return of[d.IntN(len(of))] }
+
+func (d dice) in(odds int) bool { return d.IntN(odds) == 0 }
+
+// randomWorld makes a small cluster with everything that Solve knows to place by.
+func randomWorld(r *rand.Rand) *world {
+	d, w := dice{r}, newWorld()
+	if err := w.defineCatalog(fmt.Sprintf(`
+s1 cpu=2 memory=4Gi zones=a,b spot=%d on-demand=100 label:cloud/gen=1
+s2 cpu=2 memory=8Gi zones=a,b,c spot=40 on-demand=100 label:cloud/gen=2
+m1 cpu=4 memory=8Gi zones=%s spot=? on-demand=200 label:kubernetes.io/arch=arm64
+m2 cpu=4 memory=16Gi zones=a,b,c spot=80 on-demand=200 label:cloud/gen=2
+l1 cpu=8 memory=32Gi zones=%s spot=150 on-demand=400 label:cloud/gen=3`[1:],
+		30+10*r.IntN(2), d.one("a", "a,c", "a,b,c"), d.one("b", "a,b", "a,b,c"))); err != nil {
+		panic(err)
+	}
+	for i := range 1 + r.IntN(3) {
+		w.objects = append(w.objects, d.pool(i))
+	}
+	for i := range r.IntN(3) {
+		w.objects = append(w.objects, d.daemonSet(i))
+	}
+	for i := range r.IntN(7) {
+		d.machine(w, i)
+	}
+	for i := range 1 + r.IntN(4) {
+		shape := d.pod()
+		for j := range 1 + r.IntN(6) {
+			p := shape.DeepCopy()
+			p.Name = fmt.Sprintf("pending%d-%d", i, j)
+			w.objects = append(w.objects, p)
+		}
+	}
+	return w
+}
+
+func (d dice) pool(i int) *v1.NodePool {
+	p := &v1.NodePool{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("pool%d", i)}}
+	weight := int32(1 + d.IntN(2))
+	p.Spec.Weight = &weight
+	t := &p.Spec.Template
+	require := func(key string, values ...string) {
+		t.Spec.Requirements = append(t.Spec.Requirements, v1.Requirement{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values})
+	}
+	if d.in(3) {
+		require(corev1.LabelTopologyZone, d.one("a", "b", "c"), "b")
+	}
+	if d.in(3) {
+		require(v1.LabelCapacityType, "on-demand")
+	}
+	if d.in(3) {
+		require("tier", "x", "y")
+	}
+	if d.in(2) {
+		t.Metadata.Labels = map[string]string{"team": d.one("red", "blue")}
+	}
+	t.Spec.Taints = d.taints()
+	if d.in(3) {
+		t.Spec.StartupTaints = []corev1.Taint{{Key: "starting", Effect: corev1.TaintEffectNoSchedule}}
+	}
+	if d.in(4) {
+		p.Spec.Limits = corev1.ResourceList{corev1.ResourceName(d.one("cpu", "nodes")): *resource.NewQuantity(int64(2+d.IntN(8)), resource.DecimalSI)}
+	}
+	return p
+}
+
+func (d dice) taints() []corev1.Taint {
+	if d.in(3) {
+		return []corev1.Taint{{Key: "gpu", Value: "yes", Effect: corev1.TaintEffect(d.one("NoSchedule", "NoExecute", "PreferNoSchedule"))}}
+	}
+	return nil
+}
+
+func (d dice) daemonSet(i int) *appsv1.DaemonSet {
+	ds := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: fmt.Sprintf("daemon%d", i)}}
+	spec := &ds.Spec.Template.Spec
+	spec.Containers = d.containers("100m", "300m")
+	if d.in(2) {
+		spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+	}
+	if d.in(2) {
+		spec.NodeSelector = d.selector()
+	}
+	return ds
+}
+
+// machine adds a machine in one of the stages of its life, with pods on it.
+func (d dice) machine(w *world, i int) {
+	name := fmt.Sprintf("machine%d", i)
+	zone := d.one("a", "b", "c")
+	offering := "s2/" + zone + "/on-demand"
+	claim := &v1.NodeClaim{ObjectMeta: metav1.ObjectMeta{
+		Name: "claim-" + name, Labels: map[string]string{v1.LabelNodePool: "pool0"},
+		Annotations: map[string]string{v1.AnnotationOfferings: offering},
+	}}
+	claim.Spec.Taints = d.taints()
+	claim.Spec.StartupTaints = []corev1.Taint{{Key: "starting", Effect: corev1.TaintEffectNoSchedule}}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
+		corev1.LabelTopologyZone: zone, corev1.LabelArchStable: "amd64", corev1.LabelInstanceTypeStable: "s2", v1.LabelCapacityType: "on-demand", corev1.LabelHostname: name,
+	}}}
+	node.Status.Allocatable = corev1.ResourceList{"cpu": resource.MustParse(d.one("1", "2", "4")), "memory": resource.MustParse("8Gi"), "pods": resource.MustParse("6")}
+	stage := d.IntN(5)
+	switch stage {
+	case 0: // on its way
+		if d.in(2) {
+			claim.Annotations[v1.AnnotationOfferings] += ",m2/" + zone + "/on-demand,m2/" + zone + "/spot"
+		}
+		w.objects = append(w.objects, claim)
+	case 1, 2: // joined, initialized
+		node.Spec.ProviderID, claim.Status.ProviderID = name, name
+		claim.Status.Allocatable = corev1.ResourceList{"cpu": resource.MustParse("4"), "memory": resource.MustParse("8Gi"), "pods": resource.MustParse("6")}
+		node.Spec.Taints = append(claim.Spec.Taints, claim.Spec.StartupTaints...)
+		conditions := []string{v1.ConditionRegistered}
+		if stage == 2 {
+			conditions = append(conditions, v1.ConditionInitialized)
+			node.Spec.Taints = claim.Spec.Taints
+		}
+		for _, c := range conditions {
+			claim.Status.Conditions = append(claim.Status.Conditions, metav1.Condition{Type: c, Status: metav1.ConditionTrue})
+		}
+		w.objects = append(w.objects, claim, node)
+	default: // somebody else's
+		node.Spec.Taints = d.taints()
+		node.Spec.Unschedulable = d.in(4)
+		if d.in(6) {
+			delete(node.Labels, corev1.LabelTopologyZone)
+		}
+		w.objects = append(w.objects, node)
+	}
+	for j := range d.IntN(4) {
+		p := d.pod()
+		p.Name = fmt.Sprintf("old%d-%d", i, j)
+		if stage == 0 {
+			p.Annotations = map[string]string{annotationPlan: claim.Name}
+		} else {
+			p.Spec.NodeName = name
+		}
+		w.objects = append(w.objects, p)
+	}
+}
+
+func (d dice) containers(cpu ...string) []corev1.Container {
+	return []corev1.Container{{Name: "c", Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse(d.one(cpu...)), corev1.ResourceMemory: resource.MustParse(d.one("256Mi", "1Gi", "3Gi")),
+	}}}}
+}
+
+func (d dice) selector() map[string]string {
+	switch d.IntN(6) {
+	case 0:
+		return map[string]string{corev1.LabelTopologyZone: d.one("a", "b", "c")}
+	case 1:
+		return map[string]string{"team": d.one("red", "blue")}
+	case 2:
+		return map[string]string{"tier": d.one("x", "y")}
+	case 3:
+		return map[string]string{v1.LabelCapacityType: d.one("spot", "on-demand")}
+	case 4:
+		return map[string]string{"beta.kubernetes.io/arch": d.one("amd64", "arm64")}
+	}
+	return map[string]string{"cloud/gen": d.one("1", "2", "3")}
+}
+
+// pod makes a pod that asks for some of what there is to ask for.
+func (d dice) pod() *corev1.Pod {
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: d.one("default", "default", "other"), Labels: map[string]string{"app": d.one("web", "db"), "rev": d.one("1", "2")}}}
+	p.Spec.Containers = d.containers("100m", "500m", "900m", "1500m")
+	if d.in(3) {
+		p.Spec.NodeSelector = d.selector()
+	}
+	if d.in(3) {
+		p.Spec.Tolerations = []corev1.Toleration{{Key: "gpu", Operator: corev1.TolerationOpExists}}
+	}
+	if d.in(6) {
+		priority := int32(d.IntN(3))
+		p.Spec.Priority = &priority
+	}
+	p.Spec.Affinity = &corev1.Affinity{}
+	if d.in(4) {
+		p.Spec.Affinity.NodeAffinity = &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{
+			{MatchExpressions: []corev1.NodeSelectorRequirement{d.expression(), d.expression()}}, {MatchExpressions: []corev1.NodeSelectorRequirement{d.expression()}},
+		}}}
+	}
+	if d.in(3) {
+		for range 1 + d.IntN(2) {
+			p.Spec.TopologySpreadConstraints = append(p.Spec.TopologySpreadConstraints, d.spread())
+		}
+	}
+	if d.in(3) {
+		p.Spec.Affinity.PodAntiAffinity = &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{d.term()}}
+	}
+	if d.in(12) {
+		p.Spec.Affinity.PodAffinity = &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{d.term()}}
+		if d.in(2) {
+			p.Spec.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution = append(p.Spec.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution, d.term())
+		}
+	}
+	return p
+}
+
+func (d dice) expression() corev1.NodeSelectorRequirement {
+	switch d.IntN(6) {
+	case 0:
+		return corev1.NodeSelectorRequirement{Key: "cloud/gen", Operator: corev1.NodeSelectorOpGt, Values: []string{"1"}}
+	case 1:
+		return corev1.NodeSelectorRequirement{Key: "cloud/gen", Operator: corev1.NodeSelectorOpLt, Values: []string{"3"}}
+	case 2:
+		return corev1.NodeSelectorRequirement{Key: "team", Operator: corev1.NodeSelectorOpDoesNotExist}
+	case 3:
+		return corev1.NodeSelectorRequirement{Key: "tier", Operator: corev1.NodeSelectorOpExists}
+	case 4:
+		return corev1.NodeSelectorRequirement{Key: corev1.LabelTopologyZone, Operator: corev1.NodeSelectorOpNotIn, Values: []string{d.one("a", "b", "c")}}
+	}
+	return corev1.NodeSelectorRequirement{Key: "tier", Operator: corev1.NodeSelectorOpNotIn, Values: []string{"x"}}
+}
+
+func (d dice) spread() corev1.TopologySpreadConstraint {
+	c := corev1.TopologySpreadConstraint{
+		MaxSkew: int32(1 + d.IntN(2)), TopologyKey: d.one(corev1.LabelTopologyZone, corev1.LabelTopologyZone, corev1.LabelHostname, "cloud/zone-id"),
+		WhenUnsatisfiable: corev1.DoNotSchedule, LabelSelector: d.labelSelector(),
+	}
+	honor, ignore := corev1.NodeInclusionPolicyHonor, corev1.NodeInclusionPolicyIgnore
+	if d.in(4) {
+		c.NodeTaintsPolicy = &honor
+	}
+	if d.in(4) {
+		c.NodeAffinityPolicy = &ignore
+	}
+	if d.in(4) {
+		n := int32(1 + d.IntN(4))
+		c.MinDomains = &n
+	}
+	if d.in(4) {
+		c.MatchLabelKeys = []string{"rev"}
+	}
+	return c
+}
+
+func (d dice) term() corev1.PodAffinityTerm {
+	t := corev1.PodAffinityTerm{TopologyKey: d.one(corev1.LabelHostname, corev1.LabelHostname, corev1.LabelTopologyZone), LabelSelector: d.labelSelector()}
+	switch d.IntN(8) {
+	case 0:
+		t.Namespaces = []string{"other", "default"}
+	case 1:
+		t.NamespaceSelector = &metav1.LabelSelector{}
+	case 2:
+		t.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"kind": "dev"}}
+	}
+	return t
+}
+
+func (d dice) labelSelector() *metav1.LabelSelector {
+	switch d.IntN(8) {
+	case 0:
+		return &metav1.LabelSelector{}
+	case 1:
+		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "rev", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"1"}}}}
+	}
+	return &metav1.LabelSelector{MatchLabels: map[string]string{"app": d.one("web", "db")}}
+}

@@ -1,0 +1,187 @@
+package problem_test
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/problem"
+	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// annotationPlan on a pod or in its template names the NodeClaim or node
+// ("node/…") that is planned for it; tests only.
+const annotationPlan = "test/plan"
+
+// A world is all that a translation depends on, made from text.
+type world struct {
+	catalog *cloudprovider.Catalog
+	prices  map[cloudprovider.Offering]binpack.MicroUSD
+	objects []client.Object
+	ranOut  map[string]bool
+	input   problem.Input // Excluded, NodesLeft
+}
+
+func newWorld() *world {
+	return &world{
+		prices: map[cloudprovider.Offering]binpack.MicroUSD{},
+		ranOut: map[string]bool{},
+		input:  problem.Input{Excluded: map[string]string{}, NodesLeft: map[string]int64{}},
+	}
+}
+
+// defineCatalog reads lines like
+//
+//	m5.large cpu=2 memory=8Gi zones=a,b spot=35 on-demand=96 label:arch=arm64 gpu=1
+//
+// where prices are in thousandths of a dollar and "?" is unknown. A tenth of cpu
+// and memory is not allocatable.
+func (w *world) defineCatalog(text string) error {
+	w.catalog = &cloudprovider.Catalog{
+		Region: "r1", ZoneLabels: map[string]map[string]string{"a": {"cloud/zone-id": "z1"}, "b": {"cloud/zone-id": "z2"}, "c": {"cloud/zone-id": "z3"}},
+		LabelDomains: []string{"cloud"},
+	}
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		kind := cloudprovider.InstanceType{
+			Name: words[0], Labels: map[string]string{corev1.LabelInstanceTypeStable: words[0], corev1.LabelArchStable: "amd64", corev1.LabelOSStable: "linux"},
+			Capacity: cloudprovider.Resources{"pods": 20}, Allocatable: cloudprovider.Resources{"pods": 20},
+		}
+		zones := []string{"a", "b", "c"}
+		for _, word := range words[1:] {
+			key, value, _ := strings.Cut(word, "=")
+			switch {
+			case key == "zones":
+				zones = strings.Split(value, ",")
+			case strings.HasPrefix(key, "label:"):
+				kind.Labels[strings.TrimPrefix(key, "label:")] = value
+			case key == "spot" || key == "on-demand":
+				for _, zone := range zones {
+					o := cloudprovider.Offering{InstanceType: kind.Name, Zone: zone, CapacityType: key}
+					kind.Offerings = append(kind.Offerings, o)
+					if milli, err := strconv.ParseInt(value, 10, 64); err == nil {
+						w.prices[o] = binpack.MicroUSD(milli * 1000)
+					}
+				}
+			default:
+				n, err := strconv.ParseInt(strings.TrimSuffix(value, "Gi"), 10, 64)
+				if err != nil {
+					return fmt.Errorf("%s of %s: %w", key, kind.Name, err)
+				}
+				kind.Capacity[key], kind.Allocatable[key] = n, n
+				if unit := map[string]int64{"cpu": 1000, "memory": 1 << 30}[key]; unit > 0 {
+					kind.Capacity[key], kind.Allocatable[key] = n*unit, n*unit*9/10
+				}
+			}
+		}
+		slices.SortFunc(kind.Offerings, cloudprovider.Offering.Compare)
+		w.catalog.InstanceTypes = append(w.catalog.InstanceTypes, kind)
+	}
+	slices.SortFunc(w.catalog.InstanceTypes, func(a, b cloudprovider.InstanceType) int { return cmp.Compare(a.Name, b.Name) })
+	return nil
+}
+
+// apply reads YAML documents. A Deployment stands for its pods.
+func (w *world) apply(text string) error {
+	for doc := range strings.SplitSeq("\n"+text, "\n---") {
+		var head struct {
+			Kind string `json:"kind"`
+		}
+		if err := yaml.Unmarshal([]byte(doc), &head); err != nil {
+			return err
+		}
+		made := map[string]client.Object{
+			"Pod": &corev1.Pod{}, "Node": &corev1.Node{}, "NodePool": &v1.NodePool{}, "NodeClaim": &v1.NodeClaim{},
+			"DaemonSet": &appsv1.DaemonSet{}, "Deployment": &appsv1.Deployment{},
+		}[head.Kind]
+		if made == nil {
+			return fmt.Errorf("kind %q", head.Kind)
+		}
+		if err := yaml.UnmarshalStrict([]byte(doc), made); err != nil {
+			return err
+		}
+		if d, ok := made.(*appsv1.Deployment); ok {
+			w.objects = append(w.objects, podsOf(d)...)
+			continue
+		}
+		w.objects = append(w.objects, made)
+	}
+	return nil
+}
+
+func podsOf(d *appsv1.Deployment) (pods []client.Object) {
+	for i := range *d.Spec.Replicas {
+		p := &corev1.Pod{ObjectMeta: *d.Spec.Template.ObjectMeta.DeepCopy(), Spec: *d.Spec.Template.Spec.DeepCopy()}
+		p.Namespace, p.Name = d.Namespace, fmt.Sprintf("%s-%d", d.Name, i)
+		pods = append(pods, p)
+	}
+	return pods
+}
+
+// translate builds the problem from the objects in the order they are in.
+func (w *world) translate() *problem.Translation {
+	cluster := state.New()
+	plans := map[types.UID]state.Plan{}
+	for _, o := range w.objects {
+		complete(o)
+		if plan, ok := o.GetAnnotations()[annotationPlan]; ok {
+			if node, ok := strings.CutPrefix(plan, "node/"); ok {
+				plans[o.GetUID()] = state.Plan{Node: node}
+			} else {
+				plans[o.GetUID()] = state.Plan{NodeClaim: plan}
+			}
+		}
+		cluster.Observe(o)
+	}
+	cluster.SetPlans(plans)
+	in := w.input
+	in.Snapshot = cluster.Snapshot()
+	in.Catalogs = map[string]*cloudprovider.Catalog{}
+	for _, o := range w.objects {
+		switch o := o.(type) {
+		case *v1.NodePool:
+			in.Catalogs[o.Name] = w.catalog
+		case *corev1.Pod:
+			if _, planned := plans[o.UID]; !planned && problem.Provisionable(o) && !problem.MakesRoom(in.Snapshot, o) {
+				in.Pods = append(in.Pods, o)
+			}
+		}
+	}
+	in.Price = func(o cloudprovider.Offering) (binpack.MicroUSD, bool) { price, ok := w.prices[o]; return price, ok }
+	in.Unavailable = func(o cloudprovider.Offering) bool { return w.ranOut[o.String()] }
+	return problem.Build(&in)
+}
+
+// complete fills in what the API server would.
+func complete(o client.Object) {
+	o.SetUID(types.UID(fmt.Sprintf("%T/%s/%s", o, o.GetNamespace(), o.GetName())))
+	switch o := o.(type) {
+	case *corev1.Pod:
+		if o.Namespace == "" {
+			o.Namespace = "default"
+		}
+		if o.Spec.NodeName == "" && len(o.Status.Conditions) == 0 {
+			o.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable}}
+		}
+	case *corev1.Node:
+		if o.Labels == nil {
+			o.Labels = map[string]string{}
+		}
+		if _, ok := o.Labels[corev1.LabelHostname]; !ok {
+			o.Labels[corev1.LabelHostname] = o.Name
+		}
+	case *v1.NodePool:
+		o.Spec.Template.Spec.NodeClassRef = v1.NodeClassReference{Group: "cloud", Kind: "MachineClass", Name: "default"}
+	}
+}

@@ -1,0 +1,223 @@
+package ec2sim
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// authority makes a PEM certificate of an authority.
+func authority(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+// nodeConfigYAML is a whole NodeConfig for a cluster, with extra lines under
+// spec.
+func nodeConfigYAML(c Cluster, extra string) string {
+	return "apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec:\n  cluster:\n    name: " + c.Name + "\n    apiServerEndpoint: " + c.Endpoint +
+		"\n    certificateAuthority: " + encodeCA(c) + "\n    cidr: " + c.ServiceCIDR + "\n" + extra
+}
+
+// archive puts parts, each a type and a body, into a MIME archive.
+func archive(parts ...string) string {
+	b := "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"//\"\n\n"
+	for i := 0; i < len(parts); i += 2 {
+		b += "--//\nContent-Type: " + parts[i] + "\n\n" + parts[i+1] + "\n"
+	}
+	return b + "--//--\n"
+}
+
+const (
+	configPart = "application/node.eks.aws"
+	shellPart  = `text/x-shellscript; charset="us-ascii"`
+)
+
+const kubeletYAML = `  kubelet:
+    config:
+      maxPods: 42
+      clusterDNS: [10.96.0.10]
+      kubeReserved: {cpu: 100m}
+      systemReserved: {memory: 100Mi}
+      evictionHard: {memory.available: 5%}
+      registerWithTaints:
+      - {key: karpenter.sh/unregistered, effect: NoExecute}
+      - {key: team, value: blue, effect: NoSchedule}
+    flags:
+    - --node-labels=karpenter.sh/nodepool=default,team=blue
+  instance:
+    localStorage: {strategy: RAID0}
+`
+
+func TestGoodUserData(t *testing.T) {
+	c := Cluster{Name: "demo", Endpoint: "https://10.0.0.1:6443", CA: authority(t), ServiceCIDR: "10.96.0.0/16"}
+	script := "#!/bin/bash\nset -e # the name is 'demo'\n/etc/eks/bootstrap.sh 'demo' --apiserver-endpoint \"https://10.0.0.1:6443\" \\\n  --b64-cluster-ca " + encodeCA(c) +
+		" --dns-cluster-ip 10.96.0.10 \\\n --kubelet-extra-args '--node-labels=karpenter.sh/nodepool=default,team=blue --register-with-taints=karpenter.sh/unregistered:NoExecute,team=blue:NoSchedule --max-pods 42'\n"
+	whole := nodeConfigYAML(c, kubeletYAML)
+	taints := []corev1.Taint{{Key: "karpenter.sh/unregistered", Effect: "NoExecute"}, {Key: "team", Value: "blue", Effect: "NoSchedule"}}
+	labels := map[string]string{"karpenter.sh/nodepool": "default", "team": "blue"}
+	for _, x := range []struct {
+		why, data string
+		by        Bootstrap
+	}{
+		{"one document", whole, NodeADM},
+		{"one document as JSON", `{"apiVersion":"node.eks.aws/v1alpha1","kind":"NodeConfig","spec":{"cluster":{"name":"demo","apiServerEndpoint":"https://10.0.0.1:6443/","certificateAuthority":"` + encodeCA(c) +
+			`","cidr":"10.96.0.0/16"},"kubelet":{"config":{"maxPods":42,"registerWithTaints":[{"key":"karpenter.sh/unregistered","effect":"NoExecute"},{"key":"team","value":"blue","effect":"NoSchedule"}]},"flags":["--node-labels=karpenter.sh/nodepool=default","--node-labels=team=blue"]}}}`, NodeADM},
+		{"an archive", archive(shellPart, "#!/bin/sh\necho hello", configPart, whole), NodeADM},
+		{"an archive with line ends of the network", strings.ReplaceAll(archive(shellPart, "#!/bin/sh\necho hello", configPart, whole), "\n", "\r\n"), NodeADM},
+		{"a user's part before ours", archive(configPart, "apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec:\n  kubelet:\n    config: {maxPods: 7, registerWithTaints: [{key: gone, effect: NoSchedule}]}\n    flags: ['--node-labels=team=red']\n", configPart, whole), NodeADM},
+		{"a script", script, Script},
+		{"the flag wins over the configuration", nodeConfigYAML(c, "  kubelet:\n    config: {maxPods: 42, registerWithTaints: [{key: gone, effect: NoSchedule}]}\n    flags:\n    - --node-labels=karpenter.sh/nodepool=default,team=blue\n    - --register-with-taints=karpenter.sh/unregistered:NoExecute,team=blue:NoSchedule\n"), NodeADM},
+	} {
+		k, err := bootstrap(x.by, []byte(x.data), c)
+		if err == nil {
+			err = k.check()
+		}
+		if err != nil {
+			t.Errorf("%s: %v", x.why, err)
+			continue
+		}
+		if diff := cmp.Diff(labels, k.labels) + cmp.Diff(taints, k.taints); diff != "" || k.maxPods != 42 || len(k.warnings) > 0 {
+			t.Errorf("%s: maxPods %d, warnings %v\n%s", x.why, k.maxPods, k.warnings, diff)
+		}
+	}
+}
+
+// TestMerge lays two documents over each other, as nodeadm does.
+func TestMerge(t *testing.T) {
+	c := Cluster{Name: "demo", Endpoint: "https://e", CA: authority(t), ServiceCIDR: "10.96.0.0/16"}
+	first := "apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec:\n  kubelet:\n    config:\n      podsPerCore: 4\n      evictionHard: {nodefs.available: 20%}\n      kubeReserved: {cpu: 1, memory: 1Gi}\n"
+	k, err := bootstrap(NodeADM, []byte(archive(configPart, first, configPart, nodeConfigYAML(c, kubeletYAML))), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"cpu": "100m", "memory": "1Gi"}, k.kubeReserved); diff != "" {
+		t.Error(diff)
+	}
+	want := map[string]string{"memory.available": "5%", "nodefs.available": "20%", "nodefs.inodesFree": "5%"}
+	if diff := cmp.Diff(want, k.evictionHard); diff != "" || k.podsPerCore != 4 || !k.raid {
+		t.Errorf("podsPerCore %d, raid %v\n%s", k.podsPerCore, k.raid, diff)
+	}
+}
+
+// TestBadUserData is one row for each way in which a node does not come, and what
+// its console says of it.
+func TestBadUserData(t *testing.T) {
+	c := Cluster{Name: "demo", Endpoint: "https://10.0.0.1:6443", CA: authority(t), ServiceCIDR: "10.96.0.0/16"}
+	other := func(change func(*Cluster)) string {
+		x := c
+		change(&x)
+		return nodeConfigYAML(x, "")
+	}
+	kubelet := func(lines string) string { return nodeConfigYAML(c, "  kubelet:\n"+lines) }
+	good := nodeConfigYAML(c, "")
+	for _, x := range []struct {
+		by         Bootstrap
+		data, want string
+	}{
+		{NodeADM, "", "no user data"},
+		{NodeADM, "#!/bin/sh\necho hello", "no MIME archive"},
+		{NodeADM, archive(shellPart, "#!/bin/sh\necho hello"), "no NodeConfig in the user data"},
+		{NodeADM, archive(configPart, "{"), "part 1 of the MIME archive"},
+		{NodeADM, strings.TrimSuffix(archive(configPart, good), "--//--\n"), "part 1 of the MIME archive: unexpected EOF"},
+		{NodeADM, strings.Replace(good, "v1alpha1", "v1", 1), "no kind NodeConfig is registered"},
+		{NodeADM, strings.Replace(good, "cidr", "cidrs", 1), `unknown field "cidrs"`},
+		{NodeADM, other(func(x *Cluster) { x.Name = "other" }), `Unauthorized: the token is for cluster "other", and this one is "demo"`},
+		{NodeADM, other(func(x *Cluster) { x.Name = "" }), "Name is missing"},
+		{NodeADM, other(func(x *Cluster) { x.Endpoint = "https://10.0.0.2:6443" }), "dialing https://10.0.0.2:6443"},
+		{NodeADM, other(func(x *Cluster) { x.Endpoint = "" }), "Apiserver endpoint is missing"},
+		{NodeADM, other(func(x *Cluster) { x.CA = authority(t) }), "unknown authority"},
+		{NodeADM, other(func(x *Cluster) { x.CA = []byte("no certificate") }), "no PEM certificate"},
+		{NodeADM, other(func(x *Cluster) { x.CA = nil }), "Certificate authority is missing"},
+		{NodeADM, strings.Replace(good, encodeCA(c), "'***'", 1), "decoding the certificate authority"},
+		{NodeADM, other(func(x *Cluster) { x.ServiceCIDR = "" }), "CIDR is missing"},
+		{NodeADM, other(func(x *Cluster) { x.ServiceCIDR = "10.96.0.0" }), "cluster CIDR"},
+		{NodeADM, nodeConfigYAML(c, "  instance: {localStorage: {strategy: RAID7}}\n"), `strategy "RAID7"`},
+		{NodeADM, kubelet("    config: {maxPods: many}\n"), "loading its configuration"},
+		{NodeADM, kubelet("    config: {kubeReserved: {cpu: lots}}\n"), `cpu="lots"`},
+		{NodeADM, kubelet("    config: {evictionHard: {memory.available: 200%}}\n"), `"200%" is not a percentage`},
+		{NodeADM, kubelet("    flags: ['--nodelabels=a=b']\n"), "unknown flag: --nodelabels"},
+		{NodeADM, kubelet("    flags: ['node-labels']\n"), "not of the form --flag=value"},
+		{NodeADM, kubelet("    flags: ['--node-labels=a']\n"), `"a" is not of the form`},
+		{NodeADM, kubelet("    flags: ['--node-labels=a=no blanks']\n"), "label a=no blanks"},
+		{NodeADM, kubelet("    flags: ['--node-labels=node-restriction.kubernetes.io/a=b']\n"), "unknown 'kubernetes.io' or 'k8s.io' labels"},
+		{NodeADM, kubelet("    flags: ['--register-with-taints=a:Never']\n"), "invalid taint effect: Never"},
+		{NodeADM, kubelet("    flags: ['--register-with-taints=a']\n"), "invalid taint spec: a"},
+		{NodeADM, kubelet("    config: {registerWithTaints: [{key: a, effect: NoSchedule}, {key: a, value: b, effect: NoSchedule}]}\n"), "Duplicate value"},
+		{Script, "echo no shebang", "exec format error"},
+		{Script, "#!/bin/sh\n# /etc/eks/bootstrap.sh demo\n", "nothing started kubelet"},
+		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh 'demo", "looking for matching '\\''"},
+		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh", "cluster name is not defined"},
+		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh other", "no PEM certificate"},
+		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh demo --colour red", "unknown argument --colour"},
+		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh demo --kubelet-extra-args", "needs a value"},
+		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh demo --kubelet-extra-args '--max-pods=x'", `invalid argument "x"`},
+	} {
+		k, err := bootstrap(x.by, []byte(x.data), c)
+		if err == nil {
+			err = k.check()
+		}
+		if err == nil {
+			_, _, err = k.resources(FewTypes()[0], rootGiB)
+		}
+		if err == nil || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("%q: %v, want %q", x.data, err, x.want)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	c := Cluster{Name: "demo", Endpoint: "https://e", CA: authority(t), ServiceCIDR: "10.96.0.0/16"}
+	wrong := strings.Replace(nodeConfigYAML(c, "  kubelet: {config: {maxPodz: 3}}\n"), "10.96.0.0/16", "10.97.0.0/16", 1)
+	k, err := bootstrap(NodeADM, []byte(wrong), c)
+	if err != nil || len(k.warnings) != 2 {
+		t.Errorf("a wrong service CIDR and an unknown field join with two warnings, not %q, %v", k.warnings, err)
+	}
+}
+
+// FuzzUserData has any bytes as user data: the node comes or a reason does, and
+// nothing panics.
+func FuzzUserData(f *testing.F) {
+	c := Cluster{Name: "demo", Endpoint: "https://e", ServiceCIDR: "10.96.0.0/16"}
+	f.Add([]byte(archive(configPart, nodeConfigYAML(c, kubeletYAML))), true)
+	f.Add([]byte("#!/bin/sh\n/etc/eks/bootstrap.sh 'demo' --b64-cluster-ca "+base64.StdEncoding.EncodeToString([]byte("x"))+" --kubelet-extra-args '--node-labels=a=b'"), false)
+	f.Fuzz(func(t *testing.T, data []byte, adm bool) {
+		by := Script
+		if adm {
+			by = NodeADM
+		}
+		k, err := bootstrap(by, data, c)
+		if err != nil {
+			return
+		}
+		if k.check() != nil {
+			return
+		}
+		if capacity, allocatable, err := k.resources(FewTypes()[0], rootGiB); err == nil {
+			for name, q := range allocatable {
+				if q.Cmp(capacity[name]) > 0 {
+					t.Errorf("%s: allocatable %s is more than capacity", name, q.String())
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,332 @@
+package sim
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"time"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// An API keeps objects as an API server does: resource versions that rise,
+// merge patches, a status that only its own patch can write, optimistic locks,
+// and finalizers that hold what is deleted. Objects given out are copies.
+type API struct {
+	// Writes counts the writes that changed something, by kind.
+	Writes map[string]int
+	// Hold, if set, says which deleted pods their kubelet never ends.
+	Hold func(*corev1.Pod) bool
+
+	world   *World
+	version uint64
+	uids    int
+	objects map[string]map[types.NamespacedName]client.Object
+	watches []func(obj client.Object, gone bool)
+}
+
+func newAPI(w *World) *API {
+	return &API{world: w, Writes: map[string]int{}, objects: map[string]map[types.NamespacedName]client.Object{}}
+}
+
+// KindOf names the kind of an object.
+func KindOf(obj client.Object) string {
+	return reflect.TypeOf(obj).Elem().Name()
+}
+
+// Get returns a copy of an object of obj's kind, nil if there is none.
+func Get[T client.Object](a *API, namespace, name string) (T, bool) {
+	var zero T
+	obj, ok := a.objects[reflect.TypeFor[T]().Elem().Name()][types.NamespacedName{Namespace: namespace, Name: name}]
+	if !ok {
+		return zero, false
+	}
+	return obj.DeepCopyObject().(T), true
+}
+
+// List returns copies of the objects of a kind, by namespace and name.
+func List[T client.Object](a *API) []T {
+	all := stored[T](a)
+	for i, obj := range all {
+		all[i] = obj.DeepCopyObject().(T)
+	}
+	return all
+}
+
+// stored returns the objects of a kind themselves, which must not be modified, by
+// namespace and name.
+func stored[T client.Object](a *API) []T {
+	var all []T
+	for _, obj := range a.objects[reflect.TypeFor[T]().Elem().Name()] {
+		all = append(all, obj.(T))
+	}
+	slices.SortFunc(all, func(x, y T) int {
+		return cmp.Or(cmp.Compare(x.GetNamespace(), y.GetNamespace()), cmp.Compare(x.GetName(), y.GetName()))
+	})
+	return all
+}
+
+// kinds are all that the API knows, in the order in which a process lists them.
+var kinds = []client.Object{
+	&v1.NodePool{}, &v1.NodeClaim{}, &corev1.Node{}, &corev1.Pod{}, &appsv1.DaemonSet{}, &policyv1.PodDisruptionBudget{},
+}
+
+// all returns copies of all objects, kind by kind.
+func (a *API) all() []client.Object {
+	var all []client.Object
+	for _, kind := range kinds {
+		start := len(all)
+		for _, obj := range a.objects[KindOf(kind)] {
+			all = append(all, obj.DeepCopyObject().(client.Object))
+		}
+		slices.SortFunc(all[start:], func(x, y client.Object) int {
+			return cmp.Or(cmp.Compare(x.GetNamespace(), y.GetNamespace()), cmp.Compare(x.GetName(), y.GetName()))
+		})
+	}
+	return all
+}
+
+// Create stores a new object and fills in what the server decides. Status is
+// kept, as for a Node that kubelet creates.
+func (a *API) Create(obj client.Object) error {
+	if obj.GetName() == "" {
+		obj.SetName(fmt.Sprintf("%s%05d", obj.GetGenerateName(), a.world.Rand.IntN(100000)))
+	}
+	if _, ok := a.find(obj); ok {
+		return apierrors.NewAlreadyExists(resourceOf(obj), obj.GetName())
+	}
+	switch o := obj.(type) {
+	case *v1.NodePool:
+		o.SetDefaults()
+	case *v1.NodeClaim:
+		o.SetDefaults()
+	}
+	a.uids++
+	obj.SetUID(types.UID(fmt.Sprintf("%08d-0000-4000-8000-000000000000", a.uids)))
+	obj.SetGeneration(1)
+	obj.SetCreationTimestamp(metav1.NewTime(a.world.Now.Truncate(time.Second)))
+	obj.SetDeletionTimestamp(nil)
+	a.store(obj)
+	return nil
+}
+
+// Patch applies a merge patch to an object, or to its status alone, and leaves
+// the server's answer in obj. A patch that changes nothing writes nothing.
+func (a *API) Patch(obj client.Object, patch client.Patch, status bool) error {
+	current, ok := a.find(obj)
+	if !ok {
+		return apierrors.NewNotFound(resourceOf(obj), obj.GetName())
+	}
+	if patch.Type() != types.MergePatchType {
+		return apierrors.NewBadRequest("only merge patches are understood here")
+	}
+	data, err := patch.Data(obj)
+	if err != nil {
+		return err
+	}
+	if err := checkLock(current, data); err != nil {
+		return err
+	}
+	next, err := merge(current, data, status)
+	if err != nil {
+		return err
+	}
+	if err := admit(current, next); err != nil {
+		return err
+	}
+	if !bytes.Equal(encode(current), encode(next)) {
+		if !bytes.Equal(encodeSpec(current), encodeSpec(next)) {
+			next.SetGeneration(current.GetGeneration() + 1)
+		}
+		a.store(next)
+	}
+	reflect.ValueOf(obj).Elem().Set(reflect.ValueOf(next.DeepCopyObject()).Elem())
+	return nil
+}
+
+// Delete begins the end of an object, or ends it if nothing holds it: its UID
+// must match if it has one. A bound pod is held by its kubelet.
+func (a *API) Delete(obj client.Object) error {
+	current, ok := a.find(obj)
+	if !ok {
+		return apierrors.NewNotFound(resourceOf(obj), obj.GetName())
+	}
+	if uid := obj.GetUID(); uid != "" && uid != current.GetUID() {
+		return apierrors.NewConflict(resourceOf(obj), obj.GetName(), fmt.Errorf("the UID is %s, not %s", current.GetUID(), uid))
+	}
+	if current.GetDeletionTimestamp() != nil {
+		return nil
+	}
+	next := current.DeepCopyObject().(client.Object)
+	at := metav1.NewTime(a.world.Now.Truncate(time.Second))
+	if pod, ok := next.(*corev1.Pod); ok && pod.Spec.NodeName != "" && !ended(pod) {
+		grace := int64(corev1.DefaultTerminationGracePeriodSeconds)
+		if pod.Spec.TerminationGracePeriodSeconds != nil {
+			grace = *pod.Spec.TerminationGracePeriodSeconds
+		}
+		at = metav1.NewTime(at.Add(time.Duration(grace) * time.Second))
+		pod.DeletionGracePeriodSeconds = &grace
+		pod.DeletionTimestamp = &at
+		a.store(pod)
+		return nil
+	}
+	next.SetDeletionTimestamp(&at)
+	a.store(next)
+	return nil
+}
+
+// Remove ends an object at once, whatever holds it.
+func (a *API) Remove(obj client.Object) {
+	current, ok := a.find(obj)
+	if !ok || current.GetUID() != obj.GetUID() {
+		return
+	}
+	delete(a.objects[KindOf(obj)], client.ObjectKeyFromObject(obj))
+	a.version++
+	a.world.trace("%s %s is gone", KindOf(obj), client.ObjectKeyFromObject(obj))
+	for _, watch := range a.watches {
+		watch(current, true)
+	}
+}
+
+// Update changes an object as one of Kubernetes' own parts would, without locks
+// and with all of it writable. It does nothing if the object is gone.
+func Update[T client.Object](a *API, obj T, edit func(T)) {
+	current, ok := a.find(obj)
+	if !ok || current.GetUID() != obj.GetUID() {
+		return
+	}
+	next := current.DeepCopyObject().(T)
+	edit(next)
+	if !bytes.Equal(encode(current), encode(next)) {
+		a.store(next)
+	}
+}
+
+// store keeps obj under a new version and tells the watches; what is deleted and
+// held by nothing is gone.
+func (a *API) store(obj client.Object) {
+	a.version++
+	obj.SetResourceVersion(strconv.FormatUint(a.version, 10))
+	kind, key := KindOf(obj), client.ObjectKeyFromObject(obj)
+	if a.objects[kind] == nil {
+		a.objects[kind] = map[types.NamespacedName]client.Object{}
+	}
+	a.Writes[kind]++
+	a.objects[kind][key] = obj.DeepCopyObject().(client.Object)
+	pod, isPod := obj.(*corev1.Pod)
+	held := len(obj.GetFinalizers()) > 0 || isPod && pod.Spec.NodeName != "" && !ended(pod)
+	if obj.GetDeletionTimestamp() != nil && !held {
+		a.Remove(obj)
+		return
+	}
+	a.world.trace("%s %s is at version %d", kind, key, a.version)
+	for _, watch := range a.watches {
+		watch(a.objects[kind][key], false)
+	}
+}
+
+func (a *API) find(obj client.Object) (client.Object, bool) {
+	found, ok := a.objects[KindOf(obj)][client.ObjectKeyFromObject(obj)]
+	return found, ok
+}
+
+// checkLock compares the resource version and UID that a patch insists on.
+func checkLock(current client.Object, data []byte) error {
+	var lock struct {
+		Metadata struct{ ResourceVersion, UID string }
+	}
+	if err := json.Unmarshal(data, &lock); err != nil {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	if v := lock.Metadata.ResourceVersion; v != "" && v != current.GetResourceVersion() {
+		return apierrors.NewConflict(resourceOf(current), current.GetName(),
+			fmt.Errorf("the version is %s, not %s", current.GetResourceVersion(), v))
+	}
+	if uid := lock.Metadata.UID; uid != "" && uid != string(current.GetUID()) {
+		return apierrors.NewConflict(resourceOf(current), current.GetName(), fmt.Errorf("the UID is %s", current.GetUID()))
+	}
+	return nil
+}
+
+// merge applies a patch to a copy. A patch of the status changes nothing else,
+// and any other leaves it alone; what only the server sets stays.
+func merge(current client.Object, data []byte, status bool) (client.Object, error) {
+	merged, err := jsonpatch.MergePatch(encode(current), data)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	next := reflect.New(reflect.TypeOf(current).Elem()).Interface().(client.Object)
+	if err := json.Unmarshal(merged, next); err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	from, to := reflect.ValueOf(current.DeepCopyObject()).Elem(), reflect.ValueOf(next).Elem()
+	if status {
+		kept := to.FieldByName("Status").Interface()
+		to.Set(from)
+		to.FieldByName("Status").Set(reflect.ValueOf(kept))
+	} else if s := to.FieldByName("Status"); s.IsValid() {
+		s.Set(from.FieldByName("Status"))
+	}
+	next.SetUID(current.GetUID())
+	next.SetGeneration(current.GetGeneration())
+	next.SetResourceVersion(current.GetResourceVersion())
+	next.SetCreationTimestamp(current.GetCreationTimestamp())
+	next.SetDeletionTimestamp(current.GetDeletionTimestamp())
+	return next, nil
+}
+
+// admit refuses what the API server would.
+func admit(current, next client.Object) error {
+	if claim, ok := next.(*v1.NodeClaim); ok && !bytes.Equal(encodeSpec(current), encodeSpec(claim)) {
+		return apierrors.NewInvalid(schema.GroupKind{Group: v1.Group, Kind: "NodeClaim"}, claim.Name, nil)
+	}
+	if current.GetDeletionTimestamp() == nil {
+		return nil
+	}
+	for _, f := range next.GetFinalizers() {
+		if !slices.Contains(current.GetFinalizers(), f) {
+			return apierrors.NewForbidden(resourceOf(next), next.GetName(), fmt.Errorf("no finalizer may be added to what is being deleted"))
+		}
+	}
+	return nil
+}
+
+func encode(obj client.Object) []byte {
+	data, err := json.Marshal(obj)
+	if err != nil { // API types always encode
+		panic(err)
+	}
+	return data
+}
+
+func encodeSpec(obj client.Object) []byte {
+	spec := reflect.ValueOf(obj).Elem().FieldByName("Spec")
+	if !spec.IsValid() {
+		return nil
+	}
+	data, err := json.Marshal(spec.Interface())
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+// resourceOf names an object's resource well enough for an error.
+func resourceOf(obj client.Object) schema.GroupResource {
+	return schema.GroupResource{Resource: KindOf(obj)}
+}

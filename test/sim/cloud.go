@@ -1,0 +1,285 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// A Cloud sells machines that join the API as nodes. It is a
+// cloudprovider.Provider whose every misbehaviour is a field.
+type Cloud struct {
+	// Types are sold in Zones, as spot and on demand.
+	Catalogue cloudprovider.Catalog
+	// Empty are the offerings that have run out.
+	Empty map[cloudprovider.Offering]bool
+	// NotReady, if set, is why no NodeClass can be launched from.
+	NotReady string
+	// LaunchError and ListError, if set, are returned by those calls.
+	LaunchError, ListError error
+	// JoinDelay, ReadyDelay and StartupDelay are how long a machine takes to join,
+	// a node to become Ready after that, and somebody to take its startup taints
+	// off after that.
+	JoinDelay, ReadyDelay, StartupDelay time.Duration
+	// StopDelay is how long a machine takes to go.
+	StopDelay time.Duration
+	// ListLag is how long a new machine is missing from List.
+	ListLag time.Duration
+	// Broken, if set, says which machines never join.
+	Broken func(cloudprovider.Instance) bool
+	// Untainted nodes join without the taint that keeps pods away.
+	Untainted bool
+
+	// Launches counts the machines bought for each NodeClaim's UID.
+	Launches map[string]int
+	// Listed counts the calls of List.
+	Listed int
+
+	world    *World
+	machines []*machine
+}
+
+// A machine is an instance and the node that it became.
+type machine struct {
+	cloudprovider.Instance
+	request cloudprovider.LaunchRequest
+	node    string // name of the node; empty until it joined
+}
+
+func newCloud(w *World) *Cloud {
+	return &Cloud{
+		world: w, Catalogue: Catalogue(), Empty: map[cloudprovider.Offering]bool{}, Launches: map[string]int{},
+		JoinDelay: 20 * time.Second, ReadyDelay: 5 * time.Second, StartupDelay: 5 * time.Second, StopDelay: 15 * time.Second,
+	}
+}
+
+// Zones of the cloud.
+var Zones = []string{"zone-a", "zone-b"}
+
+// Catalogue is what a new world's cloud sells: general machines of 2, 4, 8 and 16
+// cpus with 4 GiB each, in both zones, as spot and on demand.
+func Catalogue() cloudprovider.Catalog {
+	c := cloudprovider.Catalog{Region: "region-1", ZoneLabels: map[string]map[string]string{}}
+	for _, zone := range Zones {
+		c.ZoneLabels[zone] = map[string]string{"topology.k8s.aws/zone-id": zone + "-id"}
+	}
+	for cpus := int64(2); cpus <= 16; cpus *= 2 {
+		t := cloudprovider.InstanceType{
+			Name: fmt.Sprintf("general-%02d", cpus),
+			Labels: map[string]string{
+				corev1.LabelArchStable: "amd64", corev1.LabelOSStable: "linux",
+				corev1.LabelInstanceTypeStable:   fmt.Sprintf("general-%02d", cpus),
+				"karpenter.k8s.aws/instance-cpu": fmt.Sprint(cpus),
+			},
+			Capacity:    cloudprovider.Resources{cloudprovider.CPU: cpus * 1000, cloudprovider.Memory: cpus << 32, cloudprovider.Pods: 110, cloudprovider.EphemeralStorage: 20 << 30},
+			Allocatable: cloudprovider.Resources{cloudprovider.CPU: cpus*1000 - 100, cloudprovider.Memory: cpus<<32 - 512<<20, cloudprovider.Pods: 110, cloudprovider.EphemeralStorage: 18 << 30},
+		}
+		for _, zone := range Zones {
+			for _, capacityType := range []string{cloudprovider.OnDemand, cloudprovider.Spot} {
+				t.Offerings = append(t.Offerings, cloudprovider.Offering{InstanceType: t.Name, Zone: zone, CapacityType: capacityType})
+			}
+		}
+		c.InstanceTypes = append(c.InstanceTypes, t)
+	}
+	return c
+}
+
+// Price is what an hour of an offering costs: 25,000 millionths of a dollar a cpu
+// on demand, and 10,000 as spot, a little more in later zones.
+func (c *Cloud) Price(o cloudprovider.Offering) (micro int64, ok bool) {
+	t, ok := c.Catalogue.InstanceType(o.InstanceType)
+	if !ok || !slices.Contains(t.Offerings, o) {
+		return 0, false
+	}
+	perCPU := int64(25_000)
+	if o.CapacityType == cloudprovider.Spot {
+		perCPU = 10_000
+	}
+	return t.Capacity[cloudprovider.CPU]/1000*perCPU + int64(slices.Index(Zones, o.Zone)), true
+}
+
+// Catalog implements cloudprovider.Provider.
+func (c *Cloud) Catalog(_ context.Context, class cloudprovider.NodeClassRef) (*cloudprovider.Catalog, error) {
+	if c.NotReady != "" {
+		return nil, &cloudprovider.NotReadyError{Class: class, Reason: c.NotReady}
+	}
+	return &c.Catalogue, nil
+}
+
+// Launch implements cloudprovider.Provider: it gives the first offering that is
+// not empty, and the same machine for the same UID.
+func (c *Cloud) Launch(_ context.Context, r cloudprovider.LaunchRequest) (cloudprovider.Instance, error) {
+	for _, m := range c.machines {
+		if m.request.UID == r.UID && m.State != cloudprovider.Terminated {
+			return m.Instance, nil
+		}
+	}
+	if c.LaunchError != nil {
+		return cloudprovider.Instance{}, c.LaunchError
+	}
+	for _, o := range r.Offerings {
+		if !c.Empty[o] {
+			return c.launch(r, o), nil
+		}
+	}
+	return cloudprovider.Instance{}, &cloudprovider.InsufficientCapacityError{Offerings: r.Offerings, Err: errors.New("no capacity")}
+}
+
+func (c *Cloud) launch(r cloudprovider.LaunchRequest, o cloudprovider.Offering) cloudprovider.Instance {
+	id := fmt.Sprintf("i-%08d", len(c.machines)+1)
+	m := &machine{request: r, Instance: cloudprovider.Instance{
+		ID: id, ProviderID: "sim:///" + o.Zone + "/" + id, ImageID: "image-1", Offering: o,
+		State: cloudprovider.Running, Launched: c.world.Now, Claim: r.Claim, NodePool: r.NodePool,
+		Tags: map[string]string{"stowage.sh/nodeclaim-uid": r.UID},
+	}}
+	c.machines = append(c.machines, m)
+	c.Launches[r.UID]++
+	c.world.trace("%s launched for %s as %s", id, r.Claim, o)
+	if c.Broken == nil || !c.Broken(m.Instance) {
+		c.world.After(c.JoinDelay, func() { c.join(m) })
+	}
+	return m.Instance
+}
+
+// Terminate implements cloudprovider.Provider.
+func (c *Cloud) Terminate(_ context.Context, id string) error {
+	for _, m := range c.machines {
+		if m.ID != id || m.State != cloudprovider.Running {
+			continue
+		}
+		c.world.kube.checkDrained(m)
+		m.State = cloudprovider.Stopping
+		c.world.trace("%s is stopping", id)
+		c.world.After(c.StopDelay, func() { c.end(m) })
+	}
+	return nil
+}
+
+// Kill ends a machine without being asked to.
+func (c *Cloud) Kill(id string) {
+	for _, m := range c.machines {
+		if m.ID == id {
+			c.end(m)
+		}
+	}
+}
+
+func (c *Cloud) end(m *machine) {
+	if m.State == cloudprovider.Terminated {
+		return
+	}
+	m.State = cloudprovider.Terminated
+	c.world.trace("%s is terminated", m.ID)
+	c.world.kube.silence(m.node)
+}
+
+// List implements cloudprovider.Provider.
+func (c *Cloud) List(context.Context) ([]cloudprovider.Instance, error) {
+	c.Listed++
+	if c.ListError != nil {
+		return nil, c.ListError
+	}
+	var list []cloudprovider.Instance
+	for _, m := range c.machines {
+		if m.State != cloudprovider.Terminated && c.world.Now.Sub(m.Launched) >= c.ListLag {
+			list = append(list, m.Instance)
+		}
+	}
+	return list, nil
+}
+
+// Machines returns every machine ever bought, in order.
+func (c *Cloud) Machines() []cloudprovider.Instance {
+	var all []cloudprovider.Instance
+	for _, m := range c.machines {
+		all = append(all, m.Instance)
+	}
+	return all
+}
+
+// Alive returns the machines that are paid for.
+func (c *Cloud) Alive() []cloudprovider.Instance {
+	return slices.DeleteFunc(c.Machines(), func(i cloudprovider.Instance) bool {
+		return i.State == cloudprovider.Terminated || i.State == cloudprovider.Stopping
+	})
+}
+
+// join makes the machine a node: tainted and not ready at first.
+func (c *Cloud) join(m *machine) {
+	if m.State != cloudprovider.Running {
+		return
+	}
+	t, _ := c.Catalogue.InstanceType(m.Offering.InstanceType)
+	node := &corev1.Node{}
+	m.node = "node-" + strings.TrimPrefix(m.ID, "i-")
+	node.Name = m.node
+	node.Labels = map[string]string{corev1.LabelHostname: m.node}
+	for k, v := range m.request.Labels {
+		node.Labels[k] = v
+	}
+	node.Spec.ProviderID = m.ProviderID
+	for _, taint := range m.request.Taints {
+		if !c.Untainted || taint.Key != v1.TaintUnregistered {
+			node.Spec.Taints = append(node.Spec.Taints, corev1.Taint{Key: taint.Key, Value: taint.Value, Effect: corev1.TaintEffect(taint.Effect)})
+		}
+	}
+	notReady := corev1.Taint{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoSchedule}
+	node.Spec.Taints = append(node.Spec.Taints, notReady)
+	node.Status.Capacity, node.Status.Allocatable = quantities(t.Capacity), quantities(t.Allocatable)
+	setReady(node, corev1.ConditionFalse)
+	if err := c.world.API.Create(node); err != nil {
+		c.world.Fail(fmt.Errorf("joining: %w", err))
+	}
+	c.world.After(c.ReadyDelay, func() {
+		if m.State == cloudprovider.Terminated {
+			return
+		}
+		Update(c.world.API, node, func(n *corev1.Node) {
+			setReady(n, corev1.ConditionTrue)
+			n.Spec.Taints = dropTaint(n.Spec.Taints, notReady.Key)
+		})
+	})
+	c.world.After(c.ReadyDelay+c.StartupDelay, func() { c.start(m, node) })
+}
+
+// start takes the startup taints off, as whoever set the node up would.
+func (c *Cloud) start(m *machine, node *corev1.Node) {
+	claim, ok := Get[*v1.NodeClaim](c.world.API, "", m.Claim)
+	if !ok || m.State == cloudprovider.Terminated {
+		return
+	}
+	Update(c.world.API, node, func(n *corev1.Node) {
+		for _, t := range claim.Spec.StartupTaints {
+			n.Spec.Taints = dropTaint(n.Spec.Taints, t.Key)
+		}
+	})
+}
+
+func dropTaint(taints []corev1.Taint, key string) []corev1.Taint {
+	return slices.DeleteFunc(taints, func(t corev1.Taint) bool { return t.Key == key })
+}
+
+func setReady(node *corev1.Node, status corev1.ConditionStatus) {
+	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: status}}
+}
+
+func quantities(r cloudprovider.Resources) corev1.ResourceList {
+	list := corev1.ResourceList{}
+	for name, value := range r {
+		if name == cloudprovider.CPU {
+			list[corev1.ResourceCPU] = *resource.NewMilliQuantity(value, resource.DecimalSI)
+			continue
+		}
+		list[corev1.ResourceName(name)] = *resource.NewQuantity(value, resource.BinarySI)
+	}
+	return list
+}

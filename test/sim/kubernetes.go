@@ -1,0 +1,377 @@
+package sim
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// How long Kubernetes' own parts take.
+const (
+	bindDelay    = 100 * time.Millisecond // kube-scheduler, from a change to its next round
+	startDelay   = time.Second            // kubelet, from bound to running and from deleted to gone
+	replaceDelay = 200 * time.Millisecond // ReplicaSets, from a missing pod to a new one
+	collectDelay = time.Second            // garbage collection, from an owner's end to its dependents' deletion
+	silenceDelay = 40 * time.Second       // from a machine's end to its node being not ready
+	orphanDelay  = 40 * time.Second       // from a node's end to its pods' end
+)
+
+// kubernetes is the parts of Kubernetes that controllers lean on. They see the
+// API without lag.
+type kubernetes struct {
+	w         *World
+	replicas  []*ReplicaSet
+	scheduled bool // a round of the scheduler is due
+	replacing bool
+}
+
+// A ReplicaSet keeps Replicas pods like Template.
+type ReplicaSet struct {
+	// Name and UID of the owner of the pods.
+	Name string
+	UID  types.UID
+	// Replicas may be changed with Scale.
+	Replicas int
+	// Template of the pods; its name is the ReplicaSet's.
+	Template *corev1.Pod
+}
+
+func startKubernetes(w *World) *kubernetes {
+	k := &kubernetes{w: w}
+	w.API.watches = append(w.API.watches, k.notice)
+	return k
+}
+
+func (k *kubernetes) notice(obj client.Object, gone bool) {
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		k.kubelet(o, gone)
+		k.soonReplace()
+	case *corev1.Node:
+		if gone {
+			k.w.After(orphanDelay, func() { k.dropOrphans(o.Name) })
+		}
+	}
+	if gone {
+		k.w.After(collectDelay, func() { k.collect(obj.GetUID()) })
+	}
+	k.soonSchedule()
+}
+
+// kubelet starts bound pods and ends deleted ones, while its machine lives.
+func (k *kubernetes) kubelet(pod *corev1.Pod, gone bool) {
+	if gone || pod.Spec.NodeName == "" || !k.alive(pod.Spec.NodeName) {
+		return
+	}
+	switch {
+	case pod.DeletionTimestamp != nil:
+		grace := time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second
+		k.w.After(min(grace, startDelay), func() {
+			if k.alive(pod.Spec.NodeName) && (k.w.API.Hold == nil || !k.w.API.Hold(pod)) {
+				k.w.API.Remove(pod)
+			}
+		})
+	case pod.Status.Phase == "" || pod.Status.Phase == corev1.PodPending:
+		k.w.After(startDelay, func() {
+			Update(k.w.API, pod, func(p *corev1.Pod) {
+				if p.DeletionTimestamp != nil || ended(p) {
+					return
+				}
+				p.Status.Phase = corev1.PodRunning
+				now := metav1.NewTime(k.w.Now)
+				p.Status.StartTime = &now
+				setPodCondition(p, corev1.PodReady, corev1.ConditionTrue, "", k.w.Now)
+			})
+		})
+	}
+}
+
+// alive reports whether there is a kubelet on a node; one that no cloud made
+// always has one.
+func (k *kubernetes) alive(node string) bool {
+	for _, m := range k.w.Cloud.machines {
+		if m.node == node {
+			return m.State != cloudprovider.Terminated
+		}
+	}
+	_, ok := Get[*corev1.Node](k.w.API, "", node)
+	return ok
+}
+
+// silence makes the node of a dead machine not ready, after a while.
+func (k *kubernetes) silence(name string) {
+	k.w.After(silenceDelay, func() {
+		if node, ok := Get[*corev1.Node](k.w.API, "", name); ok {
+			Update(k.w.API, node, func(n *corev1.Node) {
+				setReady(n, corev1.ConditionUnknown)
+				n.Spec.Taints = append(n.Spec.Taints,
+					corev1.Taint{Key: corev1.TaintNodeUnreachable, Effect: corev1.TaintEffectNoSchedule})
+			})
+		}
+	})
+}
+
+// dropOrphans ends the pods of a node that is no more.
+func (k *kubernetes) dropOrphans(node string) {
+	if _, ok := Get[*corev1.Node](k.w.API, "", node); ok {
+		return
+	}
+	for _, pod := range stored[*corev1.Pod](k.w.API) {
+		if pod.Spec.NodeName == node {
+			k.w.API.Remove(pod)
+		}
+	}
+}
+
+// collect deletes what an object that is gone owned.
+func (k *kubernetes) collect(owner types.UID) {
+	for _, obj := range k.w.API.all() {
+		if slices.ContainsFunc(obj.GetOwnerReferences(), func(r metav1.OwnerReference) bool { return r.UID == owner }) {
+			_ = k.w.API.Delete(obj) // gone meanwhile is as good
+		}
+	}
+}
+
+// checkDrained fails the world if a machine that is being given back still has a
+// pod that had to go first.
+func (k *kubernetes) checkDrained(m *machine) {
+	if claim, ok := Get[*v1.NodeClaim](k.w.API, "", m.Claim); ok && string(claim.UID) == m.request.UID {
+		at, err := time.Parse(time.RFC3339, claim.Annotations[v1.AnnotationTerminationTimestamp])
+		if err == nil && !k.w.Now.Before(at) {
+			return // out of time: nothing is waited for
+		}
+	}
+	for _, pod := range stored[*corev1.Pod](k.w.API) {
+		if m.node != "" && pod.Spec.NodeName == m.node && !ended(pod) && !stays(pod) && !stuck(k.w.Now, pod) {
+			k.w.Fail(fmt.Errorf("machine %s was given back with pod %s/%s on it", m.ID, pod.Namespace, pod.Name))
+		}
+	}
+}
+
+func stays(pod *corev1.Pod) bool {
+	taint := v1.DisruptedTaint()
+	return tolerates(pod, taint) || pod.Annotations[corev1.MirrorPodAnnotationKey] != ""
+}
+
+func stuck(now time.Time, pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp != nil && now.Sub(pod.DeletionTimestamp.Time) >= time.Minute
+}
+
+// AddReplicaSet begins to keep n pods like template, which is not modified.
+func (w *World) AddReplicaSet(n int, template *corev1.Pod) *ReplicaSet {
+	rs := &ReplicaSet{Name: template.Name, Replicas: n, Template: template.DeepCopy()}
+	rs.UID = types.UID(fmt.Sprintf("rs-%d", len(w.kube.replicas)+1))
+	w.kube.replicas = append(w.kube.replicas, rs)
+	w.kube.soonReplace()
+	return rs
+}
+
+// Scale changes how many pods a ReplicaSet keeps.
+func (w *World) Scale(rs *ReplicaSet, n int) {
+	rs.Replicas = n
+	w.kube.soonReplace()
+}
+
+// PodsOf returns the pods of a ReplicaSet that are not on their way out, by name.
+func (w *World) PodsOf(rs *ReplicaSet) []*corev1.Pod {
+	return slices.DeleteFunc(List[*corev1.Pod](w.API), func(p *corev1.Pod) bool {
+		owner := metav1.GetControllerOf(p)
+		return owner == nil || owner.UID != rs.UID || p.DeletionTimestamp != nil || ended(p)
+	})
+}
+
+func (k *kubernetes) soonReplace() {
+	if !k.replacing {
+		k.replacing = true
+		k.w.After(replaceDelay, k.replace)
+	}
+}
+
+func (k *kubernetes) replace() {
+	k.replacing = false
+	for _, rs := range k.replicas {
+		pods := k.w.PodsOf(rs)
+		// Pods that have no node yet go first.
+		slices.SortStableFunc(pods, func(a, b *corev1.Pod) int {
+			return cmp.Compare(min(len(a.Spec.NodeName), 1), min(len(b.Spec.NodeName), 1))
+		})
+		for i := len(pods); i > rs.Replicas; i-- {
+			_ = k.w.API.Delete(pods[len(pods)-i]) // listed just now
+		}
+		for range rs.Replicas - len(pods) {
+			pod := rs.Template.DeepCopy()
+			pod.Name, pod.GenerateName = "", rs.Name+"-"
+			yes := true
+			pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: rs.Name, UID: rs.UID, Controller: &yes}}
+			if err := k.w.API.Create(pod); err != nil {
+				k.soonReplace() // the name is taken: another one next time
+			}
+		}
+	}
+}
+
+func (k *kubernetes) soonSchedule() {
+	if !k.scheduled {
+		k.scheduled = true
+		k.w.After(bindDelay, k.schedule)
+	}
+}
+
+// schedule binds every pending pod to the node that it is nominated to, or else
+// to the first that it fits.
+func (k *kubernetes) schedule() {
+	k.scheduled = false
+	pods := stored[*corev1.Pod](k.w.API)
+	free := map[string]corev1.ResourceList{}
+	nodes := stored[*corev1.Node](k.w.API)
+	for _, n := range nodes {
+		free[n.Name] = n.Status.Allocatable.DeepCopy()
+	}
+	for _, p := range pods {
+		if list, ok := free[p.Spec.NodeName]; ok && !ended(p) {
+			take(list, requests(p))
+		}
+	}
+	for _, p := range pods {
+		if p.Spec.NodeName != "" || p.DeletionTimestamp != nil || ended(p) || len(p.Spec.SchedulingGates) > 0 {
+			continue
+		}
+		node := place(p, nodes, free)
+		if node != "" {
+			take(free[node], requests(p))
+		}
+		Update(k.w.API, p, func(p *corev1.Pod) {
+			p.Spec.NodeName = node
+			if node == "" {
+				setPodCondition(p, corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable, k.w.Now)
+				p.Status.NominatedNodeName = ""
+				return
+			}
+			setPodCondition(p, corev1.PodScheduled, corev1.ConditionTrue, "", k.w.Now)
+		})
+	}
+}
+
+func place(p *corev1.Pod, nodes []*corev1.Node, free map[string]corev1.ResourceList) string {
+	best := ""
+	for _, n := range nodes {
+		if n.Spec.Unschedulable || !fits(free[n.Name], requests(p)) || !welcome(p, n) {
+			continue
+		}
+		if n.Name == p.Status.NominatedNodeName {
+			return n.Name
+		}
+		best = cmp.Or(best, n.Name)
+	}
+	return best
+}
+
+// welcome reports whether a pod's selectors and tolerations allow a node.
+func welcome(p *corev1.Pod, n *corev1.Node) bool {
+	for _, taint := range n.Spec.Taints {
+		if taint.Effect != corev1.TaintEffectPreferNoSchedule && !tolerates(p, taint) {
+			return false
+		}
+	}
+	ok, err := nodeaffinity.GetRequiredNodeAffinity(p).Match(n)
+	return ok && err == nil
+}
+
+func tolerates(p *corev1.Pod, taint corev1.Taint) bool {
+	return slices.ContainsFunc(p.Spec.Tolerations, func(t corev1.Toleration) bool { return t.ToleratesTaint(logr.Discard(), &taint, true) })
+}
+
+// requests sums what the pod's containers ask for, and counts the pod itself.
+func requests(p *corev1.Pod) corev1.ResourceList {
+	sum := corev1.ResourceList{corev1.ResourcePods: *resource.NewQuantity(1, resource.DecimalSI)}
+	for _, c := range p.Spec.Containers {
+		for name, q := range c.Resources.Requests {
+			total := sum[name]
+			total.Add(q)
+			sum[name] = total
+		}
+	}
+	return sum
+}
+
+func fits(free, want corev1.ResourceList) bool {
+	for name, q := range want {
+		have := free[name]
+		if q.Cmp(have) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func take(free, want corev1.ResourceList) {
+	for name, q := range want {
+		have := free[name]
+		have.Sub(q)
+		free[name] = have
+	}
+}
+
+func ended(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+}
+
+func isReady(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+// setPodCondition sets a condition; its time moves with its status.
+func setPodCondition(p *corev1.Pod, kind corev1.PodConditionType, status corev1.ConditionStatus, reason string, now time.Time) {
+	next := corev1.PodCondition{Type: kind, Status: status, Reason: reason, LastTransitionTime: metav1.NewTime(now.Truncate(time.Second))}
+	for i, c := range p.Status.Conditions {
+		if c.Type == kind {
+			if c.Status != status {
+				p.Status.Conditions[i] = next
+			}
+			return
+		}
+	}
+	p.Status.Conditions = append(p.Status.Conditions, next)
+}
+
+func selects(selector *metav1.LabelSelector, set map[string]string) bool {
+	s, err := metav1.LabelSelectorAsSelector(selector)
+	return err == nil && s.Matches(labels.Set(set))
+}
+
+// allowedBy computes how many pods a PodDisruptionBudget lets go now.
+func allowedBy(a *API, b *policyv1.PodDisruptionBudget) int {
+	total, healthy := 0, 0
+	for _, p := range stored[*corev1.Pod](a) {
+		if p.Namespace != b.Namespace || !selects(b.Spec.Selector, p.Labels) || ended(p) {
+			continue
+		}
+		total++
+		if isReady(p) && p.DeletionTimestamp == nil {
+			healthy++
+		}
+	}
+	if b.Spec.MinAvailable != nil {
+		least, _ := intstr.GetScaledValueFromIntOrPercent(b.Spec.MinAvailable, total, true)
+		return healthy - least
+	}
+	most, _ := intstr.GetScaledValueFromIntOrPercent(b.Spec.MaxUnavailable, total, true)
+	return healthy - (total - most)
+}

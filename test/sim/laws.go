@@ -1,0 +1,105 @@
+package sim
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// NoLostMachine is the law that no machine is paid for, for longer than limit,
+// without a NodeClaim that stands for it.
+func NoLostMachine(limit time.Duration) func(*World) error {
+	since := map[string]time.Time{} // by machine: when it was first seen lost
+	return func(w *World) error {
+		claims := map[string]*v1.NodeClaim{}
+		for _, c := range stored[*v1.NodeClaim](w.API) {
+			claims[string(c.UID)] = c
+		}
+		for _, m := range w.Cloud.machines {
+			claim, ok := claims[m.request.UID]
+			mine := ok && (claim.Status.ProviderID == "" || claim.Status.ProviderID == m.ProviderID)
+			if mine || m.State == cloudprovider.Stopping || m.State == cloudprovider.Terminated {
+				delete(since, m.ID)
+				continue
+			}
+			if _, ok := since[m.ID]; !ok {
+				since[m.ID] = w.Now
+			}
+			if w.Now.Sub(since[m.ID]) > limit {
+				return fmt.Errorf("machine %s of NodeClaim %s has been lost for %v", m.ID, m.Claim, limit)
+			}
+		}
+		return nil
+	}
+}
+
+// LaunchedOnce is the law that no NodeClaim ever gets a second machine.
+func LaunchedOnce(w *World) error {
+	for _, m := range w.Cloud.machines {
+		if n := w.Cloud.Launches[m.request.UID]; n > 1 {
+			return fmt.Errorf("%d machines were launched for NodeClaim %s", n, m.Claim)
+		}
+	}
+	return nil
+}
+
+// LimitsKept is the law that no NodePool's NodeClaims exceed its limits. A
+// NodeClaim that is not launched counts by what it asks for.
+func LimitsKept(w *World) error {
+	for _, pool := range stored[*v1.NodePool](w.API) {
+		used := corev1.ResourceList{}
+		nodes := int64(0)
+		for _, claim := range stored[*v1.NodeClaim](w.API) {
+			if claim.Labels[v1.LabelNodePool] != pool.Name {
+				continue
+			}
+			nodes++
+			have := claim.Status.Capacity
+			if len(have) == 0 {
+				have = claim.Spec.Resources.Requests
+			}
+			for name, q := range have {
+				sum := used[name]
+				sum.Add(q)
+				used[name] = sum
+			}
+		}
+		for name, limit := range pool.Spec.Limits {
+			sum := used[name]
+			if name == "nodes" {
+				sum.Set(nodes)
+			}
+			if sum.Cmp(limit) > 0 {
+				return fmt.Errorf("NodePool %s uses %s of %s, past its limit %s", pool.Name, sum.String(), name, limit.String())
+			}
+		}
+	}
+	return nil
+}
+
+// BudgetsKept is the law that no more nodes of a NodePool are in voluntary
+// disruption than each of its budgets allows that is a plain number and always
+// active.
+func BudgetsKept(w *World) error {
+	disrupted := map[string]int{}
+	for _, claim := range stored[*v1.NodeClaim](w.API) {
+		c := claim.Status.Conditions
+		if v1.IsTrue(c, v1.ConditionDisruptionReason) && !v1.IsTrue(c, v1.ConditionInstanceTerminating) {
+			disrupted[claim.Labels[v1.LabelNodePool]]++
+		}
+	}
+	for _, pool := range stored[*v1.NodePool](w.API) {
+		for _, b := range pool.Spec.Disruption.Budgets {
+			n, err := strconv.Atoi(b.Nodes)
+			if err == nil && b.Schedule == "" && len(b.Reasons) == 0 && disrupted[pool.Name] > n {
+				return fmt.Errorf("%d nodes of NodePool %s are disrupted, its budget is %d", disrupted[pool.Name], pool.Name, n)
+			}
+		}
+	}
+	return nil
+}

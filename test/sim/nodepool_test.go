@@ -1,0 +1,111 @@
+package sim_test
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/test/sim"
+)
+
+func (s *scene) nodePool() *v1.NodePool {
+	p, _ := sim.Get[*v1.NodePool](s.API, "", "pool")
+	return p
+}
+
+func TestNodePoolStatus(t *testing.T) {
+	eachSeed(t, func(t *testing.T, s *scene) {
+		s.ready("a")
+		s.ready("b")
+		s.until(time.Minute, "two nodes counted", func() bool {
+			p := s.nodePool()
+			cpu, nodes := p.Status.Resources[corev1.ResourceCPU], p.Status.Resources["nodes"]
+			return p.Status.Nodes == 2 && nodes.Value() == 2 && cpu.Value() == 4
+		})
+		p := s.nodePool()
+		if !v1.IsTrue(p.Status.Conditions, v1.ConditionReady) || !v1.IsTrue(p.Status.Conditions, v1.ConditionNodeRegistrationHealthy) ||
+			p.Status.NodeClassObservedGeneration != 1 {
+			t.Errorf("status: %+v", p.Status)
+		}
+		if p.Annotations[v1.AnnotationNodePoolHash] != p.Hash() || p.Annotations[v1.AnnotationNodePoolHashVersion] != v1.NodePoolHashVersion {
+			t.Errorf("annotations: %v", p.Annotations)
+		}
+		writes := s.API.Writes["NodePool"]
+		s.pass(10 * time.Minute)
+		if got := s.API.Writes["NodePool"]; got != writes {
+			t.Errorf("%d writes when nothing changed", got-writes)
+		}
+		s.delete(s.claim("a"))
+		s.until(3*time.Minute, "one node counted", func() bool { return s.nodePool().Status.Nodes == 1 })
+	})
+}
+
+func TestNodePoolConditions(t *testing.T) {
+	eachSeed(t, func(t *testing.T, s *scene) {
+		condition := func(kind string) (status, reason string) {
+			if c := v1.GetCondition(s.nodePool().Status.Conditions, kind); c != nil {
+				return string(c.Status), c.Reason
+			}
+			return "", ""
+		}
+		touch := func(value string) {
+			sim.Update(s.API, s.nodePool(), func(p *v1.NodePool) { p.Labels = map[string]string{"touched": value} })
+		}
+		s.until(time.Minute, "ready", func() bool { status, _ := condition(v1.ConditionReady); return status == "True" })
+		for i, c := range []struct {
+			class  state.NodeClass
+			reason string
+		}{
+			{state.NodeClass{Ready: false, Reason: "no subnets", Generation: 1}, "NodeClassNotReady"},
+			{state.NodeClass{Ready: true, Deleting: true, Generation: 1}, "NodeClassTerminating"},
+		} {
+			s.SetNodeClass(sim.Class, c.class)
+			touch(string(rune('a' + i)))
+			s.until(time.Minute, c.reason, func() bool {
+				_, reason := condition(v1.ConditionNodeClassReady)
+				ready, _ := condition(v1.ConditionReady)
+				return reason == c.reason && ready == "False"
+			})
+		}
+		sim.Update(s.API, s.nodePool(), func(p *v1.NodePool) {
+			taint := corev1.Taint{Key: "twice", Effect: corev1.TaintEffectNoSchedule}
+			p.Spec.Template.Spec.Taints = []corev1.Taint{taint, taint}
+		})
+		s.until(time.Minute, "invalid", func() bool {
+			status, reason := condition(v1.ConditionValidationSucceeded)
+			return status == "False" && reason == "NodePoolValidationFailed"
+		})
+	})
+}
+
+// TestTakeover: claims stamped by another controller's hash are stamped anew, and
+// one that has drifted stays so.
+func TestTakeover(t *testing.T) {
+	eachSeed(t, func(t *testing.T, s *scene) {
+		theirs := map[string]string{v1.AnnotationNodePoolHash: "123", v1.AnnotationNodePoolHashVersion: "v3"}
+		s.ready("old")
+		s.ready("drifted")
+		for _, name := range []string{"drifted", "old"} {
+			sim.Update(s.API, s.claim(name), func(c *v1.NodeClaim) {
+				c.Annotations = theirs
+				if name == "drifted" {
+					c.Status.Conditions = append(c.Status.Conditions, metav1.Condition{Type: v1.ConditionDrifted, Status: metav1.ConditionTrue, Reason: "RequirementsDrifted"})
+				}
+			})
+		}
+		s.until(time.Minute, "stamped anew", func() bool {
+			return s.claim("old").Annotations[v1.AnnotationNodePoolHashVersion] == v1.NodePoolHashVersion &&
+				s.claim("drifted").Annotations[v1.AnnotationNodePoolHashVersion] == v1.NodePoolHashVersion
+		})
+		if got := s.claim("old").Annotations[v1.AnnotationNodePoolHash]; got != s.nodePool().Hash() {
+			t.Errorf("hash %q", got)
+		}
+		if got := s.claim("drifted").Annotations[v1.AnnotationNodePoolHash]; got != "123" {
+			t.Errorf("the drifted claim's hash became %q", got)
+		}
+	})
+}

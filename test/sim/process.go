@@ -1,0 +1,297 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stowage-sh/stowage/provisioner/state"
+)
+
+// ErrCrash, returned by a fault, ends the process that ran into it: none of its
+// writes happens from then on, and its controllers are not called again.
+var ErrCrash = errors.New("the process crashed")
+
+// A Process is one run of the controllers: its own view of the cluster, as its
+// watches delivered it, and its own controllers. It begins by listing everything.
+type Process struct {
+	// Cluster is what the process has seen, its own writes included.
+	Cluster *state.Cluster
+	// Write and Events are what controllers are to use.
+	Write  state.Writer
+	Events state.Recorder
+	// Before and After, if set, are called around every write with its verb
+	// (create, patch, patchStatus, delete, evict). An error of Before is returned in place of the write; one
+	// of After is returned although the write happened.
+	Before, After func(verb string, obj client.Object) error
+	// Conflicts is the odds of a patch losing a race that did not take place.
+	Conflicts float64
+	// Errors are those that controllers returned, in order.
+	Errors []error
+
+	world   *World
+	dead    bool
+	last    map[string]time.Time // the latest delivery by kind: watches keep order
+	notices []func(client.Object)
+}
+
+// Start begins a process: it lists what there is, then watches. Its controllers
+// are added to it.
+func (w *World) Start() *Process {
+	p := &Process{Cluster: state.New(), world: w, last: map[string]time.Time{}}
+	p.Write = state.Recorded(writer{p}, p.Cluster)
+	p.Events = recorder{w}
+	for ref, class := range w.classes {
+		p.Cluster.SetNodeClass(ref, class)
+	}
+	for _, obj := range w.API.all() {
+		p.Cluster.Observe(obj)
+	}
+	w.API.watches = append(w.API.watches, p.watch)
+	w.processes = append(w.processes, p)
+	return p
+}
+
+// Kill ends the process as if its machine had lost power.
+func (p *Process) Kill() { p.dead = true }
+
+// Dead reports whether the process was killed or crashed.
+func (p *Process) Dead() bool { return p.dead }
+
+// watch delivers a change after a lag, in order by kind.
+func (p *Process) watch(obj client.Object, gone bool) {
+	if p.dead {
+		return
+	}
+	w, kind := p.world, KindOf(obj)
+	at := w.Now
+	if w.MaxLag > 0 {
+		at = at.Add(time.Duration(w.Rand.Int64N(int64(w.MaxLag))))
+	}
+	if last := p.last[kind]; last.After(at) {
+		at = last
+	}
+	p.last[kind] = at
+	obj = obj.DeepCopyObject().(client.Object)
+	w.After(at.Sub(w.Now), func() {
+		if p.dead {
+			return
+		}
+		if gone {
+			p.Cluster.Forget(obj)
+		} else {
+			p.Cluster.Observe(obj)
+		}
+		for _, notice := range p.notices {
+			notice(obj)
+		}
+	})
+}
+
+// AddStepper adds a controller that looks at everything: it is called at once,
+// then whenever its own answer says, or a second after an error. An answer of 0
+// waits for wake, which calls it at once.
+func (p *Process) AddStepper(name string, step func(ctx context.Context, now time.Time) (time.Duration, error)) (wake func()) {
+	q := &queue{process: p, name: name, run: func(ctx context.Context, now time.Time, _ string) (time.Duration, error) {
+		return step(ctx, now)
+	}}
+	q.add("", 0)
+	return func() { q.add("", 0) }
+}
+
+// AddReconciler adds a controller of the objects of one kind: it is called for a
+// name when that object changes, when its own answer says, and with backoff after
+// an error.
+func (p *Process) AddReconciler(kind string, reconcile func(ctx context.Context, now time.Time, name string) (time.Duration, error)) {
+	p.AddMapped(kind, func(_ *state.Snapshot, obj client.Object) []string {
+		if KindOf(obj) != kind {
+			return nil
+		}
+		return []string{obj.GetName()}
+	}, reconcile)
+}
+
+// AddMapped adds a controller that is called for the names that concerned finds
+// for every change, and otherwise as AddReconciler says.
+func (p *Process) AddMapped(name string, concerned func(*state.Snapshot, client.Object) []string,
+	reconcile func(ctx context.Context, now time.Time, name string) (time.Duration, error)) {
+	q := &queue{process: p, name: name, run: reconcile}
+	notice := func(obj client.Object) {
+		for _, key := range concerned(p.Cluster.Snapshot(), obj) {
+			q.add(key, 0)
+		}
+	}
+	p.notices = append(p.notices, notice)
+	for _, obj := range p.world.API.all() {
+		notice(obj)
+	}
+}
+
+// A queue calls a controller by key: one call for many reasons at one time.
+type queue struct {
+	process *Process
+	name    string
+	run     func(ctx context.Context, now time.Time, key string) (time.Duration, error)
+	due     map[string]time.Time // the next call of a key
+	failed  map[string]int       // failures in a row
+}
+
+func (q *queue) add(key string, after time.Duration) {
+	w := q.process.world
+	at := w.Now.Add(after)
+	if due, ok := q.due[key]; ok && !due.After(at) {
+		return
+	}
+	if q.due == nil {
+		q.due, q.failed = map[string]time.Time{}, map[string]int{}
+	}
+	q.due[key] = at
+	w.After(after, func() {
+		if due, ok := q.due[key]; ok && due.Equal(at) && !q.process.dead {
+			delete(q.due, key)
+			q.call(key)
+		}
+	})
+}
+
+func (q *queue) call(key string) {
+	p := q.process
+	again, err := q.run(context.Background(), p.world.Now, key)
+	if err != nil {
+		p.Errors = append(p.Errors, fmt.Errorf("%s %q: %w", q.name, key, err))
+		p.world.trace("%s %q: %v", q.name, key, err)
+		q.failed[key]++
+		q.add(key, min(10*time.Second, 100*time.Millisecond<<min(q.failed[key], 10)))
+		return
+	}
+	q.failed[key] = 0
+	if again > 0 {
+		q.add(key, again)
+	}
+}
+
+// writer is a process's way to the API, with its faults.
+type writer struct{ p *Process }
+
+func (w writer) do(verb string, obj client.Object, write func() error) error {
+	for _, step := range []func() error{
+		func() error { return w.fault(w.p.Before, verb, obj) },
+		write,
+		func() error { return w.fault(w.p.After, verb, obj) },
+	} {
+		if w.p.dead {
+			return ErrCrash
+		}
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w writer) fault(fault func(string, client.Object) error, verb string, obj client.Object) error {
+	if fault == nil {
+		return nil
+	}
+	err := fault(verb, obj)
+	if errors.Is(err, ErrCrash) {
+		w.p.Kill()
+	}
+	return err
+}
+
+func (w writer) patch(obj client.Object, patch client.Patch, status bool) error {
+	if w.p.Conflicts > 0 && w.p.world.Rand.Float64() < w.p.Conflicts {
+		return apierrors.NewConflict(resourceOf(obj), obj.GetName(), errors.New("by chance"))
+	}
+	return w.p.world.API.Patch(obj, patch, status)
+}
+
+// Create implements state.Writer.
+func (w writer) Create(_ context.Context, obj client.Object) error {
+	return w.do("create", obj, func() error { return w.p.world.API.Create(obj) })
+}
+
+// Patch implements state.Writer.
+func (w writer) Patch(_ context.Context, obj client.Object, patch client.Patch) error {
+	return w.do("patch", obj, func() error { return w.patch(obj, patch, false) })
+}
+
+// PatchStatus implements state.Writer.
+func (w writer) PatchStatus(_ context.Context, obj client.Object, patch client.Patch) error {
+	return w.do("patchStatus", obj, func() error { return w.patch(obj, patch, true) })
+}
+
+// Delete implements state.Writer.
+func (w writer) Delete(_ context.Context, obj client.Object) error {
+	return w.do("delete", obj, func() error { return w.p.world.API.Delete(obj) })
+}
+
+// Evict implements state.Writer.
+func (w writer) Evict(_ context.Context, pod *corev1.Pod) error {
+	return w.do("evict", pod, func() error { return w.p.world.API.evict(pod) })
+}
+
+// evict deletes a pod unless a PodDisruptionBudget refuses.
+func (a *API) evict(pod *corev1.Pod) error {
+	current, ok := Get[*corev1.Pod](a, pod.Namespace, pod.Name)
+	if !ok {
+		return apierrors.NewNotFound(resourceOf(pod), pod.Name)
+	}
+	if !ended(current) && isReady(current) {
+		if err := a.budget(current); err != nil {
+			return err
+		}
+	}
+	return a.Delete(pod)
+}
+
+func (a *API) budget(pod *corev1.Pod) error {
+	var covering []*policyv1.PodDisruptionBudget
+	for _, b := range stored[*policyv1.PodDisruptionBudget](a) {
+		if b.Namespace == pod.Namespace && selects(b.Spec.Selector, pod.Labels) {
+			covering = append(covering, b)
+		}
+	}
+	switch {
+	case len(covering) > 1:
+		return apierrors.NewInternalError(errors.New("this pod has more than one PodDisruptionBudget"))
+	case len(covering) == 1 && allowedBy(a, covering[0]) < 1:
+		return apierrors.NewTooManyRequests("Cannot evict pod as it would violate the pod's disruption budget "+covering[0].Name, 0)
+	}
+	return nil
+}
+
+// An Event is what a user was told about an object.
+type Event struct {
+	At                         time.Time
+	Kind, Name                 string
+	EventType, Reason, Message string
+}
+
+type recorder struct{ w *World }
+
+// Event implements state.Recorder.
+func (r recorder) Event(object runtime.Object, eventType, reason, message string) {
+	obj := object.(client.Object)
+	r.w.Events = append(r.w.Events, Event{r.w.Now, KindOf(obj), obj.GetName(), eventType, reason, message})
+	r.w.trace("event on %s %s: %s %s", KindOf(obj), obj.GetName(), reason, message)
+}
+
+// Told returns the events with a reason, in order.
+func (w *World) Told(reason string) []Event {
+	var told []Event
+	for _, e := range w.Events {
+		if e.Reason == reason {
+			told = append(told, e)
+		}
+	}
+	return told
+}

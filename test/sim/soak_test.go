@@ -1,0 +1,167 @@
+package sim_test
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/test/sim"
+)
+
+// TestSoak lets everything go wrong at random for two hours: crashes at any
+// write, refused writes, lost races, late watches, no capacity, machines that
+// never join or die, claims and nodes deleted by hand. Every law holds all the
+// time; and an hour after the trouble ends, everything is either a ready node or
+// gone, and what is paid for is what there is.
+func TestSoak(t *testing.T) {
+	first, last := uint64(0), *seeds
+	if *seed != 0 {
+		first, last = *seed, *seed+1
+	}
+	for n := first; n < last; n++ {
+		t.Run(fmt.Sprintf("seed %d", n), func(t *testing.T) {
+			t.Parallel()
+			if err := soak(n); err != nil {
+				t.Errorf("%v\nrepeat with: go test ./test/sim -run '^TestSoak$' -seed %d", err, n)
+			}
+		})
+	}
+}
+
+var seeds = flag.Uint64("seeds", 6, "run this many soaked worlds")
+
+// trouble is a world in which things go wrong until calm is set.
+type trouble struct {
+	*sim.World
+	pool *v1.NodePool
+	proc *sim.Process
+	calm bool
+	made int
+}
+
+func soak(seed uint64) error {
+	w := sim.New(seed)
+	w.MaxLag = 3 * time.Second
+	w.SetNodeClass(sim.Class, state.NodeClass{Ready: true, Generation: 1})
+	w.Check(sim.NoLostMachine(10 * time.Minute)) // crashes may fall into every collection
+	w.Check(sim.LaunchedOnce)
+	w.Check(sim.BudgetsKept)
+	w.Cloud.ListLag = 5 * time.Second
+	x := &trouble{World: w, pool: sim.NodePool("pool")}
+	x.pool.Spec.Disruption.ConsolidateAfter = "2m"
+	x.pool.Spec.Disruption.Budgets = []v1.Budget{{Nodes: "2"}}
+	if err := w.API.Create(x.pool); err != nil {
+		return err
+	}
+	web := w.AddReplicaSet(6, sim.Pod("web", "1", "1Gi"))
+	if err := w.API.Create(sim.Budget("web", 1)); err != nil {
+		return err
+	}
+	w.Cloud.Broken = func(cloudprovider.Instance) bool { return !x.calm && w.Rand.IntN(4) == 0 }
+	x.live()
+	x.happen()
+	if err := w.Run(2 * time.Hour); err != nil {
+		return err
+	}
+	x.calm = true
+	w.Cloud.Empty = map[cloudprovider.Offering]bool{}
+	w.Cloud.LaunchError = nil
+	w.Scale(web, 0)
+	if err := w.Run(time.Hour); err != nil {
+		return err
+	}
+	return x.settled()
+}
+
+// live keeps a process running: whenever one has crashed, the next begins.
+func (x *trouble) live() {
+	if x.proc == nil || x.proc.Dead() {
+		x.proc = x.Start()
+		x.proc.Conflicts = 0.1
+		x.proc.Before = func(verb string, _ client.Object) error { return x.fault(verb) }
+		x.proc.After = x.proc.Before
+		x.proc.AddControllers()
+	}
+	x.After(7*time.Second, x.live)
+}
+
+func (x *trouble) fault(verb string) error {
+	switch {
+	case x.calm:
+		return nil
+	case x.Rand.IntN(150) == 0:
+		return sim.ErrCrash
+	case x.Rand.IntN(20) == 0:
+		return fmt.Errorf("%s: the server is not to be reached", verb)
+	}
+	return nil
+}
+
+// happen makes one thing happen, and the next one soon.
+func (x *trouble) happen() {
+	if x.calm {
+		return
+	}
+	claims := sim.List[*v1.NodeClaim](x.API)
+	switch k := x.Rand.IntN(12); {
+	case k < 5 && len(claims) < 12:
+		x.made++
+		claim := sim.NodeClaim(x.pool, fmt.Sprintf("claim-%03d", x.made), smallSpot, smallB)
+		if x.Rand.IntN(3) == 0 {
+			claim.Spec.TerminationGracePeriod = "5m"
+		}
+		if x.Rand.IntN(3) == 0 {
+			claim.Spec.StartupTaints = []corev1.Taint{{Key: "setup", Effect: corev1.TaintEffectNoSchedule}}
+		}
+		_ = x.API.Create(claim) // names never repeat
+	case k == 5 && len(claims) > 0:
+		_ = x.API.Delete(claims[x.Rand.IntN(len(claims))]) // listed just now
+	case k == 6:
+		if nodes := sim.List[*corev1.Node](x.API); len(nodes) > 0 {
+			_ = x.API.Delete(nodes[x.Rand.IntN(len(nodes))]) // listed just now
+		}
+	case k == 7:
+		if alive := x.Cloud.Alive(); len(alive) > 0 {
+			x.Cloud.Kill(alive[x.Rand.IntN(len(alive))].ID)
+		}
+	case k == 8:
+		x.Cloud.Empty[smallSpot] = !x.Cloud.Empty[smallSpot]
+		x.Cloud.Empty[smallB] = x.Rand.IntN(3) == 0
+	case k == 9:
+		x.Cloud.LaunchError = nil
+		if x.Rand.IntN(2) == 0 {
+			x.Cloud.LaunchError = fmt.Errorf("the cloud is not to be reached")
+		}
+	}
+	x.After(time.Duration(x.Rand.IntN(60))*time.Second, x.happen)
+}
+
+// settled reports what is left that should not be: without pods, every node is
+// empty, and goes.
+func (x *trouble) settled() error {
+	var left []string
+	for _, c := range sim.List[*v1.NodeClaim](x.API) {
+		left = append(left, fmt.Sprintf("NodeClaim %s %+v", c.Name, c.Status.Conditions))
+	}
+	for _, n := range sim.List[*corev1.Node](x.API) {
+		left = append(left, "node "+n.Name)
+	}
+	for _, i := range x.Cloud.Alive() {
+		left = append(left, "machine "+i.ID)
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("left when all is done: %s", strings.Join(left, ", "))
+	}
+	if x.made < 20 {
+		return fmt.Errorf("only %d claims were made: nothing happened", x.made)
+	}
+	return nil
+}
