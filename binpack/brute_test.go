@@ -12,7 +12,7 @@ import (
 // the weight it got, as LowerBound says.
 func TestBoundOptimumPlan(t *testing.T) {
 	exact, n := 0, 0
-	forSeeds(t, 3000, small, func(t *testing.T, r *rand.Rand, p *Problem) {
+	forSeeds(t, 2000, small, func(t *testing.T, r *rand.Rand, p *Problem) {
 		p.Spreads, p.Affinities, p.Nodes = nil, nil, nil
 		for i := range p.Groups {
 			p.Groups[i].Nodes = nil

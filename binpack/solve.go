@@ -45,8 +45,9 @@ func Solve(ctx context.Context, p *Problem) (*Solution, error) {
 			best = next
 		}
 	}
+	others := steps - best.steps // before solution adds to best's own
 	s := best.solution()
-	s.Steps += steps - best.steps
+	s.Steps = others + best.steps
 	s.LowerBound = best.lowerBound()
 	c.restore(s)
 	return s, nil

@@ -25,7 +25,7 @@ func (c countdown) Err() error {
 // What comes back holds, and says that it is cut short.
 func TestTruncatedPlansPassVerify(t *testing.T) {
 	cut, placed := 0, 0
-	forSeeds(t, 300, rich, func(t *testing.T, r *rand.Rand, p *Problem) {
+	forSeeds(t, 60, rich, func(t *testing.T, r *rand.Rand, p *Problem) {
 		whole := mustSolve(t, p)
 		for n := range 40 {
 			s, err := Solve(countdown{t.Context(), &n}, p)
@@ -53,7 +53,7 @@ func TestTruncatedPlansPassVerify(t *testing.T) {
 // is no worse, and steps are counted.
 func TestStepBudget(t *testing.T) {
 	better := 0
-	forSeeds(t, 500, plain, func(t *testing.T, _ *rand.Rand, p *Problem) {
+	forSeeds(t, 300, plain, func(t *testing.T, _ *rand.Rand, p *Problem) {
 		q := *p
 		q.MaxSteps = 1
 		first, best := mustSolve(t, &q), mustSolve(t, p)
@@ -72,7 +72,7 @@ func TestStepBudget(t *testing.T) {
 // TestHigherPriorityFirst: no plan leaves a pod out while one of lower priority,
 // alike in all else, is placed.
 func TestHigherPriorityFirst(t *testing.T) {
-	forSeeds(t, 500, shape{pods: 30, offers: 6, nodes: 3}, func(t *testing.T, r *rand.Rand, p *Problem) {
+	forSeeds(t, 300, shape{pods: 30, offers: 6, nodes: 3}, func(t *testing.T, r *rand.Rand, p *Problem) {
 		for i := range p.Pools {
 			p.Pools[i].NodesLeft = r.Int64N(3)
 		}
@@ -98,7 +98,7 @@ func TestHigherPriorityFirst(t *testing.T) {
 // TestTextRoundTrip: a problem that was written down and read is the same, and
 // gets the same plan.
 func TestTextRoundTrip(t *testing.T) {
-	forSeeds(t, 500, rich, func(t *testing.T, _ *rand.Rand, p *Problem) {
+	forSeeds(t, 300, rich, func(t *testing.T, _ *rand.Rand, p *Problem) {
 		text := p.Text()
 		q, err := Parse(text)
 		if err != nil {

@@ -23,7 +23,7 @@ func mustSolve(t *testing.T, p *Problem) *Solution {
 // TestPlansPassVerify, and leave no pod behind that nothing but a node of its
 // own stands in the way of.
 func TestPlansPassVerify(t *testing.T) {
-	forSeeds(t, 3000, rich, func(t *testing.T, _ *rand.Rand, p *Problem) {
+	forSeeds(t, 2000, rich, func(t *testing.T, _ *rand.Rand, p *Problem) {
 		s := mustSolve(t, p)
 		sites, err := p.sites(s)
 		if err != nil {
@@ -46,7 +46,7 @@ func TestPlansPassVerify(t *testing.T) {
 // TestReasonsAreComplete: each pool gives at least one reason, and each is of a
 // known code and points at something.
 func TestReasonsAreComplete(t *testing.T) {
-	forSeeds(t, 1000, rich, func(t *testing.T, _ *rand.Rand, p *Problem) {
+	forSeeds(t, 300, rich, func(t *testing.T, _ *rand.Rand, p *Problem) {
 		for _, u := range mustSolve(t, p).Unplaced {
 			pools := map[int]bool{}
 			for _, r := range u.Reasons {
@@ -71,7 +71,7 @@ func TestReasonsAreComplete(t *testing.T) {
 
 // TestOrderDoesNotMatter shuffles every list: not a byte may move.
 func TestOrderDoesNotMatter(t *testing.T) {
-	forSeeds(t, 1000, rich, func(t *testing.T, r *rand.Rand, p *Problem) {
+	forSeeds(t, 300, rich, func(t *testing.T, r *rand.Rand, p *Problem) {
 		a := mustSolve(t, p)
 		q := shuffled(r, p)
 		b := mustSolve(t, q)
@@ -104,7 +104,7 @@ func TestScaleDoesNotMatter(t *testing.T) {
 		}
 		return out
 	}
-	forSeeds(t, 500, rich, func(t *testing.T, r *rand.Rand, p *Problem) {
+	forSeeds(t, 300, rich, func(t *testing.T, r *rand.Rand, p *Problem) {
 		want := nodes(p, mustSolve(t, p))
 		k := 2 + r.Int64N(1000)
 		q := *p
@@ -150,7 +150,7 @@ func TestScaleDoesNotMatter(t *testing.T) {
 
 // TestUselessOfferDoesNotMatter: an offer that nobody may use changes nothing.
 func TestUselessOfferDoesNotMatter(t *testing.T) {
-	forSeeds(t, 500, rich, func(t *testing.T, r *rand.Rand, p *Problem) {
+	forSeeds(t, 300, rich, func(t *testing.T, r *rand.Rand, p *Problem) {
 		want := mustSolve(t, p).Text(p)
 		q := *p
 		q.Offers = append(slices.Clone(p.Offers), Offer{
@@ -167,7 +167,7 @@ func TestUselessOfferDoesNotMatter(t *testing.T) {
 // priorities or spreads leave pods out they have had a say before, so there are
 // none of those here.
 func TestUnplacedPodsDoNotMatter(t *testing.T) {
-	forSeeds(t, 1000, shape{pods: 30, offers: 8, nodes: 3}, func(t *testing.T, _ *rand.Rand, p *Problem) {
+	forSeeds(t, 500, shape{pods: 30, offers: 8, nodes: 3}, func(t *testing.T, _ *rand.Rand, p *Problem) {
 		before := mustSolve(t, p)
 		q := *p
 		q.Groups = slices.Clone(p.Groups)

@@ -72,71 +72,75 @@ func TestVerifyAcceptsTheWholePlan(t *testing.T) {
 	}
 }
 
-// TestVerifyRefuses spoils the whole plan, or the problem under it, in every way
-// there is, one at a time. Each must be told in the words that name it.
+// spoils are the ways to spoil the whole plan, or the problem under it, and what
+// Verify says then.
+var spoils = []struct {
+	want  string
+	spoil func(p *Problem, s *Solution)
+}{
+	{"checking the problem: pool \"main\": nodes left: -1", func(p *Problem, _ *Solution) { p.Pools[1].NodesLeft = -1 }},
+	{"lists 0 offers", func(_ *Problem, s *Solution) { s.New[0].Offers = nil }},
+	{"lists 61 offers", func(_ *Problem, s *Solution) { s.New[0].Offers = make([]int, 61) }},
+	{"offer index 99", func(_ *Problem, s *Solution) { s.New[0].Offers[0] = 99 }},
+	{"offer index 1, which is out of range or there twice", func(_ *Problem, s *Solution) { s.New[0].Offers[1] = 1 }},
+	{"two pools", func(_ *Problem, s *Solution) { s.New[0].Offers[1] = 0 }},
+	{"after a dearer alternative", func(_ *Problem, s *Solution) { s.New[1].Offers = []int{3, 5, 4} }},
+	{"node index 7", func(_ *Problem, s *Solution) { s.Fills[0].Node = 7 }},
+	{"node index 1 is out of range or filled twice", func(_ *Problem, s *Solution) { s.Fills[0].Node = 1 }},
+	{"holds no pod", func(_ *Problem, s *Solution) { s.Fills[0].Pods = nil }},
+	{"group index -1", func(_ *Problem, s *Solution) { s.Fills[0].Pods[0].Group = -1 }},
+	{"1 × 0 pods of group web", func(_ *Problem, s *Solution) { s.Fills[0].Pods[0].Count = 0 }},
+	{"0 × 1 pods of group web", func(_ *Problem, s *Solution) { s.New[0].Count = 0 }},
+	{"9000000000000000000 × 1 pods", func(_ *Problem, s *Solution) { s.New[0].Count = 9e18 }},
+	{"lists group web twice", func(_ *Problem, s *Solution) { s.New[0].Pods[1].Group = 0 }},
+	{"spec.resourceClaims is not supported", func(_ *Problem, s *Solution) { s.Fills[0].Pods[1].Group = 5 }},
+	{"unplaced without a reason", func(_ *Problem, s *Solution) { s.Unplaced[0].Reasons = nil }},
+	{"group big: 0 pods placed or unplaced of 1", func(_ *Problem, s *Solution) { s.Unplaced = s.Unplaced[1:] }},
+	{"group web: 5 pods placed or unplaced of 4", func(_ *Problem, s *Solution) {
+		s.Unplaced = append(s.Unplaced, Unplaced{0, 1, s.Unplaced[0].Reasons})
+	}},
+	{"2 pods of group web, at most 1", func(p *Problem, s *Solution) { p.Groups[0].Count++; s.Fills[0].Pods[0].Count = 2 }},
+	{"node old-a is not open to group web", func(p *Problem, _ *Solution) { p.Groups[0].Nodes = SetOf(1) }},
+	{"offer large-a is not open to group db", func(p *Problem, _ *Solution) { p.Groups[1].Offers = SetOf(1, 3, 4) }},
+	{"node old-a: load of memory is 1 above", func(p *Problem, _ *Solution) { p.Nodes[0].Free[1] = 1 }},
+	{"offer large-a: load of cpu is 2 above", func(p *Problem, _ *Solution) { p.Offers[2].Capacity[0] = 2 }},
+	{"offer large-a: overhead of cpu is 9 above", func(p *Problem, _ *Solution) { p.Offers[2].Overhead[0] = 17 }},
+	{"1 values of label 0, at least 2", func(_ *Problem, s *Solution) { s.New[0].Offers = []int{1} }},
+	{"pool main: 1 new nodes more", func(p *Problem, _ *Solution) { p.Pools[1].NodesLeft = 1 }},
+	{"limit of cpu is exceeded by 1", func(p *Problem, _ *Solution) { p.Pools[1].Left[0] = 13 }},
+	{"stock reserved: 1 nodes more", func(p *Problem, _ *Solution) { p.Stocks[0].Count = 0 }},
+	{"exclusion apart: pattern 1 holds 2 pods", func(p *Problem, s *Solution) { p.Groups[1].Count++; s.New[1].Pods[1].Count = 2 }},
+	{"exclusion zones: zone a holds 1 pods of one side and 1", func(_ *Problem, s *Solution) {
+		s.Fills[0].Pods[1].Group, s.Fills[1].Pods[1].Group = 3, 2
+	}},
+	{"spread even: pattern 1 lists offers of several domains of zone", func(_ *Problem, s *Solution) { s.New[1].Offers[1] = 2 }},
+	{"spread even: zone b holds 3 pods, the lowest 1", func(p *Problem, s *Solution) {
+		p.Nodes = append(p.Nodes, Node{"new-b", Vector{4, 4}, []int{1}})
+		p.Groups[0].Nodes.Add(2)
+		s.Fills = append(s.Fills, Fill{2, []Share{{0, 1}}})
+		s.Fills[0].Pods = s.Fills[0].Pods[1:]
+	}},
+	{"spread even: zone a holds 4 pods, the lowest 2", func(p *Problem, _ *Solution) { p.Spreads[0].Domains[0].Count = 2 }},
+	{"spread even: zone a holds 2 pods, the lowest 0", func(p *Problem, _ *Solution) { p.Spreads[0].MinDomains = 3 }},
+	{"owners in zone b, which is not eligible", func(p *Problem, _ *Solution) { p.Spreads[0].Domains = p.Spreads[0].Domains[:1] }},
+	{"owners in no domain of zone", func(p *Problem, _ *Solution) { p.Nodes[0].Domains[0] = NoDomain }},
+	{"affinity near: zone a holds owners and none of their targets", func(p *Problem, _ *Solution) { p.Affinities[0].Targets = SetOf(3) }},
+	{"group lone is on a pool of weight 0, and offer small-heavy", func(p *Problem, s *Solution) {
+		p.Pools[0].Left = nil
+		p.Exclusions = p.Exclusions[:1]
+		p.Groups[3].Offers = SetOf(0, 1, 2, 3, 4, 5, 6)
+		s.New[1].Pods = append(s.New[1].Pods, s.Fills[1].Pods[1])
+		s.Fills[1].Pods = s.Fills[1].Pods[:1]
+	}},
+	{"cost is given as 1", func(_ *Problem, s *Solution) { s.Cost = 1 }},
+	{"lower bound 20001", func(_ *Problem, s *Solution) { s.LowerBound = 20001 }},
+	{"lower bound -1", func(_ *Problem, s *Solution) { s.LowerBound = -1 }},
+}
+
+// TestVerifyRefuses spoils the whole plan in every way there is, one at a time.
+// Each must be told in the words that name it.
 func TestVerifyRefuses(t *testing.T) {
-	for _, test := range []struct {
-		want  string
-		spoil func(p *Problem, s *Solution)
-	}{
-		{"checking the problem: pool \"main\": nodes left: -1", func(p *Problem, _ *Solution) { p.Pools[1].NodesLeft = -1 }},
-		{"lists 0 offers", func(_ *Problem, s *Solution) { s.New[0].Offers = nil }},
-		{"lists 61 offers", func(_ *Problem, s *Solution) { s.New[0].Offers = make([]int, 61) }},
-		{"offer index 99", func(_ *Problem, s *Solution) { s.New[0].Offers[0] = 99 }},
-		{"offer index 1, which is out of range or there twice", func(_ *Problem, s *Solution) { s.New[0].Offers[1] = 1 }},
-		{"two pools", func(_ *Problem, s *Solution) { s.New[0].Offers[1] = 0 }},
-		{"after a dearer alternative", func(_ *Problem, s *Solution) { s.New[1].Offers = []int{3, 5, 4} }},
-		{"node index 7", func(_ *Problem, s *Solution) { s.Fills[0].Node = 7 }},
-		{"node index 1 is out of range or filled twice", func(_ *Problem, s *Solution) { s.Fills[0].Node = 1 }},
-		{"holds no pod", func(_ *Problem, s *Solution) { s.Fills[0].Pods = nil }},
-		{"group index -1", func(_ *Problem, s *Solution) { s.Fills[0].Pods[0].Group = -1 }},
-		{"1 × 0 pods of group web", func(_ *Problem, s *Solution) { s.Fills[0].Pods[0].Count = 0 }},
-		{"0 × 1 pods of group web", func(_ *Problem, s *Solution) { s.New[0].Count = 0 }},
-		{"9000000000000000000 × 1 pods", func(_ *Problem, s *Solution) { s.New[0].Count = 9e18 }},
-		{"lists group web twice", func(_ *Problem, s *Solution) { s.New[0].Pods[1].Group = 0 }},
-		{"spec.resourceClaims is not supported", func(_ *Problem, s *Solution) { s.Fills[0].Pods[1].Group = 5 }},
-		{"unplaced without a reason", func(_ *Problem, s *Solution) { s.Unplaced[0].Reasons = nil }},
-		{"group big: 0 pods placed or unplaced of 1", func(_ *Problem, s *Solution) { s.Unplaced = s.Unplaced[1:] }},
-		{"group web: 5 pods placed or unplaced of 4", func(_ *Problem, s *Solution) {
-			s.Unplaced = append(s.Unplaced, Unplaced{0, 1, s.Unplaced[0].Reasons})
-		}},
-		{"2 pods of group web, at most 1", func(p *Problem, s *Solution) { p.Groups[0].Count++; s.Fills[0].Pods[0].Count = 2 }},
-		{"node old-a is not open to group web", func(p *Problem, _ *Solution) { p.Groups[0].Nodes = SetOf(1) }},
-		{"offer large-a is not open to group db", func(p *Problem, _ *Solution) { p.Groups[1].Offers = SetOf(1, 3, 4) }},
-		{"node old-a: load of memory is 1 above", func(p *Problem, _ *Solution) { p.Nodes[0].Free[1] = 1 }},
-		{"offer large-a: load of cpu is 2 above", func(p *Problem, _ *Solution) { p.Offers[2].Capacity[0] = 2 }},
-		{"offer large-a: overhead of cpu is 9 above", func(p *Problem, _ *Solution) { p.Offers[2].Overhead[0] = 17 }},
-		{"1 values of label 0, at least 2", func(_ *Problem, s *Solution) { s.New[0].Offers = []int{1} }},
-		{"pool main: 1 new nodes more", func(p *Problem, _ *Solution) { p.Pools[1].NodesLeft = 1 }},
-		{"limit of cpu is exceeded by 1", func(p *Problem, _ *Solution) { p.Pools[1].Left[0] = 13 }},
-		{"stock reserved: 1 nodes more", func(p *Problem, _ *Solution) { p.Stocks[0].Count = 0 }},
-		{"exclusion apart: pattern 1 holds 2 pods", func(p *Problem, s *Solution) { p.Groups[1].Count++; s.New[1].Pods[1].Count = 2 }},
-		{"exclusion zones: zone a holds 1 pods of one side and 1", func(_ *Problem, s *Solution) {
-			s.Fills[0].Pods[1].Group, s.Fills[1].Pods[1].Group = 3, 2
-		}},
-		{"spread even: pattern 1 lists offers of several domains of zone", func(_ *Problem, s *Solution) { s.New[1].Offers[1] = 2 }},
-		{"spread even: zone b holds 3 pods, the lowest 1", func(p *Problem, s *Solution) {
-			p.Nodes = append(p.Nodes, Node{"new-b", Vector{4, 4}, []int{1}})
-			p.Groups[0].Nodes.Add(2)
-			s.Fills = append(s.Fills, Fill{2, []Share{{0, 1}}})
-			s.Fills[0].Pods = s.Fills[0].Pods[1:]
-		}},
-		{"spread even: zone a holds 4 pods, the lowest 2", func(p *Problem, _ *Solution) { p.Spreads[0].Domains[0].Count = 2 }},
-		{"spread even: zone a holds 2 pods, the lowest 0", func(p *Problem, _ *Solution) { p.Spreads[0].MinDomains = 3 }},
-		{"owners in zone b, which is not eligible", func(p *Problem, _ *Solution) { p.Spreads[0].Domains = p.Spreads[0].Domains[:1] }},
-		{"owners in no domain of zone", func(p *Problem, _ *Solution) { p.Nodes[0].Domains[0] = NoDomain }},
-		{"affinity near: zone a holds owners and none of their targets", func(p *Problem, _ *Solution) { p.Affinities[0].Targets = SetOf(3) }},
-		{"group lone is on a pool of weight 0, and offer small-heavy", func(p *Problem, s *Solution) {
-			p.Pools[0].Left = nil
-			p.Exclusions = p.Exclusions[:1]
-			p.Groups[3].Offers = SetOf(0, 1, 2, 3, 4, 5, 6)
-			s.New[1].Pods = append(s.New[1].Pods, s.Fills[1].Pods[1])
-			s.Fills[1].Pods = s.Fills[1].Pods[:1]
-		}},
-		{"cost is given as 1", func(_ *Problem, s *Solution) { s.Cost = 1 }},
-		{"lower bound 20001", func(_ *Problem, s *Solution) { s.LowerBound = 20001 }},
-		{"lower bound -1", func(_ *Problem, s *Solution) { s.LowerBound = -1 }},
-	} {
+	for _, test := range spoils {
 		t.Run(test.want, func(t *testing.T) {
 			p, s := wholePlan(t)
 			test.spoil(p, s)

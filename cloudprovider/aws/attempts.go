@@ -2,6 +2,7 @@ package aws
 
 import (
 	"sync"
+	"time"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 )
@@ -10,10 +11,10 @@ import (
 // nothing but memory's help: EC2 still knows its tokens.
 const maxAttempts = 20_000
 
-// maxMismatches is how many launches of a claim may find its token used for
-// another request, and no instance, before it gets a new token. Each is a
-// caller's back-off apart, so that an instance has time to become visible.
-const maxMismatches = 3
+// visibleAfter is how long after its launch an instance may be unseen. So long a
+// claim whose token was used for another request keeps the token; then there is
+// no instance, and it gets a new one.
+const visibleAfter = 2 * time.Minute
 
 // An attempt is what is known of the launches of one claim.
 type attempt struct {
@@ -23,9 +24,9 @@ type attempt struct {
 	// doubt says that a call ended without an answer of EC2's: there may be an
 	// instance.
 	doubt bool
-	// mismatches counts launches refused since number last rose because the token
-	// had been used for another request.
-	mismatches int
+	// mismatched is when EC2 first said, by its own clock, that the token had been
+	// used for another request; zero if it did not since number last rose.
+	mismatched time.Time
 	// instance is what the claim has got, if launched.
 	instance cloudprovider.Instance
 	launched bool
@@ -71,7 +72,7 @@ func (a *attempts) over(uid string, number int) {
 	a.edit(uid, func(t *attempt) {
 		// Of two callers with one claim, the second changes nothing.
 		if t.number == number {
-			t.number, t.doubt, t.mismatches = number+1, false, 0
+			t.number, t.doubt, t.mismatched = number+1, false, time.Time{}
 		}
 	})
 }
@@ -81,15 +82,16 @@ func (a *attempts) doubtful(uid string) {
 	a.edit(uid, func(t *attempt) { t.doubt = true })
 }
 
-// mismatch notes that the token of attempt number belongs to another request.
-func (a *attempts) mismatch(uid string, number int) {
+// mismatch notes that, as EC2 said at the given time of its clock, the token of
+// attempt number belongs to another request.
+func (a *attempts) mismatch(uid string, number int, at time.Time) {
 	a.edit(uid, func(t *attempt) {
-		if t.number != number {
-			return
-		}
-		t.doubt = true
-		if t.mismatches++; t.mismatches >= maxMismatches {
-			t.number, t.doubt, t.mismatches = number+1, false, 0
+		switch {
+		case t.number != number:
+		case t.mismatched.IsZero():
+			t.doubt, t.mismatched = true, at
+		case at.Sub(t.mismatched) >= visibleAfter:
+			t.number, t.doubt, t.mismatched = number+1, false, time.Time{}
 		}
 	})
 }

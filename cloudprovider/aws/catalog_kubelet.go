@@ -123,7 +123,7 @@ func parseReserved(key string, value []byte) (cloudprovider.Resources, error) {
 	reserved := cloudprovider.Resources{}
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
 		field := "kubelet." + key + "." + name
-		q, err := resource.ParseQuantity(texts[name])
+		q, err := parseQuantity(texts[name])
 		if err != nil || q.Sign() < 0 {
 			return nil, &NodeClassError{field, fmt.Sprintf("%q is not a quantity of 0 or more (expressions are not understood)", texts[name])}
 		}
@@ -185,11 +185,20 @@ func parseThreshold(s string) (threshold, error) {
 		}
 		return threshold{millionths: n % million}, nil
 	}
-	q, err := resource.ParseQuantity(s)
+	q, err := parseQuantity(s)
 	if err != nil || q.Sign() < 0 {
 		return threshold{}, fmt.Errorf("%q is neither a quantity nor a percentage", s)
 	}
 	return threshold{bytes: q.Value()}, nil
+}
+
+// parseQuantity is resource.ParseQuantity for text that nobody has checked: an
+// exponent of many digits would keep that busy for minutes.
+func parseQuantity(s string) (resource.Quantity, error) {
+	if at := strings.IndexAny(s, "eE"); len(s) > 24 || at >= 0 && len(s)-at > 4 {
+		return resource.Quantity{}, resource.ErrFormatWrong
+	}
+	return resource.ParseQuantity(s)
 }
 
 const million = 1_000_000

@@ -13,6 +13,7 @@
 //     behind one pointer, or a small map whose lock covers map operations only.
 //   - A claim gets one instance, whoever asks how often: see launch.go.
 //   - No clock and no chance. Caches live until they are refreshed or proved
-//     wrong by EC2; calls are batched by what waits, not by timers.
+//     wrong by EC2; calls are batched by what waits, not by timers; where a time
+//     matters, it is the one that EC2 says in its answers.
 //   - An error of AWS keeps its type: callers find the code by smithy.APIError.
 package aws

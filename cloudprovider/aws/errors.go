@@ -3,8 +3,10 @@ package aws
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -65,6 +67,20 @@ func isAnswer(err error) bool {
 	}
 	response, ok := errors.AsType[*smithyhttp.ResponseError](err)
 	return !ok || response.HTTPStatusCode() < 500
+}
+
+// saidAt is when EC2 gave the answer that err is about, by its own clock; zero if
+// that is not known.
+func saidAt(err error) time.Time {
+	response, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	if !ok || response.Response == nil || response.Response.Response == nil {
+		return time.Time{}
+	}
+	at, err := http.ParseTime(response.Response.Header.Get("Date"))
+	if err != nil {
+		return time.Time{}
+	}
+	return at
 }
 
 // A FleetError is an error that came inside of a fleet's answer: the request was

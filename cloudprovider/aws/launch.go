@@ -16,7 +16,8 @@ import (
 //     of the attempt, and of nothing that may change between two tries (subnets,
 //     images). EC2 answers a repeated token with the instance that it made.
 //   - If something did change, EC2 refuses the token. Then the instance is looked
-//     for by the tag TagClaimUID, which it carries from birth.
+//     for by the tag TagClaimUID, which it carries from birth, until it would
+//     have to be visible.
 //   - A call without an answer leaves a doubt, and the next launch of the claim
 //     looks for the instance before anything else.
 //   - What an earlier process launched is in one list, taken when this process
@@ -83,7 +84,7 @@ func (p *Provider) report(refused []cloudprovider.Offering) {
 func (p *Provider) settle(uid string, number int, out outcome) {
 	switch {
 	case code(out.err) == codeTokenMismatch:
-		p.attempts.mismatch(uid, number)
+		p.attempts.mismatch(uid, number, saidAt(out.err))
 	case out.accepted:
 		p.attempts.over(uid, number)
 	case !isAnswer(out.err):

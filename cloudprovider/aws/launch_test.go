@@ -3,6 +3,7 @@ package aws
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
@@ -311,9 +313,10 @@ func TestTokenOfAnotherRequest(t *testing.T) {
 		}
 	})
 	t.Run("it is never found", func(t *testing.T) {
-		h := newHarness(t, mismatch, mismatch, mismatch)
+		day := time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)
+		h := newHarness(t, mismatchAt(day), mismatchAt(day.Add(visibleAfter-time.Second)), mismatchAt(day.Add(visibleAfter)))
 		r := h.request("m5.large/us-west-2a/on-demand")
-		for n := range maxMismatches {
+		for n := range 3 {
 			if _, err := h.Launch(t.Context(), r); code(err) != codeTokenMismatch {
 				t.Fatalf("launch %d: %v, want a mismatch", n+1, err)
 			}
@@ -328,6 +331,25 @@ func TestTokenOfAnotherRequest(t *testing.T) {
 			t.Errorf("%d tokens after all, want 2", n)
 		}
 	})
+	t.Run("it is not known how long ago that was", func(t *testing.T) {
+		h := newHarness(t, mismatch, mismatch, mismatch)
+		for range 3 {
+			if _, err := h.Launch(t.Context(), h.request("m5.large/us-west-2a/on-demand")); code(err) != codeTokenMismatch {
+				t.Fatalf("error is %v, want a mismatch", err)
+			}
+		}
+		if n := len(h.tokens()); n != 1 {
+			t.Errorf("%d tokens were used, want the first again and again", n)
+		}
+	})
+}
+
+// mismatchAt is EC2's refusal of a token, said at a time of its clock.
+func mismatchAt(at time.Time) fleetAnswer {
+	err := refusal(codeTokenMismatch, 400)
+	response, _ := errors.AsType[*smithyhttp.ResponseError](err)
+	response.Response.Header = http.Header{"Date": {at.Format(http.TimeFormat)}}
+	return fails(err)
 }
 
 func TestInstancesOfEarlierProcesses(t *testing.T) {
@@ -433,8 +455,8 @@ func TestTwoCallersEndOneAttempt(t *testing.T) {
 	a.over("uid", 0)
 	a.doubtful("uid")
 	a.over("uid", 0)
-	a.mismatch("uid", 0)
-	if got := a.of("uid"); got.number != 1 || !got.doubt || got.mismatches != 0 {
+	a.mismatch("uid", 0, time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC))
+	if got := a.of("uid"); got.number != 1 || !got.doubt || !got.mismatched.IsZero() {
 		t.Errorf("the claim is at %+v, want attempt 1 in doubt", got)
 	}
 }

@@ -33,8 +33,9 @@ type Config struct {
 	// Catalog says what the controller's flags say about every catalog. Region,
 	// NodeClass and Zones are filled in here.
 	Catalog CatalogOptions
-	// Refused is told of offerings that ran out though the launch got another one,
-	// so that they can be marked. It may be nil. It is called by many goroutines.
+	// Refused is told of offerings that ran out where no InsufficientCapacityError
+	// says so: the launch got another one, or failed for another reason. It may be
+	// nil. It is called by many goroutines.
 	Refused func([]cloudprovider.Offering)
 }
 

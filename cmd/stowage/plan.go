@@ -18,13 +18,20 @@ import (
 
 // planFlags are the flags of `stowage plan`.
 type planFlags struct {
-	files               []string
+	// The cluster: manifests, or the API server of a kubeconfig, or both.
+	files      []string
+	kubeconfig string
+
+	// The market. Files that are not named are those in the binary; nil zones are
+	// for the NodeClasses to say.
+	region     string
+	zones      []string
+	typesFile  string
+	pricesFile string
+
+	// The answer: its form, the work that goes into it, and whether a pod without a
+	// place is a failure.
 	output              string
-	region              string
-	zones               []string
-	typesFile           string
-	pricesFile          string
-	kubeconfig          string
 	maxSteps            int64
 	failOnUnschedulable bool
 }
@@ -59,7 +66,9 @@ func newPlanCommand(now func() time.Time) *cobra.Command {
 	return cmd
 }
 
-// run makes the plan and prints it.
+// run makes the plan and prints it. Notes go to standard error, so that what is
+// piped on is the plan and nothing else; they come only with a plan, since an
+// error is the one line that it is.
 func (f *planFlags) run(cmd *cobra.Command, now func() time.Time) error {
 	if err := f.validate(); err != nil {
 		return usageError(err)
@@ -97,6 +106,7 @@ func (f *planFlags) run(cmd *cobra.Command, now func() time.Time) error {
 	return nil
 }
 
+// validate refuses what can be refused before anything is read.
 func (f *planFlags) validate() error {
 	switch {
 	case len(f.files) == 0 && f.kubeconfig == "":
@@ -133,7 +143,8 @@ func (f *planFlags) read(cmd *cobra.Command) (*manifest.Set, error) {
 	return set, nil
 }
 
-// market reads what can be bought, from files or from the binary.
+// market reads what can be bought, from files or from the binary. With files for
+// both, a region may be planned for of which the binary has no prices.
 func (f *planFlags) market() (*plan.Market, error) {
 	m := &plan.Market{Region: f.region, Zones: f.zones, Source: "embedded, of " + aws.EmbeddedDate}
 	if err := m.Validate(); err != nil {

@@ -29,7 +29,7 @@ func readCluster(ctx context.Context, kubeconfig string) ([]client.Object, error
 	if err != nil {
 		return nil, usageError(fmt.Errorf("reading the kubeconfig %s: %w", kubeconfig, err))
 	}
-	config.WarningHandler = rest.NoWarnings{}
+	config.WarningHandler = rest.NoWarnings{} // about deprecated kinds: not our user's to mend
 	config.UserAgent = "stowage-plan/" + version
 	reader, err := newLister(config)
 	if err != nil {
@@ -42,7 +42,7 @@ func readCluster(ctx context.Context, kubeconfig string) ([]client.Object, error
 	}
 	for _, l := range lists {
 		err := reader.List(ctx, l)
-		if apierrors.IsNotFound(err) {
+		if apierrors.IsNotFound(err) { // the whole kind: a list itself is always found
 			continue
 		}
 		if err != nil {

@@ -32,6 +32,8 @@ func commit() string {
 	return revision + modified
 }
 
+// newVersionCommand says how old the embedded facts are as well: a plan is no
+// better than its prices.
 func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",

@@ -155,7 +155,7 @@ func (w *wiring) nodeClaims() error {
 		NewName:  newClaimName,
 		Window:   batch.Window{Idle: w.settings.batchIdle, Max: w.settings.batchMax},
 		MaxSteps: w.settings.maxSteps,
-		Parallel: 10,
+		Parallel: 10, NoNominations: !w.settings.nominate,
 	}
 	roster := &lifecycle.Roster{Cloud: w.cloud.provider}
 	l := &lifecycle.Controller{
@@ -171,9 +171,16 @@ func (w *wiring) nodeClaims() error {
 		Interval: w.settings.collectInterval, MinAge: w.settings.collectAge,
 	}
 	claims := func(obj client.Object) []string { return lifecycle.Concerned(w.cluster.Snapshot(), obj) }
+	// A node that opens is urgent: kube-scheduler sees it as soon as we do.
+	urgent := func(obj client.Object) []string {
+		if _, ok := obj.(*corev1.Node); ok {
+			return []string{"cluster"}
+		}
+		return nil
+	}
 	anything := func(client.Object) []string { return []string{"cluster"} }
 	return errors.Join(
-		w.add("provisioner", 1, singleton(p.Step), w.feed.source(anything, 50*time.Millisecond, &v1.NodePoolList{})),
+		w.add("provisioner", 1, singleton(p.Step), w.feed.source(urgent, 0), w.feed.source(anything, 50*time.Millisecond, &v1.NodePoolList{})),
 		w.add("nodeclaim.lifecycle", claimWorkers, l.Reconcile, w.feed.source(claims, 0, &v1.NodeClaimList{}, &corev1.NodeList{})),
 		w.add("nodeclaim.garbagecollection", 1, singleton(collector.Step), once()),
 	)

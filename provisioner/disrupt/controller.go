@@ -1,6 +1,7 @@
 package disrupt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,27 +31,30 @@ type Controller struct {
 	// seconds.
 	Settle time.Duration
 
-	seen    map[types.UID]podSet   // pods by NodeClaim, as of the last step
-	told    map[types.UID]string   // budget problems, by NodePool
-	deleted map[types.UID]struct{} // claims that were deleted and are still seen
-	soon    time.Duration          // the earliest next look that this step knows of
+	begun   time.Time               // the first step
+	seen    map[types.UID]podSet    // pods by NodeClaim, as of the last step
+	told    map[types.UID]string    // what holds nodes back, by NodePool
+	deleted map[types.UID]struct{}  // claims that were deleted and are still seen
+	unsure  map[types.UID]time.Time // claims whose choice was written without an answer, and when
+	soon    time.Duration           // the earliest next look that this step knows of
 }
 
-// settleTime is how long a node stays untouched after it was initialized: the
-// pods that it was bought for are about to be bound, and a controller that just
-// started knows of no plan.
+// settleTime is how long a node stays untouched after it was initialized, since
+// the pods that it was bought for are about to be bound; and how long every node
+// does after a start, when plans are not made anew yet.
 const settleTime = 10 * time.Second
 
 // Step looks at every node once, and returns when to look again. What failed is
-// in the error and is done by a later step. The first step after a start chooses
-// nothing: plans are not made anew yet.
+// in the error and is done by a later step.
 func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Duration, err error) {
-	first := c.seen == nil
+	if c.begun.IsZero() {
+		c.begun = now
+	}
 	c.soon = orDefault(c.Poll, 10*time.Second)
 	failed := []error{c.notePods(ctx, now), c.mark(ctx, now)}
 	v := look(now, c.Cluster.Snapshot())
 	failed = append(failed, c.follow(ctx, v))
-	if !first {
+	if now.Sub(c.begun) >= settleTime {
 		failed = append(failed, c.choose(ctx, look(now, c.Cluster.Snapshot())))
 	}
 	return max(c.soon, time.Second), errors.Join(failed...)
@@ -59,11 +63,12 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 // choose taints empty nodes that may go, oldest first, as far as the budgets
 // allow.
 func (c *Controller) choose(ctx context.Context, v *view) error {
-	allowed := c.allowances(v)
+	allowed, held := c.allowances(v)
 	eligible := 0
 	var failed []error
+	c.countUnsure(v, allowed)
 	for _, n := range v.candidates() {
-		if chosen(n.claim) || !v.empty(n) {
+		if _, ok := c.unsure[n.claim.UID]; ok || chosen(n.claim) || !v.empty(n) {
 			continue
 		}
 		if ok, _ := v.consolidatable(n.claim, n.pool); !ok || v.isNew(n.claim) {
@@ -71,19 +76,39 @@ func (c *Controller) choose(ctx context.Context, v *view) error {
 		}
 		eligible++
 		if allowed[n.pool.Name] <= 0 {
-			c.Events.Event(n.pool, corev1.EventTypeNormal, "DisruptionBlocked", "a disruption budget holds back nodes that are empty")
+			held[n.pool.UID] = cmp.Or(held[n.pool.UID], "a disruption budget holds back nodes that are empty")
 			continue
 		}
-		// Counted before it is written: a write whose answer is lost may have happened.
 		allowed[n.pool.Name]--
 		if err := c.take(ctx, v.now, n); err != nil {
+			c.unsure[n.claim.UID] = v.now
 			failed = append(failed, err)
 			continue
 		}
 		c.soon = min(c.soon, c.settle())
 	}
 	c.Metrics.eligible(v1.ReasonEmpty, eligible)
+	c.tell(v, held)
 	return errors.Join(failed...)
+}
+
+// unsureFor is how long a write without an answer may have happened: the watch
+// has told of it by then.
+const unsureFor = time.Minute
+
+// countUnsure takes from the allowances the nodes that may have been chosen by a
+// write that failed: it may have happened, and the watch may be late.
+func (c *Controller) countUnsure(v *view, allowed map[string]int) {
+	left := map[types.UID]time.Time{}
+	for _, claim := range v.NodeClaims.All() {
+		at, ok := c.unsure[claim.UID]
+		if !ok || chosen(claim) || v.now.Sub(at) >= unsureFor {
+			continue
+		}
+		left[claim.UID] = at
+		allowed[claim.Labels[v1.LabelNodePool]]--
+	}
+	c.unsure = left
 }
 
 // follow ends what choose began: nodes that are still empty go, the others are
@@ -162,27 +187,32 @@ func (c *Controller) remove(ctx context.Context, v *view, claim *v1.NodeClaim) e
 }
 
 // allowances returns how many more nodes of each pool may go for being empty, and
-// says which budgets cannot be read.
-func (c *Controller) allowances(v *view) map[string]int {
-	told := map[types.UID]string{}
-	allowed := map[string]int{}
+// for which pools that is none because a budget cannot be read.
+func (c *Controller) allowances(v *view) (allowed map[string]int, held map[types.UID]string) {
+	allowed, held = map[string]int{}, map[types.UID]string{}
 	for _, pool := range v.NodePools.All() {
 		for _, reason := range Reasons {
 			a := Allowed(v.now, v.Snapshot, pool, reason)
 			c.Metrics.allowed(pool.Name, reason, a.Nodes)
+			if a.Problem != "" {
+				held[pool.UID] = "no node may be disrupted: " + a.Problem
+			}
 			if reason == v1.ReasonEmpty {
 				allowed[pool.Name] = a.Nodes
 			}
-			if a.Problem != "" && told[pool.UID] == "" {
-				told[pool.UID] = a.Problem
-			}
-		}
-		if why := told[pool.UID]; why != "" && why != c.told[pool.UID] {
-			c.Events.Event(pool, corev1.EventTypeWarning, "DisruptionBlocked", "no node may be disrupted: "+why)
 		}
 	}
-	c.told = told
-	return allowed
+	return allowed, held
+}
+
+// tell says what holds the nodes of pools back, once until it changes.
+func (c *Controller) tell(v *view, held map[types.UID]string) {
+	for _, pool := range v.NodePools.All() {
+		if why := held[pool.UID]; why != "" && why != c.told[pool.UID] {
+			c.Events.Event(pool, corev1.EventTypeWarning, "DisruptionBlocked", why)
+		}
+	}
+	c.told = held
 }
 
 func (c *Controller) settle() time.Duration { return orDefault(c.Settle, 5*time.Second) }

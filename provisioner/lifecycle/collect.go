@@ -7,16 +7,18 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
-// A Collector finds what was lost: machines that no NodeClaim stands for, and
-// NodeClaims whose machine is gone. Step is to be called by one goroutine.
+// A Collector finds what was lost: machines that no NodeClaim stands for,
+// NodeClaims whose machine is gone, and nodes that are held for neither. Step is to be called by one goroutine.
 type Collector struct {
 	// Cluster to read from; Write must record into it.
 	Cluster *state.Cluster
@@ -59,7 +61,7 @@ func (c *Collector) Step(ctx context.Context, now time.Time) (again time.Duratio
 	// The snapshot is taken after the List: a machine that is listed was launched
 	// for a claim that was there before it.
 	s := c.Cluster.Snapshot()
-	err = errors.Join(c.collectMachines(ctx, now, s, l), c.collectClaims(ctx, now, s, l))
+	err = errors.Join(c.collectMachines(ctx, now, s, l), c.collectClaims(ctx, now, s, l), c.collectNodes(ctx, s, l))
 	if len(c.missing) > 0 {
 		again = min(again, orDefault(c.Missing, time.Minute))
 	}
@@ -88,7 +90,7 @@ func (c *Collector) collectMachines(ctx context.Context, now time.Time, s *state
 		if now.Sub(instance.Launched) < orDefault(c.MinAge, 30*time.Second) {
 			continue
 		}
-		logr.FromContextOrDiscard(ctx).Info("garbage collecting instance without a nodeclaim", "provider-id", instance.ProviderID, "nodeclaim", instance.Claim)
+		logr.FromContextOrDiscard(ctx).Info("terminating an instance that no NodeClaim stands for", "provider-id", instance.ProviderID, "nodeclaim", instance.Claim)
 		failed = append(failed, c.collectMachine(ctx, s, instance))
 	}
 	return errors.Join(failed...)
@@ -132,7 +134,7 @@ func (c *Collector) collectClaims(ctx context.Context, now time.Time, s *state.S
 		if now.Sub(since) < orDefault(c.Missing, time.Minute) {
 			continue
 		}
-		logr.FromContextOrDiscard(ctx).Info("garbage collecting nodeclaim with no cloudprovider representation",
+		logr.FromContextOrDiscard(ctx).Info("deleting a NodeClaim whose instance is gone",
 			"NodeClaim", klogRef(claim), "provider-id", claim.Status.ProviderID)
 		if err := c.Write.Delete(ctx, claim); client.IgnoreNotFound(err) != nil {
 			failed = append(failed, fmt.Errorf("deleting NodeClaim %s, whose machine is gone: %w", claim.Name, err))
@@ -141,5 +143,24 @@ func (c *Collector) collectClaims(ctx context.Context, now time.Time, s *state.S
 		c.Metrics.disrupted(claim, "garbage_collected")
 	}
 	c.missing = missing
+	return errors.Join(failed...)
+}
+
+// collectNodes lets go of nodes that are being deleted, carry our finalizer, and
+// have neither a claim nor a machine any more.
+func (c *Collector) collectNodes(ctx context.Context, s *state.Snapshot, l *listing) error {
+	var failed []error
+	for _, node := range s.Nodes.All() {
+		if node.DeletionTimestamp == nil || !controllerutil.ContainsFinalizer(node, v1.FinalizerTermination) {
+			continue
+		}
+		_, claimed := s.ClaimOf(node)
+		if _, there := l.find(node.Spec.ProviderID); claimed || there {
+			continue
+		}
+		if err := releaseNode(ctx, c.Write, node.DeepCopy()); !apierrors.IsConflict(err) {
+			failed = append(failed, err)
+		}
+	}
 	return errors.Join(failed...)
 }

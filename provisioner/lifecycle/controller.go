@@ -59,8 +59,6 @@ const (
 	drainPoll = time.Second
 	// terminatePoll is how often a machine that is going is looked for.
 	terminatePoll = 5 * time.Second
-	// orphanPoll is how often a node without a NodeClaim is looked at again.
-	orphanPoll = 10 * time.Second
 	// minDrain is the shortest drain: by then kube-scheduler has seen the taint,
 	// and what it bound before has been seen here.
 	minDrain = 5 * time.Second
@@ -110,6 +108,8 @@ func (c *Controller) advance(ctx context.Context, now time.Time, claim *v1.NodeC
 	node, found := c.Cluster.Snapshot().NodeOf(claim)
 	var err error
 	switch {
+	case found && node.DeletionTimestamp != nil: // by hand, or by whoever saw its machine go
+		return 0, c.remove(ctx, claim, "node_deleted")
 	case found:
 		node = node.DeepCopy()
 		if err = c.register(ctx, now, claim, node); err == nil {
@@ -165,7 +165,7 @@ func (c *Controller) giveUp(ctx context.Context, now time.Time, claim *v1.NodeCl
 		c.Events.Event(pool, corev1.EventTypeWarning, "NodeRegistrationFailed", fmt.Sprintf("NodeClaim %s: %s", claim.Name, message))
 	}
 	c.Events.Event(claim, corev1.EventTypeWarning, "NodeRegistrationFailed", message)
-	logr.FromContextOrDiscard(ctx).Info("terminating due to registration ttl", "NodeClaim", klogRef(claim), "reason", reason)
+	logr.FromContextOrDiscard(ctx).Info("giving up a NodeClaim that did not become a node", "NodeClaim", klogRef(claim), "reason", reason)
 	return c.remove(ctx, claim, reason)
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,7 +104,7 @@ func (c *Controller) evict(ctx context.Context, now time.Time, node *corev1.Node
 		c.Metrics.evicted(err)
 		switch {
 		case err == nil:
-			c.evictions.forget(pod.UID)
+			c.evictions.granted(now, pod.UID)
 			c.Events.Event(pod, corev1.EventTypeNormal, "Evicted", "Evicted pod: node "+node.Name+" is going")
 		case apierrors.IsNotFound(err) || apierrors.IsConflict(err): // gone, or another of its name
 		case apierrors.IsTooManyRequests(err) || apierrors.IsInternalError(err): // 500: two budgets cover it
@@ -114,7 +115,7 @@ func (c *Controller) evict(ctx context.Context, now time.Time, node *corev1.Node
 			failed = append(failed, fmt.Errorf("evicting pod %s: %w", name, err))
 		}
 	}
-	if len(blocked) > 0 {
+	if len(blocked) > 0 && c.evictions.tell(now, node.UID) {
 		c.Events.Event(node, corev1.EventTypeWarning, "FailedDraining", clip("Failed to drain node: "+strings.Join(blocked, "; ")))
 	}
 	return errors.Join(failed...)
@@ -132,6 +133,7 @@ func gracePeriod(pod *corev1.Pod) time.Duration {
 type evictions struct {
 	mu   sync.Mutex
 	wait map[types.UID]wait
+	told map[types.UID]time.Time // by node: when it was last said what blocks it
 }
 
 type wait struct {
@@ -147,31 +149,53 @@ const (
 	forgetAll = 5 * time.Minute
 )
 
+// tellAgain is how often users are told of the same trouble.
+const tellAgain = 2 * time.Minute
+
 func (e *evictions) due(now time.Time, pod types.UID) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return !now.Before(e.wait[pod].until)
 }
 
+// refused waits longer each time.
 func (e *evictions) refused(now time.Time, pod types.UID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	delay := min(maxWait, max(firstWait, 2*e.wait[pod].delay))
+	e.keep(now, pod, wait{until: now.Add(delay), delay: delay})
+}
+
+// granted keeps a pod from being asked for again before the watch has told that
+// it is leaving.
+func (e *evictions) granted(now time.Time, pod types.UID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.keep(now, pod, wait{until: now.Add(maxWait)})
+}
+
+// keep remembers a wait, and forgets those long over. The lock is held.
+func (e *evictions) keep(now time.Time, pod types.UID, w wait) {
 	if e.wait == nil {
 		e.wait = map[types.UID]wait{}
 	}
-	for uid, w := range e.wait {
-		if now.After(w.until.Add(forgetAll)) {
-			delete(e.wait, uid)
-		}
-	}
-	delay := min(maxWait, max(firstWait, 2*e.wait[pod].delay))
-	e.wait[pod] = wait{until: now.Add(delay), delay: delay}
+	maps.DeleteFunc(e.wait, func(_ types.UID, w wait) bool { return now.After(w.until.Add(forgetAll)) })
+	e.wait[pod] = w
 }
 
-func (e *evictions) forget(pod types.UID) {
+// tell reports whether it is time to say what blocks a node.
+func (e *evictions) tell(now time.Time, node types.UID) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.wait, pod)
+	if e.told == nil {
+		e.told = map[types.UID]time.Time{}
+	}
+	maps.DeleteFunc(e.told, func(_ types.UID, at time.Time) bool { return now.Sub(at) >= tellAgain })
+	if _, ok := e.told[node]; ok {
+		return false
+	}
+	e.told[node] = now
+	return true
 }
 
 // evictionCode is the label of the metric that counts evictions: the HTTP status

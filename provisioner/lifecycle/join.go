@@ -9,7 +9,6 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -33,16 +32,9 @@ func (c *Controller) register(ctx context.Context, now time.Time, claim *v1.Node
 		c.unregistrable(now, claim, node)
 		return nil
 	}
-	if closed && c.BeforeOpen != nil {
-		if err := c.BeforeOpen(ctx, now, claim, node); err != nil {
-			return fmt.Errorf("preparing to open node %s: %w", node.Name, err)
-		}
-	}
-	before := node.DeepCopy()
-	dress(node, claim)
-	if !equality.Semantic.DeepEqual(before, node) {
-		if err := c.Write.Patch(ctx, node, locked(before)); err != nil {
-			return fmt.Errorf("registering node %s: %w", node.Name, err)
+	if closed { // else a crash kept the condition from being written; taints that went since stay away
+		if err := c.open(ctx, now, claim, node); err != nil {
+			return err
 		}
 	}
 	if was {
@@ -57,6 +49,21 @@ func (c *Controller) register(ctx context.Context, now time.Time, claim *v1.Node
 	set(claim, now, v1.ConditionRegistered, metav1.ConditionTrue)
 	c.Metrics.registered(claim)
 	logr.FromContextOrDiscard(ctx).Info("registered nodeclaim", "NodeClaim", klogRef(claim), "Node", klogRef(node), "provider-id", claim.Status.ProviderID)
+	return nil
+}
+
+// open syncs a node with its claim and takes the taint off that kept pods away.
+func (c *Controller) open(ctx context.Context, now time.Time, claim *v1.NodeClaim, node *corev1.Node) error {
+	if c.BeforeOpen != nil {
+		if err := c.BeforeOpen(ctx, now, claim, node); err != nil {
+			return fmt.Errorf("preparing to open node %s: %w", node.Name, err)
+		}
+	}
+	before := node.DeepCopy()
+	dress(node, claim)
+	if err := c.Write.Patch(ctx, node, locked(before)); err != nil {
+		return fmt.Errorf("registering node %s: %w", node.Name, err)
+	}
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -192,7 +193,7 @@ func (c *Controller) finish(ctx context.Context, now time.Time, claim *v1.NodeCl
 		if err := c.letGo(ctx, node); err != nil {
 			return err
 		}
-		if err := c.releaseNode(ctx, node.DeepCopy()); err != nil {
+		if err := releaseNode(ctx, c.Write, node.DeepCopy()); err != nil {
 			return err
 		}
 		c.Metrics.nodeTerminated(now, node)
@@ -209,43 +210,18 @@ func (c *Controller) finish(ctx context.Context, now time.Time, claim *v1.NodeCl
 
 // releaseNode takes our finalizer off a node whose machine is gone, and the node
 // with it.
-func (c *Controller) releaseNode(ctx context.Context, node *corev1.Node) error {
+func releaseNode(ctx context.Context, w state.Writer, node *corev1.Node) error {
 	before := node.DeepCopy()
 	if controllerutil.RemoveFinalizer(node, v1.FinalizerTermination) {
-		if err := c.Write.Patch(ctx, node, locked(before)); client.IgnoreNotFound(err) != nil {
+		if err := w.Patch(ctx, node, locked(before)); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("releasing node %s: %w", node.Name, err)
 		}
 	}
 	if node.DeletionTimestamp != nil {
 		return nil
 	}
-	if err := c.Write.Delete(ctx, node); client.IgnoreNotFound(err) != nil {
+	if err := w.Delete(ctx, node); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting node %s: %w", node.Name, err)
 	}
 	return nil
-}
-
-// ReconcileNode looks at one node that is being deleted, by whomever: its claim
-// goes with it, which drains it. A node that carries our finalizer and has no
-// claim any more is let go once its machine is gone. It returns as Reconcile does.
-func (c *Controller) ReconcileNode(ctx context.Context, now time.Time, name string) (again time.Duration, err error) {
-	s := c.Cluster.Snapshot()
-	node, ok := s.Nodes.Get(name)
-	if !ok || node.DeletionTimestamp == nil || !controllerutil.ContainsFinalizer(node, v1.FinalizerTermination) {
-		return 0, nil
-	}
-	if claim, ok := s.ClaimOf(node); ok {
-		if claim.DeletionTimestamp == nil {
-			return settle(0, c.remove(ctx, claim, "node_deleted"))
-		}
-		return 0, nil
-	}
-	l, err := c.Instances.list(ctx, now, orphanPoll)
-	if err != nil {
-		return 0, err
-	}
-	if _, there := l.find(node.Spec.ProviderID); there {
-		return orphanPoll, nil // the Collector terminates it
-	}
-	return settle(0, c.releaseNode(ctx, node.DeepCopy()))
 }

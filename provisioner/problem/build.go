@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -21,10 +20,13 @@ import (
 // group that stays unplaced, or an excluded NodePool, each with its reason. It
 // costs O(pods + bound pods × terms + distinct selectors × rows).
 func Build(in *Input) *Translation {
-	bins := binsOf(in)
-	groups, terms := groupsOf(in.Pods, bins)
-	b := &builder{in: in, groups: groups, terms: terms, t: &Translation{Bins: bins, daemons: daemonsOf(in.Snapshot.DaemonSets.All()), capped: map[string]bool{}, keptOut: map[int][]string{}}}
-	b.pools(mentioned(groups))
+	t := &Translation{
+		Bins: binsOf(in), daemons: daemonsOf(in.Snapshot.DaemonSets.All()),
+		capped: map[string]bool{}, keptOut: map[int][]string{},
+	}
+	b := &builder{in: in, t: t}
+	b.groups, b.terms = groupsOf(in.Pods, t.Bins, t.daemons)
+	b.pools(mentioned(b.groups))
 	b.p = &binpack.Problem{Resources: b.dimensions(), MaxSteps: in.MaxSteps}
 	b.t.Problem = b.p
 	b.topology()
@@ -42,6 +44,9 @@ type builder struct {
 	terms  []podTerm
 	t      *Translation
 	p      *binpack.Problem
+	// keys is how many of the problem's topology keys are those of labels; the
+	// rest are narrowed.
+	keys int
 	// domainIndex maps the values of each topology key to domains.
 	domainIndex map[string]map[string]int
 	// placesKnown keeps what places found, by its key.
@@ -96,49 +101,6 @@ func weight(pool *v1.NodePool) int32 {
 	return *pool.Spec.Weight
 }
 
-// maxDimensions is the most resources that a problem may have.
-const maxDimensions = 64
-
-// dimensions lists the resources that anybody asks for or that a limit binds.
-// Pods may ask for any number of resources that no machine has; one pod that does
-// so must not spoil the whole batch, so that what is beyond maxDimensions is left
-// out, and the groups that ask for it are left unplaced.
-func (b *builder) dimensions() []string {
-	names := sets.New(cloudprovider.CPU, cloudprovider.Memory, cloudprovider.Pods)
-	for _, pool := range b.t.Pools {
-		for name := range pool.Spec.Limits {
-			if string(name) != limitNodes {
-				names.Insert(string(name))
-			}
-		}
-	}
-	asked := sets.New[string]()
-	for _, g := range b.groups {
-		asked.Insert(slices.Collect(maps.Keys(g.requests))...)
-	}
-	for _, name := range sets.List(asked) {
-		if len(names) < maxDimensions {
-			names.Insert(name)
-		}
-	}
-	for _, g := range b.groups {
-		for _, name := range slices.Sorted(maps.Keys(g.requests)) {
-			if !names.Has(name) {
-				g.unsupported = cmp.Or(g.unsupported, "spec.containers[].resources.requests["+name+"], one of more than "+strconv.Itoa(maxDimensions)+" resources,")
-			}
-		}
-	}
-	return sets.List(names)
-}
-
-func (b *builder) vector(r cloudprovider.Resources) binpack.Vector {
-	v := make(binpack.Vector, len(b.p.Resources))
-	for i, name := range b.p.Resources {
-		v[i] = max(0, r[name])
-	}
-	return v
-}
-
 // topology numbers the topology keys that rules speak of, and their domains.
 func (b *builder) topology() {
 	keys := sets.New[string]()
@@ -152,8 +114,13 @@ func (b *builder) topology() {
 			keys.Insert(r.key)
 		}
 	}
+	for i := range b.t.daemons {
+		for _, r := range b.t.daemons[i].keepsOut {
+			keys.Insert(r.key)
+		}
+	}
 	keys.Delete(corev1.LabelHostname)
-	b.p.Keys = sets.List(keys)
+	b.p.Keys, b.keys = sets.List(keys), keys.Len()
 	b.domainIndex = map[string]map[string]int{}
 	for _, key := range b.p.Keys {
 		values := sets.New[string]()
@@ -230,20 +197,6 @@ func (r *Row) id() string {
 	return id
 }
 
-// overhead sums what DaemonSets will take on such a node, but for those of which
-// a pod is there already.
-func (b *builder) overhead(on labels.Labels, name string, taints []corev1.Taint, there []*corev1.Pod) cloudprovider.Resources {
-	sum := cloudprovider.Resources{}
-	for i := range b.t.daemons {
-		d := &b.t.daemons[i]
-		if !d.runsOn(on, name, taints) || slices.ContainsFunc(there, func(p *corev1.Pod) bool { return ownedBy(p, d.uid) }) {
-			continue
-		}
-		add(sum, d.requests)
-	}
-	return sum
-}
-
 // nodes turns bins into existing nodes with what is left on each, whichever form
 // the machine takes.
 func (b *builder) nodes() {
@@ -271,32 +224,6 @@ func (b *builder) nodes() {
 	}
 }
 
-// largest returns for each resource the most that any offer or node has.
-func (b *builder) largest() binpack.Vector {
-	most := make(binpack.Vector, len(b.p.Resources))
-	for r := range most {
-		for i := range b.p.Offers {
-			most[r] = max(most[r], b.p.Offers[i].Capacity[r])
-		}
-		for i := range b.p.Nodes {
-			most[r] = max(most[r], b.p.Nodes[i].Free[r])
-		}
-	}
-	return most
-}
-
-// asking returns a group's requests, cut to one more than anything has: the
-// answer is the same, and no sum over many pods overflows.
-func (b *builder) asking(g *group, largest binpack.Vector) binpack.Vector {
-	v := b.vector(g.requests)
-	for r := range v {
-		if v[r] > largest[r] {
-			v[r] = largest[r] + 1
-		}
-	}
-	return v
-}
-
 // addGroups adds the groups, with where each may go as far as its own spec says.
 func (b *builder) addGroups() {
 	b.placesKnown = map[string]places{}
@@ -314,43 +241,4 @@ func (b *builder) addGroups() {
 			Unsupported: g.unsupported,
 		})
 	}
-}
-
-// places are the offers and nodes that a pod's own spec lets it go to.
-type places struct{ offers, nodes binpack.Set }
-
-// places finds them, once for each distinct selector and tolerations.
-func (b *builder) places(g *group) places {
-	spec := &g.pods[0].Spec
-	key := placesKey(spec)
-	known, ok := b.placesKnown[key]
-	if ok {
-		return known
-	}
-	tolerated := map[*v1.NodePool]bool{}
-	for _, pool := range b.t.Pools {
-		tolerated[pool] = tolerates(spec.Tolerations, pool.Spec.Template.Spec.Taints)
-	}
-	for i := range b.t.Rows {
-		if tolerated[b.t.Rows[i].Pool] && g.selector.matches(&b.t.Rows[i], "") {
-			known.offers.Add(i)
-		}
-	}
-	for i := range b.t.Bins {
-		bin := &b.t.Bins[i]
-		if bin.usable && tolerates(spec.Tolerations, bin.taints) && g.selector.matches(bin.labels, bin.Name()) {
-			known.nodes.Add(i)
-		}
-	}
-	b.placesKnown[key] = known
-	return known
-}
-
-// placesKey is equal for pods that may go to the same places.
-func placesKey(spec *corev1.PodSpec) string {
-	s := shape{NodeSelector: spec.NodeSelector, Tolerations: spec.Tolerations}
-	if spec.Affinity != nil && spec.Affinity.NodeAffinity != nil {
-		s.NodeAffinity = spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
-	}
-	return s.text()
 }

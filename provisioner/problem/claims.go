@@ -136,7 +136,12 @@ func requirementsAround(rows []*Row, own []v1.Requirement) []v1.Requirement {
 		slices.Sort(values[key])
 	}
 	for key, v := range rows[0].chosen {
-		values[key] = []string{v}
+		// The claim carries the template's labels as labels; as requirements too
+		// they might be more than a NodeClaim may have.
+		_, fixed := rows[0].Pool.Spec.Template.Metadata.Labels[key]
+		if !fixed || slices.ContainsFunc(own, func(r v1.Requirement) bool { return r.Key == key }) {
+			values[key] = []string{v}
+		}
 	}
 	var requirements []v1.Requirement
 	for _, key := range slices.Sorted(maps.Keys(values)) {

@@ -61,6 +61,7 @@ func (b *builder) rules() {
 		}
 	}
 	b.keepOutOfStanding()
+	b.keepFromDaemons()
 }
 
 // keepToNamed takes nodes without a host name from a group with a spread or an
@@ -91,88 +92,11 @@ func (b *builder) key(name string) int {
 	if name == corev1.LabelHostname {
 		return binpack.Hostname
 	}
-	return slices.Index(b.p.Keys, name)
-}
-
-// offersOfAny returns the offers that any group of the batch may open.
-func (b *builder) offersOfAny() map[int]bool {
-	any := map[int]bool{}
-	for i := range b.p.Groups {
-		for o := range b.p.Groups[i].Offers.All {
-			any[o] = true
-		}
+	k, ok := slices.BinarySearch(b.p.Keys[:b.keys], name)
+	if !ok {
+		panic("topology key " + name + " was not numbered")
 	}
-	return any
-}
-
-// eligible returns the places whose domains a spread of a group looks at: as
-// kube-scheduler has it those that the owner's node selector admits, if it says so
-// those whose taints it tolerates, and of these those with all the keys that its
-// spreads are over. New nodes count as soon as they are there, so offers count
-// that any group of the batch may open.
-func (b *builder) eligible(owner int, r *rule) places {
-	g := b.groups[owner]
-	spec, keys := &g.pods[0].Spec, g.spreadKeys()
-	var among places
-	for i := range b.t.Bins {
-		bin := &b.t.Bins[i]
-		if (r.ignoreAffinity || g.selector.matches(bin.labels, bin.Name())) && (!r.honourTaints || tolerates(spec.Tolerations, bin.taints)) &&
-			!slices.ContainsFunc(keys, func(key string) bool { return !bin.carries(key) }) {
-			among.nodes.Add(i)
-		}
-	}
-	for i := range b.t.Rows {
-		row := &b.t.Rows[i]
-		if b.anyOffer[i] && (r.ignoreAffinity || g.selector.matches(row, "")) && (!r.honourTaints || tolerates(spec.Tolerations, row.Pool.Spec.Template.Spec.Taints)) &&
-			!slices.ContainsFunc(keys, func(key string) bool { return key != corev1.LabelHostname && !row.Has(key) }) {
-			among.offers.Add(i)
-		}
-	}
-	return among
-}
-
-// spreadKeys returns the topology keys of a group's spreads, in order.
-func (g *group) spreadKeys() []string {
-	var keys []string
-	for i := range g.rules {
-		if g.rules[i].kind == spread {
-			keys = append(keys, g.rules[i].key)
-		}
-	}
-	slices.Sort(keys)
-	return slices.Compact(keys)
-}
-
-// addSpread adds a spread with its eligible domains, those of the places that it
-// looks at, and the pods that run there.
-func (b *builder) addSpread(id string, c *constraint) {
-	key := b.key(c.key)
-	s := binpack.Spread{ID: id, Key: key, Owners: c.owners, Counted: b.targets(&c.rule), MaxSkew: c.maxSkew, MinDomains: c.minDomains}
-	counts := map[int]int64{}
-	if key != binpack.Hostname {
-		for i := range c.among.offers.All {
-			if d := b.p.Offers[i].Domains[key]; d != binpack.NoDomain {
-				counts[d] += 0
-			}
-		}
-	}
-	for i := range c.among.nodes.All {
-		d := i
-		if key != binpack.Hostname {
-			d = b.p.Nodes[i].Domains[key]
-		}
-		if d == binpack.NoDomain {
-			continue
-		}
-		n := b.t.Bins[i].count(&c.term, false)
-		if n > 0 || key != binpack.Hostname {
-			counts[d] += n
-		}
-	}
-	for _, d := range slices.Sorted(maps.Keys(counts)) {
-		s.Domains = append(s.Domains, binpack.DomainCount{Domain: d, Count: counts[d]})
-	}
-	b.p.Spreads = append(b.p.Spreads, s)
+	return k
 }
 
 // count returns how many pods in a bin a term matches. Spreads do not count
@@ -230,19 +154,30 @@ func (b *builder) keepOutOfStanding() {
 
 // forbid takes the domain of a bin away from groups.
 func (b *builder) forbid(groups binpack.Set, key, bin int) {
+	if key != binpack.Hostname {
+		b.forbidDomain(groups, key, b.p.Nodes[bin].Domains[key])
+		return
+	}
 	for g := range groups.All {
 		group := &b.p.Groups[g]
-		if key == binpack.Hostname {
-			group.Nodes = without(group.Nodes, func(i int) bool { return i == bin })
+		group.Nodes = without(group.Nodes, func(i int) bool { return i == bin })
+	}
+}
+
+// forbidDomain takes a domain of a key other than the host name away from groups.
+func (b *builder) forbidDomain(groups binpack.Set, key, domain int) {
+	if domain == binpack.NoDomain {
+		return
+	}
+	name := b.p.Keys[key] + " " + b.p.Domains[key][domain]
+	for g := range groups.All {
+		if slices.Contains(b.t.keptOut[g], name) {
 			continue
 		}
-		d := b.p.Nodes[bin].Domains[key]
-		if d == binpack.NoDomain {
-			continue
-		}
-		group.Nodes = without(group.Nodes, func(i int) bool { return b.p.Nodes[i].Domains[key] == d })
-		group.Offers = without(group.Offers, func(i int) bool { return b.p.Offers[i].Domains[key] == d })
-		b.t.keptOut[g] = append(b.t.keptOut[g], b.p.Keys[key]+" "+b.p.Domains[key][d])
+		group := &b.p.Groups[g]
+		group.Nodes = without(group.Nodes, func(i int) bool { return b.p.Nodes[i].Domains[key] == domain })
+		group.Offers = without(group.Offers, func(i int) bool { return b.p.Offers[i].Domains[key] == domain })
+		b.t.keptOut[g] = append(b.t.keptOut[g], name)
 	}
 }
 

@@ -36,6 +36,8 @@ func fillRequests(r *corev1.ResourceRequirements, first corev1.ResourceList) {
 			}
 		}
 	}
-	fill(first, func(name corev1.ResourceName) bool { return name == corev1.ResourceCPU || name == corev1.ResourceMemory })
+	fill(first, func(name corev1.ResourceName) bool {
+		return name == corev1.ResourceCPU || name == corev1.ResourceMemory
+	})
 	fill(r.Limits, func(corev1.ResourceName) bool { return true })
 }

@@ -39,12 +39,18 @@ type shape struct {
 
 // groupsOf sorts pods into groups and returns the distinct terms that tell them
 // apart: those that their own rules look for, and those by which pods in bins
-// keep others away. Both are ordered by content, not by input.
-func groupsOf(pods []*corev1.Pod, bins []Bin) ([]*group, []podTerm) {
+// keep others away, as do those of DaemonSets. Both are ordered by content, not by
+// input.
+func groupsOf(pods []*corev1.Pod, bins []Bin, daemons []daemon) ([]*group, []podTerm) {
 	singles := make([]*group, len(pods))
 	byText := map[string]podTerm{}
 	for i := range bins {
 		for _, r := range bins[i].keepsOut {
+			byText[r.term.text] = r.term
+		}
+	}
+	for i := range daemons {
+		for _, r := range daemons[i].keepsOut {
 			byText[r.term.text] = r.term
 		}
 	}
@@ -53,6 +59,9 @@ func groupsOf(pods []*corev1.Pod, bins []Bin) ([]*group, []podTerm) {
 		var reason string
 		if g.rules, reason = rulesOf(p); reason != "" {
 			g.unsupported = cmp.Or(g.unsupported, reason)
+		}
+		if field, name := g.counted(daemons); name != "" {
+			g.unsupported = cmp.Or(g.unsupported, field+".labelSelector: a spread that counts pods of DaemonSet "+name)
 		}
 		for _, r := range g.rules {
 			byText[r.term.text] = r.term

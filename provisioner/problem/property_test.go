@@ -87,7 +87,7 @@ func TestNothingIsShared(t *testing.T) {
 // that a NodeClaim lists it is bad luck which one comes.
 func TestSchedulerAgrees(t *testing.T) {
 	placed := 0
-	forSeeds(t, 400, func(t *testing.T, r *rand.Rand, w *world) {
+	forSeeds(t, 2000, func(t *testing.T, r *rand.Rand, w *world) {
 		tr := w.translate()
 		s := solve(t, tr)
 		f := &future{world: w, dice: dice{r}}
@@ -206,17 +206,64 @@ func (f *future) addDaemons(n *corev1.Node) {
 		if !ok {
 			continue
 		}
-		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ds.Namespace, Name: ds.Name + "-" + n.Name, UID: types.UID(ds.Name + "-" + n.Name)}, Spec: *ds.Spec.Template.Spec.DeepCopy()}
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ds.Namespace, Name: ds.Name + "-" + n.Name, UID: types.UID(ds.Name + "-" + n.Name), Labels: ds.Spec.Template.Labels}, Spec: *ds.Spec.Template.Spec.DeepCopy()}
 		matches, err := nodeaffinity.GetRequiredNodeAffinity(p).Match(n)
 		if err != nil {
 			panic(err)
 		}
-		_, untolerated := corev1helpers.FindMatchingUntoleratedTaint(klog.Background(), n.Spec.Taints, p.Spec.Tolerations, func(t *corev1.Taint) bool {
-			return t.Effect != corev1.TaintEffectPreferNoSchedule
-		}, false)
-		if matches && !untolerated {
+		if matches && tolerated(n.Spec.Taints, p) {
 			p.Spec.NodeName = n.Name
 			f.Pods = append(f.Pods, p)
 		}
 	}
+}
+
+// TestPlacesAgree compares where a pod may go, as far as its own spec decides it,
+// with what Kubernetes' helpers say of the node that each row would become.
+func TestPlacesAgree(t *testing.T) {
+	forSeeds(t, 300, func(t *testing.T, _ *rand.Rand, w *world) {
+		tr := w.translate()
+		for g := range tr.Pods {
+			p := tr.Pods[g][0]
+			if a := p.Spec.Affinity; len(tr.Problem.Groups[g].Unsupported) > 0 || a.PodAntiAffinity != nil || a.PodAffinity != nil || keepsApart(w) {
+				continue
+			}
+			want := nodeaffinity.GetRequiredNodeAffinity(p)
+			for i := range tr.Rows {
+				row := &tr.Rows[i]
+				n := newNode("new", row.Labels(), row.Type.Allocatable)
+				ok, err := want.Match(n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ok = ok && tolerated(row.Pool.Spec.Template.Spec.Taints, p); ok != tr.Problem.Groups[g].Offers.Has(i) {
+					t.Errorf("pod %s may go to %s: %v, Kubernetes says %v", p.Name, tr.Problem.Offers[i].ID, !ok, ok)
+				}
+			}
+		}
+	})
+}
+
+// keepsApart reports whether pods that stand, or DaemonSets, keep others away.
+func keepsApart(w *world) bool {
+	for _, o := range w.objects {
+		switch o := o.(type) {
+		case *corev1.Pod:
+			if o.Spec.Affinity != nil && o.Spec.Affinity.PodAntiAffinity != nil {
+				return true
+			}
+		case *appsv1.DaemonSet:
+			if o.Spec.Template.Spec.Affinity != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func tolerated(taints []corev1.Taint, p *corev1.Pod) bool {
+	_, untolerated := corev1helpers.FindMatchingUntoleratedTaint(klog.Background(), taints, p.Spec.Tolerations, func(t *corev1.Taint) bool {
+		return t.Effect != corev1.TaintEffectPreferNoSchedule
+	}, false)
+	return !untolerated
 }

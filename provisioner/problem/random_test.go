@@ -107,8 +107,14 @@ func (d dice) taints() []corev1.Taint {
 }
 
 func (d dice) daemonSet(i int) *appsv1.DaemonSet {
-	ds := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: fmt.Sprintf("daemon%d", i)}}
+	ds := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: d.one("kube-system", "kube-system", "default"), Name: fmt.Sprintf("daemon%d", i)}}
+	ds.Spec.Template.Labels = map[string]string{"app": d.one("agent", "web")}
 	spec := &ds.Spec.Template.Spec
+	if d.in(4) {
+		spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+			TopologyKey: corev1.LabelHostname, Namespaces: []string{"other"}, LabelSelector: d.labelSelector(),
+		}}}}
+	}
 	spec.Containers = d.containers("100m", "300m")
 	if d.in(2) {
 		spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
@@ -138,7 +144,9 @@ func (d dice) machine(w *world, i int) {
 	switch stage {
 	case 0: // on its way
 		if d.in(2) {
-			claim.Annotations[v1.AnnotationOfferings] += ",m2/" + zone + "/on-demand,m2/" + zone + "/spot"
+			// Not of two capacity types: whether a spread whose owner selects by that
+			// counts the machine is not known before the launch.
+			claim.Annotations[v1.AnnotationOfferings] += ",m2/" + zone + "/on-demand"
 		}
 		w.objects = append(w.objects, claim)
 	case 1, 2: // joined, initialized

@@ -6,12 +6,13 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
@@ -22,69 +23,79 @@ import (
 // as the plan does. kube-scheduler erases the name at each failed attempt, so it
 // is of no use to write it earlier. A pod that went meanwhile is no error.
 func (c *Controller) Nominate(ctx context.Context, _ time.Time, claim *v1.NodeClaim, node *corev1.Node) error {
+	if !opening(node, claim) {
+		return nil // others hold it closed; nominateOpen will see it open
+	}
 	snapshot := c.Cluster.Snapshot()
-	planned := snapshot.PlannedFor(claim.Name)
-	for _, p := range snapshot.Pods.All() {
-		if _, ok := slices.BinarySearch(planned, p.UID); !ok {
-			continue
-		}
-		if err := c.nominate(ctx, p, node.Name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *Controller) nominate(ctx context.Context, p *corev1.Pod, node string) error {
-	if p.Spec.NodeName != "" || p.Status.NominatedNodeName == node {
-		return nil
-	}
-	next := p.DeepCopy()
-	next.Status.NominatedNodeName = node
-	err := c.Write.PatchStatus(ctx, next, client.MergeFrom(p))
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("nominating node %s for pod %s/%s: %w", node, p.Namespace, p.Name, err)
-	}
-	return nil
+	return c.nominate(ctx, snapshot, map[string]string{claim.Name: node.Name})
 }
 
 // nominateOpen writes again the names that kube-scheduler erased while a node
 // was closed by taints of others. A failure is logged: the plan is only a hint
 // to kube-scheduler, and the next Step tries again.
 func (c *Controller) nominateOpen(ctx context.Context, s *state.Snapshot) {
-	open := map[string]string{} // NodeClaim to node
-	pods := map[types.UID]*corev1.Pod{}
-	for _, p := range s.Pods.All() {
-		if plan, ok := s.Plans[p.UID]; ok && plan.NodeClaim != "" && problem.Provisionable(p) {
-			pods[p.UID] = p
-			open[plan.NodeClaim] = ""
-		}
+	if c.NoNominations {
+		return
 	}
-	for name := range open {
-		claim, ok := s.NodeClaims.Get(name)
-		if !ok {
+	nodes := map[string]string{}
+	for _, plan := range s.Plans {
+		claim, ok := s.NodeClaims.Get(plan.NodeClaim)
+		if !ok || nodes[claim.Name] != "" {
 			continue
 		}
-		if node, ok := s.NodeOf(claim); ok && opened(node, claim) {
-			open[name] = node.Name
+		if node, ok := s.NodeOf(claim); ok && opening(node, claim) {
+			nodes[claim.Name] = node.Name
 		}
 	}
-	for _, p := range s.Pods.All() {
-		if pods[p.UID] == nil || open[s.Plans[p.UID].NodeClaim] == "" {
-			continue
-		}
-		if err := c.nominate(ctx, p, open[s.Plans[p.UID].NodeClaim]); err != nil {
-			log.FromContext(ctx).Error(err, "nominating")
-			return
-		}
+	if err := c.nominate(ctx, s, nodes); err != nil {
+		log.FromContext(ctx).Error(err, "nominating")
 	}
 }
 
-// opened reports whether only the taints that are there to stay are left.
-func opened(node *corev1.Node, claim *v1.NodeClaim) bool {
+// nominate names to kube-scheduler the nodes of NodeClaims, by name, for the pods
+// planned for them.
+func (c *Controller) nominate(ctx context.Context, s *state.Snapshot, nodes map[string]string) error {
+	var group errgroup.Group
+	group.SetLimit(max(1, c.Parallel))
+	for _, p := range s.Pods.All() {
+		plan, planned := s.Plans[p.UID]
+		node := nodes[plan.NodeClaim]
+		if !planned || node == "" || p.Status.NominatedNodeName == node || !problem.Provisionable(p) || spreadsOverDomains(p) {
+			continue
+		}
+		group.Go(func() error {
+			next := p.DeepCopy()
+			next.Status.NominatedNodeName = node
+			err := c.Write.PatchStatus(ctx, next, client.MergeFrom(p))
+			if err != nil && !apierrors.IsNotFound(err) {
+				return fmt.Errorf("nominating node %s for pod %s/%s: %w", node, p.Namespace, p.Name, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// spreadsOverDomains reports whether a pod has a hard spread over more than
+// hostnames. Such pods are not nominated: kube-scheduler looks at a node as if
+// all pods nominated for it were there already, but at no other node so, and
+// then each of them is one too many for the node's zone.
+func spreadsOverDomains(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Spec.TopologySpreadConstraints, func(c corev1.TopologySpreadConstraint) bool {
+		return c.WhenUnsatisfiable == corev1.DoNotSchedule && c.TopologyKey != corev1.LabelHostname
+	})
+}
+
+// opening reports whether a node is open to pods, or as good as: our own taint is
+// about to go, and that of a node that is not ready goes once it is.
+func opening(node *corev1.Node, claim *v1.NodeClaim) bool {
+	if !lifecycle.NodeReady(node) {
+		return false
+	}
 	for _, t := range node.Spec.Taints {
 		stays := slices.ContainsFunc(claim.Spec.Taints, func(s corev1.Taint) bool { return s.MatchTaint(&t) })
-		if t.Effect != corev1.TaintEffectPreferNoSchedule && !stays {
+		goes := t.Key == v1.TaintUnregistered || t.Key == corev1.TaintNodeNotReady
+		if t.Effect != corev1.TaintEffectPreferNoSchedule && !stays && !goes {
 			return false
 		}
 	}

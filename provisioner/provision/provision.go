@@ -52,11 +52,14 @@ type Controller struct {
 	MaxSteps int64
 	// Parallel is how many NodeClaims are created at once; 0 means one.
 	Parallel int
+	// NoNominations keeps pods' nominatedNodeName alone.
+	NoNominations bool
 	// Metrics may be nil.
 	Metrics *Metrics
 
-	tried map[types.UID]time.Time // pods that found no place, and when
-	told  map[types.UID]telling   // what each was told
+	verify func(*binpack.Problem, *binpack.Solution) error // nil means binpack.Verify; for tests of a refusal
+	tried  map[types.UID]time.Time                         // pods that found no place, and when
+	told   map[types.UID]telling                           // what each was told
 }
 
 // A telling is the last message that a pod got, and when.
@@ -123,7 +126,11 @@ func (c *Controller) solve(ctx context.Context, now time.Time, s *state.Snapshot
 	if err != nil {
 		return fmt.Errorf("solving a batch of %d pods: %w", len(pods), err)
 	}
-	if err := binpack.Verify(t.Problem, solution); err != nil {
+	verify := c.verify
+	if verify == nil {
+		verify = binpack.Verify
+	}
+	if err := verify(t.Problem, solution); err != nil {
 		return fmt.Errorf("refusing the plan for a batch of %d pods, nothing is launched: %w", len(pods), err)
 	}
 	launches, placements := t.Placed(solution)
@@ -288,7 +295,7 @@ func (c *Controller) settle(now time.Time, s *state.Snapshot) {
 func (c *Controller) stands(now time.Time, s *state.Snapshot, plan state.Plan) bool {
 	if plan.NodeClaim == "" {
 		node, ok := s.Nodes.Get(plan.Node)
-		return ok && node.DeletionTimestamp == nil && now.Sub(plan.At) < 2*c.retry()
+		return ok && node.DeletionTimestamp == nil && now.Sub(plan.At) < c.retry()
 	}
 	claim, ok := s.NodeClaims.Get(plan.NodeClaim)
 	if !ok || claim.DeletionTimestamp != nil {
@@ -298,5 +305,5 @@ func (c *Controller) stands(now time.Time, s *state.Snapshot, plan state.Plan) b
 	if opened == nil || opened.Status != "True" {
 		return true // its timeouts are package lifecycle's
 	}
-	return now.Sub(opened.LastTransitionTime.Time) < 2*c.retry() || now.Sub(plan.At) < 2*c.retry()
+	return now.Sub(opened.LastTransitionTime.Time) < c.retry() || now.Sub(plan.At) < c.retry()
 }

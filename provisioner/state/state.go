@@ -97,8 +97,9 @@ func (c *Cluster) Forget(obj client.Object) {
 	changed := false
 	switch o := obj.(type) {
 	case *corev1.Pod:
-		changed = c.pods.remove(o)
+		_, changed = c.plans[o.UID]
 		delete(c.plans, o.UID)
+		changed = c.pods.remove(o) || changed
 	case *corev1.Node:
 		changed = c.nodes.remove(o)
 	case *v1.NodeClaim:

@@ -12,7 +12,8 @@ import (
 type InstanceType struct {
 	Name string
 	// Arch as Kubernetes spells it: amd64 or arm64.
-	Arch      string
+	Arch string
+	// VCPU is the number of processors, MemoryMiB the memory that is sold.
 	VCPU      int
 	MemoryMiB int64
 	// SeenMemoryMiB is what the operating system reports of MemoryMiB; 0 means
@@ -23,11 +24,14 @@ type InstanceType struct {
 	// MoreCards lists the ENIs of network cards beyond the default one.
 	MoreCards []int
 	// EFAs is the number of interfaces that can be EFA; 0 for none.
-	EFAs         int
-	GPU          Accelerator
-	Accelerator  Accelerator
-	LocalDiskGB  int64 // of all local disks together
-	LocalDisks   int
+	EFAs int
+	// GPU and Accelerator (Inferentia, Trainium, Gaudi) are of one kind each; a
+	// Count of 0 is none. A node shows them if its image has their drivers.
+	GPU         Accelerator
+	Accelerator Accelerator
+	LocalDiskGB int64 // of all local disks together
+	LocalDisks  int
+	// Bandwidths are baselines: what lasts.
 	NetworkMbps  int
 	EBSMbps      int
 	ClockGHz     float64
@@ -58,6 +62,7 @@ func wireArch(arch string) string {
 	return arch
 }
 
+// usageClasses are the capacity types that the type is sold as, in EC2's words.
 func (t InstanceType) usageClasses() []string {
 	if t.NoSpot {
 		return []string{"on-demand"}
@@ -65,6 +70,7 @@ func (t InstanceType) usageClasses() []string {
 	return []string{"on-demand", "spot"}
 }
 
+// hypervisor is nitro or xen. Bare metal has none, and EC2 leaves the field out.
 func (t InstanceType) hypervisor() string {
 	switch {
 	case t.BareMetal:
@@ -85,6 +91,8 @@ func (t InstanceType) pool(zone, capacityType string) cloudprovider.Offering {
 	return cloudprovider.Offering{InstanceType: t.Name, Zone: zone, CapacityType: capacityType}
 }
 
+// typeFields are the filters of DescribeInstanceTypes that are understood. EC2 has
+// some sixty; these are the ones that tell nodes apart.
 var typeFields = fields[InstanceType]{
 	"instance-type":                         one(func(t InstanceType) string { return t.Name }),
 	"processor-info.supported-architecture": one(func(t InstanceType) string { return wireArch(t.Arch) }),
@@ -100,6 +108,8 @@ var typeFields = fields[InstanceType]{
 	"memory-info.size-in-mib":               one(func(t InstanceType) string { return strconv.FormatInt(t.MemoryMiB, 10) }),
 }
 
+// describeInstanceTypes tells the types, a hundred a page as EC2 does; types that
+// are asked for by name come in one answer.
 func (s *Server) describeInstanceTypes(p params) (any, error) {
 	types := s.types
 	if names := p.list("InstanceType"); len(names) > 0 {
@@ -152,6 +162,8 @@ type offered struct {
 	Location string `xml:"location"`
 }
 
+// describeInstanceTypeOfferings tells where each type is sold: a row for a type and
+// a place. Types that are sold nowhere have no row.
 func (s *Server) describeInstanceTypeOfferings(p params) (any, error) {
 	kind := p.str("LocationType")
 	if kind == "" {

@@ -21,12 +21,13 @@ type (
 		Network        wireNetwork   `xml:"networkInfo"`
 		GPUs           *wireGPUs     `xml:"gpuInfo"`
 		Inference      *wireInfer    `xml:"inferenceAcceleratorInfo"`
-		Neuron         *wireNeurons  `xml:"neuronInfo"`
-		Placement      []string      `xml:"placementGroupInfo>supportedStrategies>item"`
-		Burstable      bool          `xml:"burstablePerformanceSupported"`
-		DedicatedHosts bool          `xml:"dedicatedHostsSupported"`
-		AutoRecovery   bool          `xml:"autoRecoverySupported"`
-		Enclaves       string        `xml:"nitroEnclavesSupport"`
+		// Neuron is beside Inference: EC2 tells of Inferentia twice.
+		Neuron         *wireNeurons `xml:"neuronInfo"`
+		Placement      []string     `xml:"placementGroupInfo>supportedStrategies>item"`
+		Burstable      bool         `xml:"burstablePerformanceSupported"`
+		DedicatedHosts bool         `xml:"dedicatedHostsSupported"`
+		AutoRecovery   bool         `xml:"autoRecoverySupported"`
+		Enclaves       string       `xml:"nitroEnclavesSupport"`
 	}
 	wireProcessor struct {
 		Archs        []string `xml:"supportedArchitectures>item"`
@@ -111,6 +112,7 @@ type (
 
 // wire spells t as DescribeInstanceTypes does.
 func (t InstanceType) wire() wireType {
+	// Graviton has no hyperthreads, and neither has a machine of one processor.
 	threads := 2
 	if t.Arch == "arm64" || t.VCPU == 1 {
 		threads = 1
@@ -142,6 +144,7 @@ func (t InstanceType) wire() wireType {
 	return w
 }
 
+// device spells an accelerator as both GPUs and inference accelerators are spelled.
 func (a Accelerator) device() wireDevice {
 	return wireDevice{a.Name, a.Manufacturer, a.Count, wireMemory{a.MemoryMiB}}
 }
@@ -150,6 +153,8 @@ func (a Accelerator) device() wireDevice {
 func (t InstanceType) network() wireNetwork {
 	gbps := float64(t.NetworkMbps) / 1000
 	performance := fmt.Sprintf("%g Gigabit", gbps)
+	// Pods get addresses of the first card's interfaces only, which is why the
+	// total below is not what their number follows from.
 	cards := []wireCard{{0, performance, t.ENIs, gbps, gbps}}
 	total := t.ENIs
 	for i, n := range t.MoreCards {

@@ -34,6 +34,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeEC2(w, q.id, "", nil, err)
 		return
 	}
+	// What the call meets is decided before it is answered, so that a denied or
+	// throttled call has no effect.
 	held, err := s.meet(q)
 	if !s.pause(r, held.wait+distance) {
 		return
@@ -82,6 +84,7 @@ func (s *Server) read(r *http.Request) (request, error) {
 	s.mu.Lock()
 	q := request{id: s.requestID(), http: r}
 	s.mu.Unlock()
+	// The signature itself is not checked: there is no secret to check it with.
 	_, scope, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
 	scope, _, _ = strings.Cut(scope, ",")
 	parts := strings.Split(scope, "/")
@@ -142,6 +145,8 @@ func (s *Server) serve(q request) (any, error) {
 // An ec2Action answers one action of EC2, under the lock.
 type ec2Action func(*Server, params) (any, error)
 
+// ec2Actions are all actions of EC2 that are simulated; any other is an
+// InvalidAction, as a misspelled one would be.
 var ec2Actions = map[string]ec2Action{
 	"CreateFleet":                   (*Server).createFleet,
 	"CreateLaunchTemplate":          (*Server).createLaunchTemplate,
@@ -166,6 +171,8 @@ var ec2Actions = map[string]ec2Action{
 // ec2Version is the only version of the API that is spoken.
 const ec2Version = "2016-11-15"
 
+// serveEC2 checks what is common to all actions, and hands on. A dry run of an
+// action that only reads ends here.
 func (s *Server) serveEC2(q request) (any, error) {
 	if q.region != s.opts.Region {
 		return nil, fail("AuthFailure", "Credential should be scoped to a valid region (%s), not %s", s.opts.Region, q.region)
@@ -186,4 +193,5 @@ func (s *Server) serveEC2(q request) (any, error) {
 	return out, err
 }
 
+// errDryRun is the good answer to a dry run: EC2 has no other.
 var errDryRun = &apiError{"DryRunOperation", "Request would have succeeded, but DryRun flag is set."}

@@ -24,6 +24,34 @@
 // annotation kwok.x-k8s.io/node: fake, so that package controlplane keeps their
 // heartbeats and pods; their conditions are written here and nowhere else.
 //
+// # What is there
+//
+//	EC2      DescribeInstanceTypes, DescribeInstanceTypeOfferings, DescribeSubnets,
+//	         DescribeSecurityGroups, DescribeImages, DescribeAvailabilityZones,
+//	         CreateLaunchTemplate, DescribeLaunchTemplates, DeleteLaunchTemplate,
+//	         CreateFleet (instant), RunInstances, TerminateInstances,
+//	         DescribeInstances, DescribeInstanceStatus, CreateTags,
+//	         DescribeSpotPriceHistory; reservations and placement groups: none
+//	SQS      GetQueueUrl, ReceiveMessage (waits), DeleteMessage
+//	SSM      GetParameter, of the images' public parameters
+//	Pricing  GetProducts
+//	EKS      DescribeCluster
+//	IAM      instance profiles: get, list, create, tag, delete, add and remove role
+//	STS      GetCallerIdentity
+//
+// # What goes wrong, and when
+//
+// By itself: what AWS refuses. A fleet from an unknown template, with two
+// overrides for one pool, or with a subnet of another zone is refused as a whole;
+// an unknown image, group, profile or type, or a subnet without addresses, is an
+// error of the override that was tried.
+//
+// On request: [Server.RunShort] (capacity), [Server.Throttle] and
+// [Server.ThrottleOdds], [Server.Deny] (IAM), [Server.FailNext] (any code),
+// [Server.Slow], [Server.Lag] (eventual consistency), [Server.DropReplies] (the
+// answer is lost, the effect is not), [Server.After] (a moment to kill the caller
+// in), [Server.Interrupt], [Server.Terminate], [Server.Impair], [Server.SetPrice].
+//
 // # Laws
 //
 //   - Everything behind the HTTP handler is one state under one mutex, which is

@@ -12,8 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/stowage-sh/stowage/cloudprovider"
 )
 
 func TestDescribeInstanceTypes(t *testing.T) {

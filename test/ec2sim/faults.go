@@ -10,12 +10,13 @@ import (
 
 // faults are what goes wrong on request. An action of "" stands for every one.
 type faults struct {
-	denied    map[string]bool
-	next      map[string][]next
-	odds      map[string]float64 // of RequestLimitExceeded
-	slow      map[string]time.Duration
-	after     map[string][]func()
-	drops     map[string]int
+	denied map[string]bool          // by action, as all below
+	next   map[string][]next        // in the order they were asked for
+	odds   map[string]float64       // of RequestLimitExceeded
+	slow   map[string]time.Duration // by which every answer is late
+	after  map[string][]func()      // once, after the effect
+	drops  map[string]int           // how many answers will be lost
+	// shortages may overlap: a pool is empty if any that covers it is.
 	shortages []*Shortage
 	// lag is how long what was made stays unseen by Describe calls.
 	lag time.Duration
@@ -29,6 +30,7 @@ type next struct {
 	calls int
 }
 
+// newFaults is a world in which nothing goes wrong.
 func newFaults() faults {
 	return faults{denied: map[string]bool{}, next: map[string][]next{}, odds: map[string]float64{}, slow: map[string]time.Duration{},
 		after: map[string][]func(){}, drops: map[string]int{}, impaired: map[string]time.Time{}}
@@ -71,6 +73,7 @@ func (s *Server) meet(q request) (held, error) {
 	return h, nil
 }
 
+// errThrottled is EC2's answer to too many calls. The SDK waits and repeats.
 var errThrottled = &apiError{"RequestLimitExceeded", "Request limit exceeded."}
 
 // denial is what IAM says in the words of the service.
@@ -139,6 +142,7 @@ func (s *Server) Lag(by time.Duration) { s.with(func(f *faults) { f.lag = by }) 
 // Impair makes an instance's status checks fail from now on.
 func (s *Server) Impair(id string) { s.with(func(f *faults) { f.impaired[id] = now() }) }
 
+// with changes the faults under the lock.
 func (s *Server) with(f func(*faults)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,6 +186,8 @@ func (x *Shortage) covers(o cloudprovider.Offering) bool {
 
 // take uses up capacity of the pool, or says what it is short of.
 func (f *faults) take(o cloudprovider.Offering) error {
+	// First look, then take: a pool that is refused by one shortage must not use
+	// up another.
 	for _, x := range f.shortages {
 		if x.covers(o) && x.Left <= 0 {
 			return shortageError(o, cmp.Or(x.Code, "InsufficientInstanceCapacity"))
@@ -195,6 +201,8 @@ func (f *faults) take(o cloudprovider.Offering) error {
 	return nil
 }
 
+// shortageError words a want of capacity as EC2 does. Controllers look at codes; the
+// words end in events and logs, where a person should recognise them.
 func shortageError(o cloudprovider.Offering, code string) error {
 	switch {
 	case code == "InsufficientInstanceCapacity" && o.CapacityType == cloudprovider.Spot:

@@ -19,35 +19,46 @@ type fleet struct {
 
 // A fleetRequest is a CreateFleet request, read and found to be in order.
 type fleetRequest struct {
-	onDemand, spot int // how many
-	odBy, spotBy   string
-	candidates     []candidate
-	tags           map[string]string
-	id, token      string
+	// onDemand and spot are how many instances are wanted of each.
+	onDemand, spot int
+	odBy, spotBy   string            // the allocation strategies
+	candidates     []candidate       // in the order of the request
+	tags           map[string]string // of the instances
+	// id is the fleet's, made once nothing is refused any more.
+	id, token string
 }
 
 // A candidate is one override of a fleet: an instance pool to launch from.
 type candidate struct {
 	template *template
-	override params
-	spec     spec
-	priority float64
-	maxPrice int64 // micro-dollars; 0 for none
-	index    int
+	override params  // as it was written, to be repeated in the answer
+	spec     spec    // the template's, with the override on top
+	priority float64 // lower is better; what has none comes last
+	maxPrice int64   // micro-dollars; 0 for none
+	index    int     // in the request: breaks ties
 }
 
-// The limits of a CreateFleet request.
+// The limits of a CreateFleet request: launch template configurations, overrides
+// in all of them together, and characters of the client token.
 const (
 	maxConfigs   = 50
 	maxOverrides = 300
 	maxToken     = 64
 )
 
+// The allocation strategies, as EC2 spells them.
 var (
 	spotStrategies     = []string{"lowest-price", "diversified", "capacity-optimized", "capacity-optimized-prioritized", "price-capacity-optimized"}
 	onDemandStrategies = []string{"lowest-price", "prioritized"}
 )
 
+// createFleet launches what an instant fleet asks for, and answers with instances
+// and errors side by side: an answer without any instance is still no error of
+// the call.
+//
+// The token is looked up before anything else, since a repeated request gets the
+// first answer even if its template is gone by now. That holds for an answer that
+// was all errors, too: who wants another try needs another token.
 func (s *Server) createFleet(p params) (any, error) {
 	token, digest := p.str("ClientToken"), p.digest()
 	if len(token) > maxToken {
@@ -131,6 +142,7 @@ func (r *fleetRequest) readTarget(p params) error {
 	if r.spot, err = t.integer("SpotTargetCapacity", 0); err != nil {
 		return err
 	}
+	// What the two parts leave of the total is of the default type.
 	rest := total - r.onDemand - r.spot
 	if rest < 0 {
 		return fail("InvalidTargetCapacitySpecification", "On-demand and spot capacity together exceed TotalTargetCapacity")
@@ -146,6 +158,8 @@ func (r *fleetRequest) readTarget(p params) error {
 	return nil
 }
 
+// readStrategies reads how pools are chosen. Options that would change the outcome
+// and are not simulated are refused, rather than ignored.
 func (r *fleetRequest) readStrategies(p params) error {
 	spot, od := p.sub("SpotOptions"), p.sub("OnDemandOptions")
 	r.spotBy, r.odBy = cmp.Or(spot.str("AllocationStrategy"), "lowest-price"), cmp.Or(od.str("AllocationStrategy"), "lowest-price")
@@ -273,9 +287,9 @@ func (s *Server) rank(all []candidate, capacityType, by string) []candidate {
 			first = cmp.Compare(a.priority, b.priority)
 		case "capacity-optimized":
 			first = cmp.Compare(b.depth, a.depth)
-		case "capacity-optimized-prioritized":
+		case "capacity-optimized-prioritized": // priorities decide among pools about as deep
 			first = cmp.Or(cmp.Compare(b.depth/4, a.depth/4), cmp.Compare(a.priority, b.priority))
-		case "price-capacity-optimized":
+		case "price-capacity-optimized": // a shallow pool counts as up to twice as dear
 			first = cmp.Compare(a.price+a.price/a.depth, b.price+b.price/b.depth)
 		}
 		return cmp.Or(first, cmp.Compare(a.price, b.price), cmp.Compare(a.index, b.index))

@@ -11,6 +11,7 @@ import (
 
 // A profile is an instance profile.
 type profile struct {
+	// Name is unique in the account, whatever the Path.
 	Name, Path, ID string
 	Roles          []string // at most one
 	Tags           map[string]string
@@ -18,6 +19,7 @@ type profile struct {
 	visible        time.Time // to EC2
 }
 
+// arn is the profile's name in the world, its path included.
 func (p *profile) arn(account string) string {
 	return fmt.Sprintf("arn:aws:iam::%s:instance-profile%s%s", account, p.Path, p.Name)
 }
@@ -49,6 +51,7 @@ type (
 	}
 )
 
+// wireIAMProfile spells a profile; roles and tags are sorted.
 func (s *Server) wireIAMProfile(p *profile) wireIAMProfile {
 	w := wireIAMProfile{p.Path, p.Name, p.ID, p.arn(s.opts.Account), p.Created.UTC().Format(time.RFC3339), nil, nil}
 	for _, r := range p.Roles {
@@ -60,6 +63,7 @@ func (s *Server) wireIAMProfile(p *profile) wireIAMProfile {
 	return w
 }
 
+// profileName is what IAM lets a name be.
 var profileName = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
 
 // serveIAM answers the instance profile actions, under the lock.
@@ -112,6 +116,8 @@ func memberTags(p params) map[string]string {
 	return out
 }
 
+// createProfile makes a profile without a role. EC2 does not see it before the lag
+// is over, which is where controllers that launch at once fail in life.
 func (s *Server) createProfile(p params, name string) (any, error) {
 	if !profileName.MatchString(name) {
 		return nil, fail("ValidationError", "The specified value for instanceProfileName is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-")
@@ -131,6 +137,7 @@ func (s *Server) createProfile(p params, name string) (any, error) {
 	return oneProfile{s.wireIAMProfile(created)}, nil
 }
 
+// addRole gives a profile its role. It takes one, and no second.
 func (s *Server) addRole(p *profile, role string) error {
 	switch {
 	case !slices.Contains(s.world.Roles, role):
@@ -142,6 +149,7 @@ func (s *Server) addRole(p *profile, role string) error {
 	return nil
 }
 
+// listProfiles lists by name below a path; the marker is the last name of a page.
 func (s *Server) listProfiles(p params) (any, error) {
 	out := struct {
 		Profiles  []wireIAMProfile `xml:"InstanceProfiles>member"`

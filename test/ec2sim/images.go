@@ -23,6 +23,7 @@ func images(version string) []Image {
 			out = append(out, al2023(version, v.arch, v.variant, at))
 		}
 	}
+	// One image is out of date, so that a test finds what must be left out.
 	for i := range out {
 		if out[i].Created.Equal(older) && out[i].Variant == "neuron" {
 			out[i].Deprecated = true
@@ -52,6 +53,8 @@ func imageID(name string) string {
 	return fmt.Sprintf("ami-0%016x", h.Sum64())
 }
 
+// A wireImage is an image as DescribeImages tells it. Its device mapping has one
+// entry, flattened into three fields.
 type wireImage struct {
 	ID           string `xml:"imageId"`
 	Name         string `xml:"name"`
@@ -83,6 +86,7 @@ const (
 // amazonAccount is the number behind the owner alias "amazon" for EKS images.
 const amazonAccount = "602401143452"
 
+// ownerOf is the number of the account that an image belongs to.
 func (s *Server) ownerOf(m Image) string {
 	switch m.Owner {
 	case "amazon":
@@ -93,6 +97,8 @@ func (s *Server) ownerOf(m Image) string {
 	return m.Owner
 }
 
+// describeImages tells images by ID, owner and filter. Deprecated ones are left out
+// unless they are asked for, by ID or as such.
 func (s *Server) describeImages(p params) (any, error) {
 	chosen, err := choose(p.list("ImageId"), s.world.Images, func(m Image) string { return m.ID },
 		"InvalidAMIID.NotFound", "The image id '[%s]' does not exist")
@@ -139,6 +145,8 @@ func (s *Server) ownedBy(m Image, owners []string) bool {
 	})
 }
 
+// wireImage spells an image. Every image is deprecated two years after it was made,
+// if not before.
 func (s *Server) wireImage(m Image) wireImage {
 	w := wireImage{
 		ID: m.ID, Name: m.Name, State: "available", Owner: s.ownerOf(m), Arch: wireArch(m.Arch), Kind: "machine",

@@ -18,27 +18,32 @@ const (
 	Terminated   = "terminated"
 )
 
+// stateCodes are the numbers that EC2 sends beside the names.
 var stateCodes = map[string]int{Pending: 0, Running: 16, ShuttingDown: 32, Terminated: 48}
 
 // An instance is a machine. The server's lock guards what changes: state, tags,
 // console and the times.
 type instance struct {
+	// What never changes: from the launch on.
 	id, token, reservation string
 	offering               cloudprovider.Offering
 	kind                   InstanceType
-	delays                 Delays
+	delays                 Delays // its own, jittered
 	image                  Image
 	subnet                 Subnet
 	spec                   spec
-	ip, dns                string
-	launched, ended        time.Time
-	visible                time.Time
-	state                  string
-	reason, reasonCode     string
-	tags                   map[string]string
-	console                []string
-	node                   string // once it has joined
-	gone                   bool   // forgotten
+	ip, dns                string // the name is the node's, too
+	launched, visible      time.Time
+
+	// What changes, under the server's lock. node is written by the instance's
+	// own goroutine only, which may therefore read it without.
+	state              string
+	ended              time.Time // zero while it is not terminated
+	reason, reasonCode string    // of the end
+	tags               map[string]string
+	console            []string
+	node               string // once it has joined
+	gone               bool   // forgotten: Describe calls do not know it
 
 	// stop is closed when the instance begins to shut down.
 	stop chan struct{}
@@ -69,12 +74,14 @@ func (i *instance) alive() bool { return i.state == Pending || i.state == Runnin
 // seen says whether Describe calls know the instance.
 func (i *instance) seen() bool { return !i.gone && !now().Before(i.visible) }
 
+// tag adds tags; later sets win. The caller holds the lock.
 func (i *instance) tag(sets ...map[string]string) {
 	for _, s := range sets {
 		maps.Copy(i.tags, s)
 	}
 }
 
+// export copies what a test may know. The caller holds the lock.
 func (i *instance) export() Instance {
 	return Instance{ID: i.id, Offering: i.offering, ImageID: i.image.ID, Subnet: i.subnet.ID, PrivateDNS: i.dns, State: i.state,
 		Tags: maps.Clone(i.tags), Launched: i.launched, Ended: i.ended, Node: i.node, UserData: slices.Clone(i.spec.userData)}
@@ -136,6 +143,8 @@ func (s *Server) shutDown(i *instance, code, reason string) {
 	close(i.stop)
 }
 
+// instanceID is the form of an instance's ID; anything else is Malformed, not
+// NotFound.
 var instanceID = regexp.MustCompile(`^i-[0-9a-f]{8,17}$`)
 
 // pick returns the visible instances with the given IDs, or an error that names
@@ -162,6 +171,7 @@ func (s *Server) pick(ids []string) ([]*instance, error) {
 	return nil, fail("InvalidInstanceID.NotFound", "The instance IDs '%s' do not exist", strings.Join(missing, ", "))
 }
 
+// The wire forms of TerminateInstances.
 type (
 	wireState struct {
 		Code int    `xml:"code"`
@@ -174,8 +184,11 @@ type (
 	}
 )
 
+// stateOf spells a state with its number.
 func stateOf(name string) wireState { return wireState{stateCodes[name], name} }
 
+// terminateInstances begins the end of all named instances, or of none if one of
+// them does not exist. One that is ending already stays as it is, without an error.
 func (s *Server) terminateInstances(p params) (any, error) {
 	ids := p.list("InstanceId")
 	if len(ids) == 0 {
@@ -201,6 +214,8 @@ func (s *Server) terminateInstances(p params) (any, error) {
 	return out, nil
 }
 
+// instanceFields are the filters of DescribeInstances that are understood, besides
+// tags.
 var instanceFields = fields[*instance]{
 	"instance-id":         one(func(i *instance) string { return i.id }),
 	"instance-state-name": one(func(i *instance) string { return i.state }),
@@ -238,6 +253,8 @@ func (s *Server) visible(p params) ([]*instance, error) {
 	return filter(p, all, instanceFields, func(i *instance) map[string]string { return i.tags })
 }
 
+// describeInstances tells instances, each in a reservation of its own as instant
+// fleets make them. Terminated ones are among them until they are forgotten.
 func (s *Server) describeInstances(p params) (any, error) {
 	all, err := s.visible(p)
 	if err != nil {
@@ -257,6 +274,8 @@ func (s *Server) describeInstances(p params) (any, error) {
 	return out, nil
 }
 
+// createTags adds tags to instances and launch templates. It checks all resources
+// before it tags any.
 func (s *Server) createTags(p params) (any, error) {
 	ids := p.list("ResourceId")
 	if len(ids) == 0 {

@@ -129,6 +129,8 @@ func (s *Server) describeInstanceStatus(p params) (any, error) {
 	return out, nil
 }
 
+// wireStatus spells the two status checks, which here always agree. A young instance
+// is still initializing, one that does not run has no checks.
 func (s *Server) wireStatus(i *instance) wireStatus {
 	check := wireCheck{"ok", []wireDetail{{"reachability", "passed", ""}}}
 	switch since, impaired := s.faults.impaired[i.id]; {
@@ -142,6 +144,7 @@ func (s *Server) wireStatus(i *instance) wireStatus {
 	return wireStatus{i.offering.Zone, i.id, stateOf(i.state), check, check}
 }
 
+// describeCapacityReservations knows of none.
 func (s *Server) describeCapacityReservations(p params) (any, error) {
 	if ids := p.list("CapacityReservationId"); len(ids) > 0 {
 		return nil, fail("InvalidCapacityReservationId.NotFound", "The capacity reservation ID '%s' does not exist", ids[0])
@@ -149,6 +152,7 @@ func (s *Server) describeCapacityReservations(p params) (any, error) {
 	return nil, nil
 }
 
+// describePlacementGroups knows of none.
 func (s *Server) describePlacementGroups(p params) (any, error) {
 	for _, name := range append(p.list("GroupName"), p.list("GroupId")...) {
 		return nil, fail("InvalidPlacementGroup.Unknown", "The Placement Group '%s' is unknown.", name)

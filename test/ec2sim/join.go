@@ -34,6 +34,8 @@ func (s *Server) join(i *instance, k *kubelet) error {
 	if err != nil {
 		return err
 	}
+	// The taint node.kubernetes.io/not-ready is not ours to set: the API server
+	// adds it to a new node, and the node lifecycle controller takes it away.
 	err = s.until(i.stop, func(ctx context.Context) error {
 		_, err := s.opts.Client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
 		return err
@@ -45,6 +47,7 @@ func (s *Server) join(i *instance, k *kubelet) error {
 	i.node = node.Name
 	s.mu.Unlock()
 	s.say(i, "registered node %s", node.Name)
+	// Until the cloud controller has been there, the node has no zone.
 	if !s.rest(i.stop, i.delays.CloudIn) {
 		return nil
 	}
@@ -96,6 +99,7 @@ func (s *Server) newNode(i *instance, k *kubelet) (*corev1.Node, error) {
 		ObjectMeta: metav1.ObjectMeta{Name: i.dns, Labels: labels, Annotations: map[string]string{
 			"kwok.x-k8s.io/node": "fake", "volumes.kubernetes.io/controller-managed-attach-detach": "true",
 		}},
+		// kubelet runs with an external cloud provider, hence the second taint.
 		Spec: corev1.NodeSpec{ProviderID: i.providerID(), Taints: append(slices.Clone(k.taints), uninitialized)},
 		Status: corev1.NodeStatus{
 			Capacity: capacity, Allocatable: allocatable, Conditions: conditions,
@@ -167,6 +171,8 @@ type status struct {
 	Allocatable map[string]string      `json:"allocatable,omitempty"`
 }
 
+// patchStatus merges into a Node's status: conditions by their type, resources by
+// their name, as kubelet's own patches do.
 func (s *Server) patchStatus(ctx context.Context, name string, st status) error {
 	patch, err := json.Marshal(map[string]any{"status": st})
 	if err != nil {

@@ -24,6 +24,7 @@ type journal struct {
 	kept  []Request
 }
 
+// add notes a call. The server's lock is held.
 func (j *journal) add(q request) {
 	j.calls[q.action]++
 	if !j.keep {

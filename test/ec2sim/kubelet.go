@@ -59,6 +59,7 @@ func (k *kubelet) cluster(c Cluster, name, endpoint, ca string) error {
 	return nil
 }
 
+// encodeCA is the authority in the form of user data.
 func encodeCA(c Cluster) string { return base64.StdEncoding.EncodeToString(c.CA) }
 
 // sameCA says whether any certificate given is one of the cluster's.
@@ -221,7 +222,7 @@ func (k *kubelet) resources(t InstanceType, rootGiB int) (capacity, allocatable 
 // keep takes reservations off what is left.
 func keep(left map[corev1.ResourceName]int64, reserved map[string]string) error {
 	for name, text := range reserved {
-		q, err := resource.ParseQuantity(text)
+		q, err := quantity(text)
 		if err != nil || q.Sign() < 0 {
 			return fmt.Errorf("starting kubelet: reservation %s=%q is not a quantity", name, text)
 		}
@@ -248,8 +249,24 @@ func threshold(text string, whole int64) (int64, error) {
 	if text == "" {
 		return 0, nil
 	}
-	q, err := resource.ParseQuantity(text)
+	q, err := quantity(text)
 	return q.Value(), err
+}
+
+// maxExponent is the length of "e-99": ParseQuantity takes minutes to round
+// 1E-2147483647 to its least unit, and the sizes of machines need no more.
+const maxExponent = 4
+
+// quantity reads a quantity that a machine can have.
+func quantity(text string) (resource.Quantity, error) {
+	if at := strings.LastIndexAny(text, "eE"); at >= 0 && len(text)-at > maxExponent {
+		return resource.Quantity{}, fmt.Errorf("%q is out of range", text)
+	}
+	q, err := resource.ParseQuantity(text)
+	if err == nil && q.CmpInt64(1<<50) > 0 {
+		err = fmt.Errorf("%q is out of range", text)
+	}
+	return q, err
 }
 
 // reservedCPU is what EKS images keep of the processors, in millicores: 6 % of the

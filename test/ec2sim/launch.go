@@ -11,7 +11,7 @@ import (
 // A site is what a spec turns out to name.
 type site struct {
 	kind   InstanceType
-	subnet Subnet
+	subnet Subnet // whose zone is the instance's
 	image  Image
 }
 
@@ -70,6 +70,7 @@ func (s *Server) checkIdentity(sp spec, capacityType string) error {
 // launch makes an instance, and lets it live. maxPrice refuses a dearer spot pool;
 // 0 refuses none. The caller holds the lock.
 func (s *Server) launch(sp spec, capacityType string, maxPrice int64) (*instance, error) {
+	// Close waits for lives; none may begin after it.
 	if s.ctx.Err() != nil {
 		return nil, fail("ServiceUnavailable", "the simulator is closing")
 	}
@@ -174,6 +175,7 @@ func (s *Server) run(sp spec, capacityType string, least, most int) (any, error)
 
 // over fills in what sp leaves open from a template's data.
 func (sp spec) over(t spec) spec {
+	// Tags and groups are replaced as a whole: RunInstances does not merge them.
 	out := t
 	for _, f := range []struct{ to, from *string }{
 		{&out.image, &sp.image}, {&out.instanceType, &sp.instanceType}, {&out.subnet, &sp.subnet}, {&out.profile, &sp.profile},

@@ -46,11 +46,13 @@ func (s *Server) live(i *instance) {
 	if s.rest(i.stop, d.Pending) && s.become(i, Pending, Running) && s.rest(i.stop, d.Boot) {
 		s.boot(i)
 	}
+	// Whether it booted or not, it runs, and costs, until somebody ends it.
 	select {
 	case <-i.stop:
 	case <-s.ctx.Done():
 		return
 	}
+	// From here on nothing can stop it but the end of the server.
 	lost := min(d.NodeLost, d.Shutdown)
 	if !s.rest(nil, lost) {
 		return
@@ -82,6 +84,7 @@ func (s *Server) become(i *instance, from, to string) bool {
 	}
 	i.state = to
 	if to == Terminated {
+		// Nothing is billed from here on, and the address is free again.
 		i.ended = now()
 		delete(s.addresses[i.subnet.ID], i.ip)
 	}

@@ -41,6 +41,8 @@ func fromInfo(i aws.TypeInfo) InstanceType {
 		Encrypts: i.EncryptionInTransit != nil && *i.EncryptionInTransit,
 		NoSpot:   i.CapacityTypes != nil && !contains(i.CapacityTypes, cloudprovider.Spot),
 	}
+	// The facts do not say how many disks or how many interfaces on further
+	// cards; one and two are what most types have.
 	if t.LocalDiskGB > 0 {
 		t.LocalDisks = 1
 	}
@@ -53,8 +55,10 @@ func fromInfo(i aws.TypeInfo) InstanceType {
 // makers spells manufacturers as EC2 does.
 var makers = map[string]string{"intel": "Intel", "amd": "AMD", "aws": "AWS", "nvidia": "NVIDIA", "habana": "Habana"}
 
+// contains says whether the list holds s.
 func contains(list []string, s string) bool { return matches([]string{s}, list) }
 
+// device takes over what is known of a kind of accelerator.
 func device(a aws.Accelerators) Accelerator {
 	maker, ok := makers[a.Manufacturer]
 	if !ok {

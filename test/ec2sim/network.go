@@ -5,6 +5,7 @@ import (
 	"net/netip"
 )
 
+// A wireZone is a zone as DescribeAvailabilityZones tells it.
 type wireZone struct {
 	State  string `xml:"zoneState"`
 	OptIn  string `xml:"optInStatus"`
@@ -14,6 +15,7 @@ type wireZone struct {
 	Kind   string `xml:"zoneType"`
 }
 
+// describeAvailabilityZones tells the zones by name or ID.
 func (s *Server) describeAvailabilityZones(p params) (any, error) {
 	var all []wireZone
 	names, ids := p.list("ZoneName"), p.list("ZoneId")
@@ -38,6 +40,7 @@ func (s *Server) describeAvailabilityZones(p params) (any, error) {
 	}{all}, err
 }
 
+// A wireSubnet is a subnet as DescribeSubnets tells it.
 type wireSubnet struct {
 	ZoneID string `xml:"availabilityZoneId"`
 	Owner  string `xml:"ownerId"`
@@ -51,6 +54,7 @@ type wireSubnet struct {
 	Public bool   `xml:"mapPublicIpOnLaunch"`
 }
 
+// subnetFields are the filters of DescribeSubnets that do not depend on the VPC.
 var subnetFields = fields[Subnet]{
 	"subnet-id":               one(func(n Subnet) string { return n.ID }),
 	"availability-zone":       one(func(n Subnet) string { return n.Zone }),
@@ -59,6 +63,7 @@ var subnetFields = fields[Subnet]{
 	"map-public-ip-on-launch": flag(func(n Subnet) bool { return n.Public }),
 }
 
+// describeSubnets tells subnets, with the number of addresses that are free now.
 func (s *Server) describeSubnets(p params) (any, error) {
 	chosen, err := choose(p.list("SubnetId"), s.world.Subnets, func(n Subnet) string { return n.ID },
 		"InvalidSubnetID.NotFound", "The subnet ID '%s' does not exist")
@@ -125,6 +130,7 @@ func (s *Server) takeAddress(n Subnet) (string, bool) {
 		used = map[string]bool{}
 		s.addresses[n.ID] = used
 	}
+	// The network itself, the router, the resolver and one in reserve come first.
 	base := n.CIDR.Masked().Addr().As4()
 	first := binary.BigEndian.Uint32(base[:]) + 4
 	size := uint32(n.addresses())
@@ -141,6 +147,7 @@ func (s *Server) takeAddress(n Subnet) (string, bool) {
 	return "", false
 }
 
+// A wireGroup is a security group as DescribeSecurityGroups tells it, without rules.
 type wireGroup struct {
 	ID          string `xml:"groupId"`
 	Name        string `xml:"groupName"`
@@ -150,6 +157,7 @@ type wireGroup struct {
 	Tags        []tag  `xml:"tagSet>item"`
 }
 
+// describeSecurityGroups tells security groups by ID, by name and by filter.
 func (s *Server) describeSecurityGroups(p params) (any, error) {
 	chosen, err := choose(p.list("GroupId"), s.world.SecurityGroups, func(g SecurityGroup) string { return g.ID },
 		"InvalidGroup.NotFound", "The security group '%s' does not exist")

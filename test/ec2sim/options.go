@@ -75,7 +75,8 @@ type Delays struct {
 	// NodeDelete is the time from terminated until the cloud node lifecycle
 	// controller deletes the Node; negative: it never does.
 	NodeDelete time.Duration
-	// Forget is the time that a terminated instance stays visible.
+	// Forget is the time that a terminated instance stays visible; with 0 it is
+	// gone from Describe calls as soon as it is terminated.
 	Forget time.Duration
 	Jitter float64
 }

@@ -59,6 +59,7 @@ func (s *Server) Hourly() int64 {
 	return sum
 }
 
+// A wireSpotPrice is a row of the spot price history.
 type wireSpotPrice struct {
 	Zone    string `xml:"availabilityZone"`
 	ZoneID  string `xml:"availabilityZoneId"`
@@ -127,6 +128,7 @@ func (s *Server) servePricing(q request) (any, error) {
 	if in.ServiceCode != "AmazonEC2" {
 		return nil, fail("NotFoundException", "The service %q has no products here", in.ServiceCode)
 	}
+	// The token is an index: the list of types never changes.
 	from := 0
 	if in.NextToken != "" {
 		raw, err := base64.RawURLEncoding.DecodeString(in.NextToken)
@@ -167,6 +169,7 @@ func (s *Server) product(t InstanceType, in productQuery) (string, bool) {
 	if !ok {
 		return "", false
 	}
+	// These are what a query filters by; a filter on anything else finds nothing.
 	attributes := map[string]string{
 		"instanceType": t.Name, "regionCode": s.opts.Region, "operatingSystem": "Linux", "preInstalledSw": "NA",
 		"tenancy": "Shared", "capacitystatus": "Used", "licenseModel": "No License required", "marketoption": "OnDemand",
@@ -175,6 +178,7 @@ func (s *Server) product(t InstanceType, in productQuery) (string, bool) {
 	if t.BareMetal {
 		attributes["tenancy"], attributes["productFamily"] = "Dedicated", "Compute Instance (bare metal)"
 	}
+	// All filters are TERM_MATCH: equal, and all of them.
 	for _, f := range in.Filters {
 		if attributes[f.Field] != f.Value {
 			return "", false

@@ -166,6 +166,7 @@ func filter[T any](p params, items []T, known fields[T], tags func(T) map[string
 		if len(values) == 0 {
 			return nil, fail("InvalidParameterValue", "The filter '%s' has no values", name)
 		}
+		// Filters are joined by and, the values of one by or.
 		items = slices.DeleteFunc(slices.Clone(items), func(t T) bool { return !matches(of(t), values) })
 	}
 	return items, nil
@@ -238,6 +239,8 @@ func page[T any](p params, items []T, key func(T) string, b bounds) ([]T, string
 		}
 		after = string(raw)
 	}
+	// The search is for the first key after the token's, which need not be there
+	// any more.
 	items = slices.Clone(items)
 	slices.SortStableFunc(items, func(a, b T) int { return strings.Compare(key(a), key(b)) })
 	from, _ := slices.BinarySearchFunc(items, after+"\x00", func(t T, s string) int { return strings.Compare(key(t), s) })

@@ -58,6 +58,7 @@ func bootstrapSh(args []string, cluster Cluster) (*kubelet, error) {
 			if value == "false" {
 				k.maxPods = 110 // kubelet's own default
 			}
+		// Known to the script, and without consequence here.
 		case "--container-runtime", "--ip-family", "--service-ipv6-cidr", "--pause-container-account", "--pause-container-version", "--enable-local-outpost", "--cluster-id":
 		default:
 			return nil, fmt.Errorf("bootstrap.sh: unknown argument %s", arg)
@@ -66,7 +67,8 @@ func bootstrapSh(args []string, cluster Cluster) (*kubelet, error) {
 	if name == "" {
 		return nil, errors.New("bootstrap.sh: cluster name is not defined")
 	}
-	if ca == "" && name == cluster.Name { // what eks:DescribeCluster says
+	// Without a CA the script asks eks:DescribeCluster, which knows one cluster.
+	if ca == "" && name == cluster.Name {
 		ca = encodeCA(cluster)
 	}
 	if err := k.cluster(cluster, name, endpoint, ca); err != nil {
@@ -113,6 +115,7 @@ func (k *kubelet) flag(name, value string) error {
 		k.evictionHard, err = pairs(value, "<")
 	case "cluster-dns":
 		k.clusterDNS = strings.Split(value, ",")
+	// Known to kubelet, and without consequence here.
 	case "v", "node-ip", "hostname-override", "feature-gates", "image-gc-high-threshold", "image-gc-low-threshold", "eviction-soft",
 		"eviction-soft-grace-period", "eviction-max-pod-grace-period", "cpu-cfs-quota", "registry-qps", "registry-burst", "event-qps",
 		"event-burst", "serialize-image-pulls", "rotate-server-certificates", "cpu-manager-policy", "topology-manager-policy":
@@ -183,6 +186,7 @@ type lexer struct {
 	inWord   bool
 }
 
+// put adds a byte to the word.
 func (l *lexer) put(c byte) {
 	l.word.WriteByte(c)
 	l.inWord = true
@@ -208,6 +212,7 @@ func (l *lexer) quoted(script string, i int) (int, error) {
 	return 0, fmt.Errorf("unexpected end of file while looking for matching %q", quote)
 }
 
+// endWord ends the word, if there is one; quotes make an empty one.
 func (l *lexer) endWord() {
 	if l.inWord {
 		l.words = append(l.words, l.word.String())
@@ -216,6 +221,7 @@ func (l *lexer) endWord() {
 	}
 }
 
+// endCommand ends the command, if it has any word.
 func (l *lexer) endCommand() {
 	l.endWord()
 	if len(l.words) > 0 {

@@ -20,12 +20,15 @@ type queue struct {
 	next     int
 }
 
+// A message is hidden, not removed, when it is received: who does not delete it gets
+// it again.
 type message struct {
-	id, body, receipt string
+	id, body, receipt string // the receipt is the last that was given out
 	received          int
 	sent, hidden      time.Time // hidden until then
 }
 
+// newQueue makes an empty queue; one without a name does not exist.
 func newQueue(name string) *queue { return &queue{name: name, changed: make(chan struct{})} }
 
 // put adds a message, if the queue exists at all.
@@ -117,6 +120,7 @@ func (s *Server) serveSQS(r request) (any, error) {
 	if err := json.Unmarshal(r.body, &in); err != nil {
 		return nil, fail("SerializationException", "reading the request: %v", err)
 	}
+	// All calls but the first name the queue by the URL that the first answered.
 	url := s.url + "/" + s.opts.Account + "/" + s.queue.name
 	if s.queue.name == "" || r.action == "GetQueueUrl" && in.QueueName != s.queue.name || r.action != "GetQueueUrl" && in.QueueURL != url {
 		return nil, fail(noSuchQueue, "The specified queue does not exist.")
@@ -165,6 +169,7 @@ func (s *Server) receive(r request, in queueQuery) (any, error) {
 				Messages []wireMessage `json:"Messages,omitempty"`
 			}{got}, nil
 		}
+		// Wake for a new message, for a hidden one that comes back, or to give up.
 		look := until
 		if !back.IsZero() && back.Before(until) {
 			look = back

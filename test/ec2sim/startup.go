@@ -25,6 +25,7 @@ func (s *Server) removeStartupTaints() {
 		}
 		for _, t := range node.Spec.Taints {
 			delay, ours := s.opts.StartupTaints[t.Key]
+			// A name may come again with another node; its UID does not.
 			id := string(node.UID) + node.Name + " " + t.Key
 			if !ours || begun[id] {
 				continue
@@ -50,6 +51,8 @@ func ready(n *corev1.Node) bool {
 	})
 }
 
+// removeTaint waits, and takes the taint away whatever its effect is. It reads the
+// node anew for each attempt, since kubelet and controllers write to it too.
 func (s *Server) removeTaint(name, key string, after time.Duration) {
 	if !s.rest(nil, after) {
 		return

@@ -10,17 +10,18 @@ import (
 
 // A template is a launch template with one version: nothing here makes a second.
 type template struct {
-	id, name, token, digest string
-	created                 time.Time
-	tags                    map[string]string
-	spec                    spec
-	visible                 time.Time
+	id, name string
+	// token and digest tell a repeated request from another of the same name.
+	token, digest    string
+	created, visible time.Time
+	tags             map[string]string // of the template
+	spec             spec
 }
 
 // A spec is what an instance is launched from: a template's data or a
 // RunInstances request, with what a fleet's override says on top.
 type spec struct {
-	image, instanceType, subnet, zone string
+	image, instanceType, subnet, zone string // zone only from an override
 	profile                           string // name
 	groups                            []string
 	userData                          []byte
@@ -30,6 +31,8 @@ type spec struct {
 	hopLimit, tokens                  string            // of the metadata service
 }
 
+// templateName is what EC2 lets a name be. The slash matters: Karpenter's names
+// have one.
 var templateName = regexp.MustCompile(`^[a-zA-Z0-9().\-/_]{3,128}$`)
 
 // maxUserData is the limit of user data before base64.
@@ -39,6 +42,7 @@ const maxUserData = 16384
 func readSpec(p params) (spec, error) {
 	sp := spec{image: p.str("ImageId"), instanceType: p.str("InstanceType"), subnet: p.str("SubnetId"), rootGiB: rootGiB,
 		groups: p.list("SecurityGroupId"), hopLimit: p.sub("MetadataOptions").str("HttpPutResponseHopLimit"), tokens: p.sub("MetadataOptions").str("HttpTokens")}
+	// A profile is named, or told by its ARN, which ends in the name.
 	sp.profile = p.sub("IamInstanceProfile").str("Name")
 	if arn := p.sub("IamInstanceProfile").str("Arn"); arn != "" {
 		sp.profile = arn[strings.LastIndex(arn, "/")+1:]
@@ -77,6 +81,7 @@ func readSpec(p params) (spec, error) {
 	return sp, nil
 }
 
+// A wireTemplate is a launch template as EC2 tells it, without its data.
 type wireTemplate struct {
 	ID        string `xml:"launchTemplateId"`
 	Name      string `xml:"launchTemplateName"`
@@ -87,14 +92,19 @@ type wireTemplate struct {
 	Tags      []tag  `xml:"tagSet>item"`
 }
 
+// wireTemplate spells a template. It has one version, the default and the latest.
 func (s *Server) wireTemplate(t *template) wireTemplate {
 	return wireTemplate{t.id, t.name, stamp(t.created), "arn:aws:iam::" + s.opts.Account + ":root", 1, 1, tagSet(t.tags)}
 }
 
+// A oneTemplate is the answer to what makes or deletes one.
 type oneTemplate struct {
 	Template wireTemplate `xml:"launchTemplate"`
 }
 
+// createLaunchTemplate keeps what instances are launched from. As in life it does not
+// look whether image, groups or profile exist: the launch does. A request that is
+// repeated under its token is no second template.
 func (s *Server) createLaunchTemplate(p params) (any, error) {
 	name, err := p.need("LaunchTemplateName")
 	if err != nil {
@@ -133,6 +143,7 @@ func (s *Server) createLaunchTemplate(p params) (any, error) {
 	return oneTemplate{s.wireTemplate(t)}, nil
 }
 
+// errMismatch refuses a token that stands for another request already.
 var errMismatch = &apiError{"IdempotentParameterMismatch", "The client token that was provided was used before with other parameters."}
 
 // digest is the request itself, in a form that two equal requests share.
@@ -173,6 +184,8 @@ func (s *Server) namedTemplate(p params) (*template, error) {
 	return t, nil
 }
 
+// describeLaunchTemplates tells the templates that are visible. To ask by name or ID
+// for one that is not there is an error, by filter it is not.
 func (s *Server) describeLaunchTemplates(p params) (any, error) {
 	var all []*template
 	ids, names := p.list("LaunchTemplateId"), p.list("LaunchTemplateName")
@@ -218,6 +231,7 @@ func (s *Server) describeLaunchTemplates(p params) (any, error) {
 	return out, nil
 }
 
+// deleteLaunchTemplate deletes at once: a fleet that names it a moment later fails.
 func (s *Server) deleteLaunchTemplate(p params) (any, error) {
 	t, err := s.oneTemplate(p)
 	if err != nil {

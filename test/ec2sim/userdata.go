@@ -30,6 +30,7 @@ func bootstrap(by Bootstrap, userData []byte, cluster Cluster) (*kubelet, error)
 	if err != nil {
 		return nil, err
 	}
+	// Whether something is missing shows only when all documents are merged.
 	merged := map[string]any{}
 	for _, d := range docs {
 		mergeNodeConfig(merged, d)
@@ -47,6 +48,7 @@ func bootstrap(by Bootstrap, userData []byte, cluster Cluster) (*kubelet, error)
 
 // A nodeConfig is a NodeConfig of node.eks.aws/v1alpha1, as far as it matters here.
 type nodeConfig struct {
+	// Fields that are read by nobody are here so that a misspelled one is found.
 	APIVersion string         `json:"apiVersion"`
 	Kind       string         `json:"kind"`
 	Metadata   map[string]any `json:"metadata"`
@@ -80,6 +82,7 @@ type nodeConfig struct {
 // nodeConfigs finds the NodeConfig documents of user data: it is one, or a MIME
 // archive with some among its parts.
 func nodeConfigs(userData []byte) ([]map[string]any, error) {
+	// A MIME archive begins like a letter; a document does not, or has no boundary.
 	msg, err := mail.ReadMessage(bytes.NewReader(userData))
 	var boundary string
 	if err == nil {
@@ -217,6 +220,7 @@ func (k *kubelet) configure(config map[string]any) error {
 	if err := yaml.UnmarshalStrict(raw, &strict); err != nil {
 		k.warnings = append(k.warnings, "kubelet decodes its configuration leniently: "+err.Error())
 	}
+	// Reservations are laid over the image's, key by key.
 	maps.Copy(k.kubeReserved, c.KubeReserved)
 	maps.Copy(k.systemReserved, c.SystemReserved)
 	maps.Copy(k.evictionHard, c.EvictionHard)

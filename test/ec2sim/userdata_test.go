@@ -154,6 +154,8 @@ func TestBadUserData(t *testing.T) {
 		{NodeADM, nodeConfigYAML(c, "  instance: {localStorage: {strategy: RAID7}}\n"), `strategy "RAID7"`},
 		{NodeADM, kubelet("    config: {maxPods: many}\n"), "loading its configuration"},
 		{NodeADM, kubelet("    config: {kubeReserved: {cpu: lots}}\n"), `cpu="lots"`},
+		{NodeADM, kubelet("    config: {systemReserved: {cpu: '1E-2147483647'}}\n"), `cpu="1E-2147483647"`},
+		{NodeADM, kubelet("    config: {systemReserved: {memory: '1e99'}}\n"), `memory="1e99"`},
 		{NodeADM, kubelet("    config: {evictionHard: {memory.available: 200%}}\n"), `"200%" is not a percentage`},
 		{NodeADM, kubelet("    flags: ['--nodelabels=a=b']\n"), "unknown flag: --nodelabels"},
 		{NodeADM, kubelet("    flags: ['node-labels']\n"), "not of the form --flag=value"},

@@ -11,11 +11,15 @@ import (
 
 // A World is what an account holds before anything is launched. Start copies it.
 type World struct {
-	VPC            string
+	// VPC is the ID of the only one.
+	VPC string
+	// Zones of the region, and Subnets, each in one of them. The sizes of subnets
+	// limit how many instances there can be.
 	Zones          []Zone
 	Subnets        []Subnet
 	SecurityGroups []SecurityGroup
-	Images         []Image
+	// Images of the account and of others that it may use.
+	Images []Image
 	// Roles that an instance profile may hold, by name.
 	Roles []string
 	// Profiles are the instance profiles that exist, by name, with their role.
@@ -124,6 +128,7 @@ func (w *World) clone() *World {
 	return &c
 }
 
+// zone finds a zone by name.
 func (w *World) zone(name string) (Zone, bool) {
 	i := slices.IndexFunc(w.Zones, func(z Zone) bool { return z.Name == name })
 	if i < 0 {
@@ -132,6 +137,7 @@ func (w *World) zone(name string) (Zone, bool) {
 	return w.Zones[i], true
 }
 
+// subnet finds a subnet by ID.
 func (w *World) subnet(id string) (Subnet, bool) {
 	i := slices.IndexFunc(w.Subnets, func(s Subnet) bool { return s.ID == id })
 	if i < 0 {
@@ -140,6 +146,7 @@ func (w *World) subnet(id string) (Subnet, bool) {
 	return w.Subnets[i], true
 }
 
+// image finds an image by ID.
 func (w *World) image(id string) (Image, bool) {
 	i := slices.IndexFunc(w.Images, func(m Image) bool { return m.ID == id })
 	if i < 0 {
@@ -148,6 +155,7 @@ func (w *World) image(id string) (Image, bool) {
 	return w.Images[i], true
 }
 
+// group says whether there is a security group of the ID.
 func (w *World) group(id string) bool {
 	return slices.ContainsFunc(w.SecurityGroups, func(g SecurityGroup) bool { return g.ID == id })
 }

@@ -83,6 +83,7 @@ func element(name, namespace, extra string, body any) ([]byte, error) {
 	if err := xml.NewEncoder(&b).EncodeElement(body, start); err != nil {
 		return nil, fmt.Errorf("encoding %s: %w", name, err)
 	}
+	// Attributes hold no '>': the first one ends the start tag.
 	at := bytes.IndexByte(b.Bytes(), '>') + 1
 	return slices.Insert(b.Bytes(), at, []byte(extra)...), nil
 }
@@ -129,6 +130,7 @@ func writeJSON(w http.ResponseWriter, contentType string, body any, err error) {
 	if err != nil {
 		e := asAPIError(err)
 		status = e.status()
+		// REST JSON reads the header, the others the body.
 		w.Header().Set("X-Amzn-Errortype", e.Code)
 		body = map[string]string{"__type": e.Code, "message": e.Message}
 	}
@@ -150,6 +152,7 @@ func asAPIError(err error) *apiError {
 	return &apiError{"InternalError", err.Error()}
 }
 
+// escape makes text fit for XML.
 func escape(s string) string {
 	var b strings.Builder
 	if err := xml.EscapeText(&b, []byte(s)); err != nil {
@@ -158,6 +161,8 @@ func escape(s string) string {
 	return b.String()
 }
 
+// send writes a whole answer, with its length, so that a connection that breaks is
+// seen as such.
 func send(w http.ResponseWriter, status int, contentType string, body []byte) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", fmt.Sprint(len(body)))

@@ -18,7 +18,7 @@ import (
 // A Cloud sells machines that join the API as nodes. It is a
 // cloudprovider.Provider whose every misbehaviour is a field.
 type Cloud struct {
-	// Types are sold in Zones, as spot and on demand.
+	// Catalogue is what is sold; see the function of that name.
 	Catalogue cloudprovider.Catalog
 	// Empty are the offerings that have run out.
 	Empty map[cloudprovider.Offering]bool

@@ -45,7 +45,6 @@ func (p *Process) AddControllers() *Controllers {
 	c.NodePool = &nodepool.Controller{Cluster: p.Cluster, Write: p.Write, Metrics: pools}
 	c.Disrupt = &disrupt.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: moves}
 	p.AddMapped("NodeClaim", lifecycle.Concerned, c.Lifecycle.Reconcile)
-	p.AddReconciler("Node", c.Lifecycle.ReconcileNode)
 	p.AddMapped("NodePool", nodepool.Concerned, c.NodePool.Reconcile)
 	p.AddStepper("collect", c.Collector.Step)
 	p.AddStepper("disrupt", c.Disrupt.Step)

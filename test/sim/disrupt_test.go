@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -200,5 +201,62 @@ func TestStaleTaintIsTakenOff(t *testing.T) {
 		node := s.ready("one")
 		sim.Update(s.API, node, func(n *corev1.Node) { n.Spec.Taints = append(n.Spec.Taints, v1.DisruptedTaint()) })
 		s.until(time.Minute, "the taint gone", func() bool { return !s.tainted("one") })
+	})
+}
+
+// TestMetrics: what happened to one node is counted under Karpenter's names.
+func TestMetrics(t *testing.T) {
+	eachSeed(t, func(t *testing.T, s *scene) {
+		s.proc.Conflicts = 0
+		node := s.ready("one")
+		pod := s.bind(sim.Pod("web", "1", "1Gi"), node.Name)
+		s.delete(pod)
+		s.bind(sim.DaemonPod("daemon", node.Name), node.Name)
+		s.consolidate("0s")
+		s.until(3*time.Minute, "the node gone", func() bool { return s.claim("one") == nil })
+		families, err := s.Registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]float64{}
+		for _, f := range families {
+			for _, m := range f.Metric {
+				got[f.GetName()] += m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+		for _, name := range []string{
+			"karpenter_nodeclaims_terminated_total", "karpenter_nodeclaims_disrupted_total", "karpenter_nodes_created_total",
+			"karpenter_nodes_terminated_total", "karpenter_nodes_drained_total", "karpenter_pods_eviction_requests_total",
+			"karpenter_nodeclaims_termination_duration_seconds", "karpenter_voluntary_disruption_decisions_total",
+		} {
+			if got[name] != 1 {
+				t.Errorf("%s is %v, want 1", name, got[name])
+			}
+		}
+	})
+}
+
+// TestLostAnswerCountsAgainstBudget: the write that chose a node happened, its
+// answer was lost, and the watch is late. No second node is chosen meanwhile.
+func TestLostAnswerCountsAgainstBudget(t *testing.T) {
+	eachSeed(t, func(t *testing.T, s *scene) {
+		for _, name := range []string{"a", "b", "c"} {
+			s.ready(name)
+		}
+		s.MaxLag = 30 * time.Second
+		lost := 0
+		s.proc.After = func(verb string, obj client.Object) error {
+			claim, ok := obj.(*v1.NodeClaim)
+			if ok && verb == "patchStatus" && lost < 2 && v1.IsTrue(claim.Status.Conditions, v1.ConditionDisruptionReason) {
+				lost++
+				return errors.New("the connection broke")
+			}
+			return nil
+		}
+		s.consolidate("0s", v1.Budget{Nodes: "1"}) // BudgetsKept watches
+		s.until(20*time.Minute, "all gone, one at a time", func() bool { return len(sim.List[*v1.NodeClaim](s.API)) == 0 })
+		if lost == 0 {
+			t.Error("no answer was lost")
+		}
 	})
 }

@@ -38,12 +38,17 @@ func NoLostMachine(limit time.Duration) func(*World) error {
 	}
 }
 
-// LaunchedOnce is the law that no NodeClaim ever gets a second machine.
+// LaunchedOnce is the law that no NodeClaim ever has two machines that live.
 func LaunchedOnce(w *World) error {
+	live := map[string]string{}
 	for _, m := range w.Cloud.machines {
-		if n := w.Cloud.Launches[m.request.UID]; n > 1 {
-			return fmt.Errorf("%d machines were launched for NodeClaim %s", n, m.Claim)
+		if m.State == cloudprovider.Terminated || m.State == cloudprovider.Stopping {
+			continue
 		}
+		if other := live[m.request.UID]; other != "" {
+			return fmt.Errorf("machines %s and %s were both launched for NodeClaim %s", other, m.ID, m.Claim)
+		}
+		live[m.request.UID] = m.ID
 	}
 	return nil
 }

@@ -353,6 +353,27 @@ func TestCrashBetweenLaunchAndStatus(t *testing.T) {
 	})
 }
 
+// TestCrashBetweenOpeningAndStatus kills the process after it has opened a node.
+// The next one must not put startup taints back that somebody has taken off.
+func TestCrashBetweenOpeningAndStatus(t *testing.T) {
+	eachSeed(t, func(t *testing.T, s *scene) {
+		s.proc.Conflicts = 0
+		s.proc.After = func(verb string, obj client.Object) error {
+			if sim.KindOf(obj) == "Node" {
+				return sim.ErrCrash
+			}
+			return nil
+		}
+		claim := sim.NodeClaim(s.pool, "one", smallSpot)
+		claim.Spec.StartupTaints = []corev1.Taint{{Key: "setup", Effect: corev1.TaintEffectNoSchedule}}
+		s.create(claim)
+		s.until(time.Minute, "crashed", s.proc.Dead)
+		s.pass(30 * time.Second) // the node is set up with nobody looking
+		s.restart()
+		s.until(time.Minute, "ready", func() bool { return s.is("one", v1.ConditionReady) })
+	})
+}
+
 // TestDeletedBeforeLaunchIsWrittenDown deletes a claim whose launch was never
 // written down: its machine goes too.
 func TestDeletedBeforeLaunchIsWrittenDown(t *testing.T) {

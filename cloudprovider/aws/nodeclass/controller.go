@@ -45,7 +45,8 @@ type Controller struct {
 	Claims func(class string) []string
 	Write  Writer
 	Events Recorder
-	// Classes gets what is resolved.
+	// Classes gets what is resolved. Whoever starts the controller tells it by
+	// Begin which classes there are, once the cache is filled.
 	Classes *aws.Classes
 	// EC2, Parameters, Profiles, Leftovers and Templates are the clients.
 	EC2        EC2

@@ -145,7 +145,7 @@ type EC2NodeClassSpec struct {
 
 // An EC2NodeClassStatus is what the selectors of the spec found.
 type EC2NodeClassStatus struct {
-	// Subnets found, those with most free addresses first.
+	// Subnets found, in order of zone and ID.
 	// +optional
 	Subnets []Subnet `json:"subnets,omitzero"`
 	// SecurityGroups found.

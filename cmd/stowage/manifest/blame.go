@@ -79,6 +79,8 @@ func culprit(at any, fixed func() bool) (name string, child any) {
 	return "", nil
 }
 
+// step writes a key as the next part of a path: in brackets where it has a
+// separator in itself, as the names of labels and resources do.
 func step(key string) string {
 	if strings.ContainsAny(key, "./") {
 		return "[" + key + "]"

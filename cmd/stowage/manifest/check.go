@@ -20,7 +20,8 @@ import (
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
-// setDefaults fills what is unset, as the API server does.
+// setDefaults fills what is unset, as the API server does. Pod templates stay as
+// they are: the defaults of pods come when pods are made of them.
 func setDefaults(o client.Object) {
 	switch o := o.(type) {
 	case *v1.NodePool:
@@ -34,7 +35,8 @@ func setDefaults(o client.Object) {
 	}
 }
 
-// check lists what an API server would refuse, as far as it bears on a plan.
+// check lists what an API server would refuse, as far as it bears on a plan. A
+// plan for objects that no cluster takes would be an answer to nobody's question.
 func check(o client.Object) field.ErrorList {
 	c := &checker{}
 	c.meta(o)
@@ -71,14 +73,18 @@ func check(o client.Object) field.ErrorList {
 // A checker collects problems.
 type checker struct{ problems field.ErrorList }
 
+// invalid notes a value that cannot be.
 func (c *checker) invalid(at *field.Path, value any, why string) {
 	c.problems = append(c.problems, field.Invalid(at, value, why))
 }
 
+// required notes a value that is missing; why may be empty.
 func (c *checker) required(at *field.Path, why string) {
 	c.problems = append(c.problems, field.Required(at, why))
 }
 
+// meta checks what every object has: names, since pods and nodes are found by
+// them, and labels, since selectors look at them.
 func (c *checker) meta(o client.Object) {
 	at := field.NewPath("metadata")
 	switch {
@@ -99,6 +105,7 @@ func (c *checker) meta(o client.Object) {
 	c.problems = append(c.problems, metavalidation.ValidateLabels(o.GetLabels(), at.Child("labels"))...)
 }
 
+// replicas checks a number of pods; nil is the API server's default.
 func (c *checker) replicas(at *field.Path, n *int32) {
 	if n != nil && *n < 0 {
 		c.invalid(at, *n, "must not be negative")
@@ -126,6 +133,7 @@ func (c *checker) selector(at *field.Path, s *metav1.LabelSelector) bool {
 	return len(problems) == 0
 }
 
+// quantities checks each resource of a list, in the order of their names.
 func (c *checker) quantities(at *field.Path, list corev1.ResourceList) {
 	for _, name := range sortedNames(list) {
 		if q := list[name]; q.Sign() < 0 {
@@ -134,6 +142,7 @@ func (c *checker) quantities(at *field.Path, list corev1.ResourceList) {
 	}
 }
 
+// sortedNames makes the order of errors that of the names, not of the map.
 func sortedNames(list corev1.ResourceList) []corev1.ResourceName {
 	names := make([]corev1.ResourceName, 0, len(list))
 	for name := range list {
@@ -145,6 +154,7 @@ func sortedNames(list corev1.ResourceList) []corev1.ResourceName {
 
 var effects = []corev1.TaintEffect{corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute}
 
+// taints checks those of a Node or NodeClaim; NodePool.Validate has its own.
 func (c *checker) taints(at *field.Path, taints []corev1.Taint) {
 	for i, t := range taints {
 		if t.Key == "" {

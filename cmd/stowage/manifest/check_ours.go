@@ -15,7 +15,9 @@ import (
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
-// ours checks the kinds that Stowage serves.
+// ours checks the kinds that Stowage serves. Their CRDs have more rules than stand
+// here: those that protect what a plan never reads (user data, tags) are left to
+// the API server.
 func (c *checker) ours(o client.Object) {
 	spec := field.NewPath("spec")
 	switch o := o.(type) {
@@ -69,6 +71,8 @@ var (
 	budgetMacro    = regexp.MustCompile(`^@(annually|yearly|monthly|weekly|daily|midnight|hourly)$`)
 )
 
+// budgets checks that the budgets of a NodePool can be read. Whether one is active
+// depends on the time, and matters to disruption only.
 func (c *checker) budgets(at *field.Path, budgets []v1.Budget) {
 	for i, b := range budgets {
 		at := at.Index(i)

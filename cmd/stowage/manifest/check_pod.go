@@ -12,7 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// podSpec checks what of a pod decides where it can go.
+// podSpec checks what of a pod decides where it can go, by the rules of the API
+// server's validation of pods. What it does not look at (images, probes, names of
+// volumes) has no bearing on a plan.
 func (c *checker) podSpec(at *field.Path, s *corev1.PodSpec) {
 	if len(s.Containers) == 0 {
 		c.required(at.Child("containers"), "")
@@ -45,6 +47,8 @@ func (c *checker) podSpec(at *field.Path, s *corev1.PodSpec) {
 	}
 }
 
+// label checks an entry of a node selector. A node can never carry a label that
+// is not well-formed, so the pod would wait for ever without anybody saying why.
 func (c *checker) label(at *field.Path, key, value string) {
 	c.problems = append(c.problems, metavalidation.ValidateLabelName(key, at)...)
 	for _, why := range validation.IsValidLabelValue(value) {
@@ -52,6 +56,8 @@ func (c *checker) label(at *field.Path, key, value string) {
 	}
 }
 
+// resources checks limits and requests. Devices can be neither shared nor
+// overcommitted, so their request is whole and equal to the limit.
 func (c *checker) resources(at *field.Path, r *corev1.ResourceRequirements) {
 	c.quantities(at.Child("limits"), r.Limits)
 	c.quantities(at.Child("requests"), r.Requests)
@@ -76,6 +82,8 @@ func extended(name corev1.ResourceName) bool {
 	return ok && domain != "kubernetes.io"
 }
 
+// toleration checks one. Operators Lt and Gt are behind a feature gate of the API
+// server: they pass here, and tolerate nothing until they are understood.
 func (c *checker) toleration(at *field.Path, t *corev1.Toleration) {
 	if t.Effect != "" {
 		oneOf(c, at.Child("effect"), t.Effect, effects...)
@@ -89,6 +97,8 @@ func (c *checker) toleration(at *field.Path, t *corev1.Toleration) {
 	}
 }
 
+// spread checks a topology spread constraint, also one that only prefers: a typing
+// error is one in either.
 func (c *checker) spread(at *field.Path, s *corev1.TopologySpreadConstraint) {
 	if s.MaxSkew <= 0 {
 		c.invalid(at.Child("maxSkew"), s.MaxSkew, "must be more than 0")
@@ -106,12 +116,14 @@ func (c *checker) spread(at *field.Path, s *corev1.TopologySpreadConstraint) {
 	c.selector(at.Child("labelSelector"), s.LabelSelector)
 }
 
+// inclusion checks a policy of a spread; unset is the API server's default.
 func (c *checker) inclusion(at *field.Path, p *corev1.NodeInclusionPolicy) {
 	if p != nil {
 		oneOf(c, at, *p, corev1.NodeInclusionPolicyHonor, corev1.NodeInclusionPolicyIgnore)
 	}
 }
 
+// topologyKey checks the label whose values are the domains of a rule.
 func (c *checker) topologyKey(at *field.Path, key string) {
 	if key == "" {
 		c.required(at, "")
@@ -120,6 +132,8 @@ func (c *checker) topologyKey(at *field.Path, key string) {
 	c.problems = append(c.problems, metavalidation.ValidateLabelName(key, at)...)
 }
 
+// affinity checks the affinities of all three kinds, the preferred terms as well
+// as the required ones.
 func (c *checker) affinity(at *field.Path, a *corev1.Affinity) {
 	const required, preferred = "requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution"
 	if n := a.NodeAffinity; n != nil {
@@ -153,12 +167,16 @@ func (c *checker) affinity(at *field.Path, a *corev1.Affinity) {
 	}
 }
 
+// podTerm checks which pods an affinity is about. Both selectors may be absent,
+// which means no pod, and the pod's own namespace.
 func (c *checker) podTerm(at *field.Path, t *corev1.PodAffinityTerm) {
 	c.topologyKey(at.Child("topologyKey"), t.TopologyKey)
 	c.selector(at.Child("labelSelector"), t.LabelSelector)
 	c.selector(at.Child("namespaceSelector"), t.NamespaceSelector)
 }
 
+// nodeTerm checks one of the alternatives of a node affinity. An empty one passes:
+// it matches no node.
 func (c *checker) nodeTerm(at *field.Path, t *corev1.NodeSelectorTerm) {
 	for i := range t.MatchExpressions {
 		at := at.Child("matchExpressions").Index(i)
@@ -170,6 +188,8 @@ func (c *checker) nodeTerm(at *field.Path, t *corev1.NodeSelectorTerm) {
 	}
 }
 
+// nodeRequirement checks operator and values. kube-scheduler skips a term that it
+// cannot read, so an operator that is misspelled must not get so far.
 func (c *checker) nodeRequirement(at *field.Path, r *corev1.NodeSelectorRequirement) {
 	values := at.Child("values")
 	switch r.Operator {

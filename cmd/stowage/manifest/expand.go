@@ -73,6 +73,7 @@ func (s *Set) addPods(w *workload) error {
 	return nil
 }
 
+// taken reports whether a pod of the workload would have the name of another.
 func (s *Set) taken(w *workload, prefix string) bool {
 	for i := range int(w.replicas) {
 		if s.Has("Pod", w.key.Namespace, prefix+strconv.Itoa(w.start+i)) {
@@ -111,6 +112,8 @@ func (s *Set) completePods() error {
 	return nil
 }
 
+// priorityOf returns the value of a PriorityClass. No name is that of the class
+// which is the default of the cluster, or 0 without one.
 func priorityOf(name string, classes []*schedulingv1.PriorityClass) (int32, bool) {
 	if value, ok := builtinPriorities[name]; ok {
 		return value, true

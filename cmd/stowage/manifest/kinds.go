@@ -18,7 +18,9 @@ import (
 
 // A kind is what has to be known of one to read its objects.
 type kind struct {
-	version    string
+	// version that is read: objects of another are refused, not guessed at.
+	version string
+	// namespaced kinds without a namespace are in "default", as kubectl has it.
 	namespaced bool
 	// ours are kinds whose fields must all be understood, wherever the object
 	// comes from.

@@ -34,7 +34,8 @@ func Read(sources []Source) (*Set, error) {
 	return s, nil
 }
 
-// A header is the part of an object that says what it is.
+// A header is the part of an object that says what it is, and the items if it is
+// a list.
 type header struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -42,6 +43,7 @@ type header struct {
 		Namespace string `json:"namespace"`
 		Name      string `json:"name"`
 	} `json:"metadata"`
+	Items []json.RawMessage `json:"items"`
 }
 
 // read takes in one document: an object, or a list of them. The items of a typed
@@ -89,15 +91,11 @@ func headerError(data []byte, err error) error {
 	return blame(data, err, func(data []byte) error { return kjson.UnmarshalCaseSensitivePreserveInts(data, &header{}) })
 }
 
+// readList takes in the items of a list, by themselves: one may be of a kind that
+// is skipped, or itself a list.
 func (s *Set) readList(d document, h header) error {
-	var items struct {
-		Items []json.RawMessage `json:"items"`
-	}
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(d.json, &items); err != nil {
-		return fmt.Errorf("%s: %s: items: not a list", d.at, h.Kind)
-	}
 	implied := header{APIVersion: h.APIVersion, Kind: strings.TrimSuffix(h.Kind, "List")}
-	for i, item := range items.Items {
+	for i, item := range h.Items {
 		if err := s.read(document{item, Place{d.at.File, d.at.Line, i}}, implied); err != nil {
 			return err
 		}
@@ -105,6 +103,7 @@ func (s *Set) readList(d document, h header) error {
 	return nil
 }
 
+// readObject decodes, defaults and checks one object of a kind that is read.
 func (s *Set) readObject(d document, key Key, k kind) error {
 	o := k.make()
 	switch {

@@ -87,6 +87,7 @@ func (s *Set) Has(kind, namespace, name string) bool {
 	return ok
 }
 
+// keys returns the total order of the objects.
 func (s *Set) keys() []Key {
 	return slices.SortedFunc(maps.Keys(s.objects), Key.compare)
 }
@@ -151,6 +152,7 @@ func (s *Set) Notes() []string {
 	return notes
 }
 
+// where names the first of a tally, and how many there are beside it.
 func (t tally) where() string {
 	if t.count == 1 {
 		return t.first

@@ -39,6 +39,8 @@ func documents(s Source) ([]document, error) {
 	return splitYAML(s.Name, data)
 }
 
+// splitJSON splits a stream of JSON values, of which each must be an object, as
+// several answers of kubectl one after the other are.
 func splitJSON(file string, data []byte) ([]document, error) {
 	var docs []document
 	in := json.NewDecoder(bytes.NewReader(data))
@@ -71,7 +73,7 @@ func lineAt(data []byte, offset int64) int {
 func splitYAML(file string, data []byte) ([]document, error) {
 	var docs []document
 	var text bytes.Buffer
-	first, line := 1, 0
+	first, line := 1, 0 // the line that the document begins on, and the one read
 	flush := func() error {
 		defer text.Reset()
 		if blank(text.String()) {
@@ -122,11 +124,13 @@ func leading(text string) int {
 	return n
 }
 
+// idle reports whether a line outside of a document says nothing.
 func idle(line string) bool {
 	line = strings.TrimSpace(line)
 	return line == "" || line[0] == '#' || line[0] == '%'
 }
 
+// yamlLine is how the YAML library says where.
 var yamlLine = regexp.MustCompile(`line (\d+): `)
 
 // yamlError gives an error of the YAML library the form of the others: it counts

@@ -57,6 +57,7 @@ func (s *Set) workloads() []*workload {
 	return all
 }
 
+// newWorkload returns what all kinds have in common; nil replicas are one.
 func newWorkload(key Key, o client.Object, replicas *int32, s *metav1.LabelSelector, template *corev1.PodTemplateSpec) *workload {
 	return &workload{key: key, object: o, apiVersion: "apps/v1", replicas: orOne(replicas), selector: selectorOf(s), template: template}
 }
@@ -68,6 +69,7 @@ func orOne(n *int32) int32 {
 	return *n
 }
 
+// selectorOf parses a workload's selector; nil matches nothing.
 func selectorOf(s *metav1.LabelSelector) labels.Selector {
 	selector, err := metav1.LabelSelectorAsSelector(s)
 	if err != nil {
@@ -76,6 +78,7 @@ func selectorOf(s *metav1.LabelSelector) labels.Selector {
 	return selector
 }
 
+// statefulSet expands to pods with numbers that are part of what they are.
 func statefulSet(key Key, o *appsv1.StatefulSet) *workload {
 	w := newWorkload(key, o, o.Spec.Replicas, o.Spec.Selector, &o.Spec.Template)
 	if o.Spec.Ordinals != nil {
@@ -119,6 +122,7 @@ func job(key Key, o *batchv1.Job) *workload {
 	return w
 }
 
+// finished reports whether a Job has ended, well or not.
 func finished(o *batchv1.Job) bool {
 	return slices.ContainsFunc(o.Status.Conditions, func(c batchv1.JobCondition) bool {
 		return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue

@@ -18,6 +18,7 @@ import (
 // A Document is a plan as scripts read it. Its fields are an interface: they may
 // be added to, and never change.
 type Document struct {
+	// APIVersion is stowage.sh/v1alpha1, Kind is Plan.
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	// Nodes to be bought, each NodePool's numbered from 1.
@@ -46,13 +47,17 @@ type Offering struct {
 
 // A Node of a Document is one to be bought.
 type Node struct {
+	// Name is the NodePool's with a number: the real one is not known yet.
 	Name     string `json:"name"`
 	NodePool string `json:"nodePool"`
+	// Offering is the one that was decided on.
 	Offering
 	// Alternatives that hold the load as well, cheapest first.
-	Alternatives []Offering        `json:"alternatives"`
-	Labels       map[string]string `json:"labels"`
-	Taints       []corev1.Taint    `json:"taints"`
+	Alternatives []Offering `json:"alternatives"`
+	// Labels and Taints that the node is known to get with the decided offering;
+	// startup taints, which go by themselves, are not among them.
+	Labels map[string]string `json:"labels"`
+	Taints []corev1.Taint    `json:"taints"`
 	// Allocatable is what the node has for pods, Requests what everything on it
 	// asks for, and DaemonSetRequests the part of it that DaemonSets do.
 	Allocatable       corev1.ResourceList `json:"allocatable"`
@@ -64,23 +69,33 @@ type Node struct {
 
 // An Existing node gets pods.
 type Existing struct {
-	Node string   `json:"node"`
+	// Node is the name of the Node, or of the NodeClaim that has not joined yet.
+	Node string `json:"node"`
+	// Pods that it gets, by namespace and name.
 	Pods []string `json:"pods"`
 }
 
 // An Unschedulable pod finds no place for these reasons.
 type Unschedulable struct {
-	Pod     string           `json:"pod"`
+	// Pod is namespace/name.
+	Pod string `json:"pod"`
+	// Reasons of every NodePool, the heaviest first; never empty.
 	Reasons []problem.Reason `json:"reasons"`
 }
 
 // Stats says how large the question was, and how much work the answer.
 type Stats struct {
-	Pods         int     `json:"pods"`
-	Groups       int     `json:"groups"`
-	Offerings    int     `json:"offerings"`
+	// Pods that waited for a place.
+	Pods int `json:"pods"`
+	// Groups of pods that are alike in everything that matters.
+	Groups int `json:"groups"`
+	// Offerings that could be bought, counted once for each NodePool.
+	Offerings int `json:"offerings"`
+	// SolveSeconds is the time that solving took: the only field that differs from
+	// one run to the next.
 	SolveSeconds float64 `json:"solveSeconds"`
-	Steps        int64   `json:"steps"`
+	// Steps of work, as in binpack.Solution.
+	Steps int64 `json:"steps"`
 }
 
 // WriteJSON writes the plan's Document.
@@ -128,6 +143,7 @@ func (p *Plan) Document() *Document {
 	return d
 }
 
+// nodeOf writes a new node down.
 func nodeOf(n *newNode) Node {
 	decided := n.Rows[0]
 	all := maps.Clone(n.Requests)
@@ -166,6 +182,8 @@ func names(pods []*corev1.Pod) []string {
 	return all
 }
 
+// dollars turns a price into the number that JSON has for it. Nothing is decided
+// by it.
 func dollars(m binpack.MicroUSD) float64 { return float64(m) / 1e6 }
 
 // gap returns cost / bound − 1 to six decimals; not ok where the bound is 0.

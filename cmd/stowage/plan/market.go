@@ -71,6 +71,7 @@ func (m *Market) zones(class *awsv1.EC2NodeClass) ([]aws.Zone, error) {
 	return sortedZones(zones), nil
 }
 
+// sortedZones drops what several subnets in one zone repeat.
 func sortedZones(zones []aws.Zone) []aws.Zone {
 	slices.SortFunc(zones, func(a, b aws.Zone) int { return strings.Compare(a.Name+" "+a.ID, b.Name+" "+b.ID) })
 	return slices.CompactFunc(zones, func(a, b aws.Zone) bool { return a.Name == b.Name })

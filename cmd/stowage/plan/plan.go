@@ -78,6 +78,8 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 			classes[class.Name] = class
 		}
 	}
+	// From here on it is what the controller does with a snapshot, but that nothing
+	// comes of it.
 	snapshot := cluster.Snapshot()
 	p := &Plan{market: in.Market}
 	if err := p.accept(snapshot); err != nil {
@@ -91,6 +93,9 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	p.pods = len(question.Pods)
 	before := in.Now()
 	p.translation = problem.Build(question)
+	for _, x := range p.translation.Excluded {
+		p.note("NodePool %s buys nothing: %s", x.Pool, x.Reason)
+	}
 	p.solution, err = binpack.Solve(ctx, p.translation.Problem)
 	if err != nil {
 		return nil, fmt.Errorf("solving for %d pods: %w", p.pods, err)
@@ -142,13 +147,16 @@ func (p *Plan) accept(s *state.Snapshot) error {
 	return nil
 }
 
+// note adds a line for the user.
 func (p *Plan) note(format string, args ...any) {
 	p.Notes = append(p.Notes, fmt.Sprintf(format, args...))
 }
 
 func nameOf(pod *corev1.Pod) string { return pod.Namespace + "/" + pod.Name }
 
-// question gathers what the decision depends on, as the controller does.
+// question gathers what the decision depends on, as the controller does. A
+// NodePool that cannot buy does not stop the others: the reason becomes part of
+// the answer.
 func (p *Plan) question(s *state.Snapshot, classes map[string]*awsv1.EC2NodeClass) (*problem.Input, error) {
 	in := &problem.Input{
 		Snapshot: s,
@@ -164,6 +172,7 @@ func (p *Plan) question(s *state.Snapshot, classes map[string]*awsv1.EC2NodeClas
 			in.Pods = append(in.Pods, pod)
 		}
 	}
+	// NodePools of one NodeClass share its catalog, and a note about it.
 	type offer struct {
 		catalog *cloudprovider.Catalog
 		reason  string
@@ -197,6 +206,8 @@ func (p *Plan) question(s *state.Snapshot, classes map[string]*awsv1.EC2NodeClas
 			in.Catalogs[pool.Name] = o.catalog
 		}
 	}
+	// The page says where it was looked, which differs where NodeClasses know their
+	// subnets.
 	for _, catalog := range in.Catalogs {
 		for _, kind := range catalog.InstanceTypes {
 			for _, o := range kind.Offerings {
@@ -221,6 +232,7 @@ func (p *Plan) readSolution() {
 	}
 	p.existing = placements
 	for i := range p.solution.Unplaced {
+		// Placed hands out the pods of a group in order: what is left is its end.
 		u := &p.solution.Unplaced[i]
 		pods := p.translation.Pods[u.Group]
 		p.unplaced = append(p.unplaced, unplaced{pods[len(pods)-int(u.Count):], p.translation.Explain(u)})

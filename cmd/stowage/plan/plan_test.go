@@ -112,7 +112,7 @@ func TestPlansAddUp(t *testing.T) {
 	t.Logf("to repeat: seed %d in TestPlansAddUp", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	m := market(t)
-	for round := range 25 {
+	for round := range 15 {
 		objects := randomCluster(random)
 		p, first := makePlan(t, objects, m)
 		d := p.Document()

@@ -23,6 +23,18 @@ const hoursPerMonth = 730
 
 // WriteText writes the plan as a page for people: alike nodes and alike pods are
 // counted, not listed.
+//
+//	Plan for 14 pending pods in us-east-1 (a, b, c)
+//	Instance types: embedded, of … Prices: embedded prices of …
+//
+//	3 new nodes:
+//	      INSTANCE TYPE  ZONE        CAPACITY   NODEPOOL  $/H EACH  CPU  …
+//	  2×  m5.large       us-east-1a  on-demand  default     0.0960  88%  …
+//	      shop/web ×5, 1 DaemonSet pod
+//	  …
+//
+// Existing nodes that get pods, pods without a place and the sums follow, each
+// where there is something to say.
 func (p *Plan) WriteText(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Plan for %s in %s\n", count(p.pods, "pending pod"), p.where())
@@ -47,6 +59,7 @@ func (p *Plan) where() string {
 	return p.market.Region + " (" + strings.Join(short, ", ") + ")"
 }
 
+// writeNodes writes a line for each kind of new node, with its load below.
 func (p *Plan) writeNodes(b *strings.Builder) {
 	if len(p.nodes) == 0 {
 		b.WriteString("\nNo new node.\n")
@@ -138,6 +151,7 @@ func workloadOf(pod *corev1.Pod) string {
 	return pod.Namespace + "/" + name
 }
 
+// writeExisting writes what goes on nodes that exist or are on their way.
 func (p *Plan) writeExisting(b *strings.Builder) {
 	if len(p.existing) == 0 {
 		return
@@ -154,6 +168,8 @@ func (p *Plan) writeExisting(b *strings.Builder) {
 	}
 }
 
+// writeUnplaced writes which pods find no place, with every reason: a NodePool
+// that was not the first to refuse them may be the easiest to change.
 func (p *Plan) writeUnplaced(b *strings.Builder) {
 	if len(p.unplaced) == 0 {
 		return
@@ -167,6 +183,8 @@ func (p *Plan) writeUnplaced(b *strings.Builder) {
 	}
 }
 
+// writeSums writes cost, bound and work. A bound of 0 proves nothing, and is left
+// out.
 func (p *Plan) writeSums(b *strings.Builder) {
 	cost, bound := p.solution.Cost, p.solution.LowerBound
 	t := table{{"Cost", p.money(cost, 4) + "/h", p.money(cost*hoursPerMonth, 2) + " a month"}}
@@ -245,6 +263,7 @@ func (t table) lines() []string {
 	return lines
 }
 
+// numeric reports whether a cell stands to the right of its column.
 func numeric(cell string) bool {
 	return cell != "" && strings.Trim(cell, "$¥0123456789.%×/h") == ""
 }

@@ -1,0 +1,158 @@
+package problem
+
+import (
+	"maps"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/cloudprovider"
+)
+
+// A daemon is a DaemonSet: a pod that every node which it fits will get.
+type daemon struct {
+	uid      types.UID
+	pod      *corev1.Pod // as it will be, but for name and node
+	requests cloudprovider.Resources
+	selector nodeSelector
+	keepsOut []rule // by which the pod keeps others away
+}
+
+// daemonTolerations are what the DaemonSet controller adds to each pod of its
+// own (Kubernetes documentation, "DaemonSet", taints and tolerations).
+var daemonTolerations = []corev1.Toleration{
+	{Key: corev1.TaintNodeNotReady, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
+	{Key: corev1.TaintNodeUnreachable, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
+	{Key: corev1.TaintNodeDiskPressure, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
+	{Key: corev1.TaintNodeMemoryPressure, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
+	{Key: corev1.TaintNodePIDPressure, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
+	{Key: corev1.TaintNodeUnschedulable, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
+}
+
+func daemonsOf(sets []*appsv1.DaemonSet) []daemon {
+	var daemons []daemon
+	for _, ds := range sets {
+		if ds.DeletionTimestamp != nil {
+			continue
+		}
+		p := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: ds.Namespace, Name: ds.Name, Labels: ds.Spec.Template.Labels},
+			Spec:       *ds.Spec.Template.Spec.DeepCopy(),
+		}
+		SetRequests(&p.Spec)
+		p.Spec.Tolerations = append(p.Spec.Tolerations, daemonTolerations...)
+		daemons = append(daemons, daemon{uid: ds.UID, pod: p, requests: Requests(p), selector: newNodeSelector(&p.Spec), keepsOut: standingRules(p)})
+	}
+	return daemons
+}
+
+// runsOn reports whether the DaemonSet puts a pod on such a node.
+func (d *daemon) runsOn(node labels.Labels, name string, taints []corev1.Taint) bool {
+	return tolerates(d.pod.Spec.Tolerations, taints) && d.selector.matches(node, name)
+}
+
+// ownedBy reports whether a pod's controller has this UID.
+func ownedBy(p *corev1.Pod, uid types.UID) bool {
+	owner := metav1.GetControllerOf(p)
+	return owner != nil && owner.UID == uid
+}
+
+// overhead sums what DaemonSets will take on such a node, but for those of which
+// a pod is there already.
+func (b *builder) overhead(on labels.Labels, name string, taints []corev1.Taint, there []*corev1.Pod) cloudprovider.Resources {
+	sum := cloudprovider.Resources{}
+	for i := range b.t.daemons {
+		d := &b.t.daemons[i]
+		if !d.runsOn(on, name, taints) || slices.ContainsFunc(there, func(p *corev1.Pod) bool { return ownedBy(p, d.uid) }) {
+			continue
+		}
+		add(sum, d.requests)
+	}
+	return sum
+}
+
+// reaches reports whether the DaemonSet has yet to put a pod on a bin, whatever
+// the machine turns out as.
+func (d *daemon) reaches(bin *Bin) bool {
+	if bin.initialized() {
+		return false
+	}
+	for _, p := range bin.pods {
+		if ownedBy(p, d.uid) {
+			return false
+		}
+	}
+	for _, f := range bin.forms {
+		if d.runsOn(f.labels, bin.Name(), bin.taints) {
+			return true
+		}
+	}
+	return false
+}
+
+// counted returns the DaemonSet whose pods a spread of the group counts, if there
+// is one. New nodes then bring pods that count along, which a problem cannot say.
+func (g *group) counted(daemons []daemon) (field, name string) {
+	for i := range g.rules {
+		r := &g.rules[i]
+		for j := range daemons {
+			if p := daemons[j].pod; r.kind == spread && r.term.matches(p) {
+				return r.field, p.Namespace + "/" + p.Name
+			}
+		}
+	}
+	return "", ""
+}
+
+// keepFromDaemons keeps groups out of the domains of machines that will get a pod
+// of a DaemonSet which they must be apart from: by their own anti-affinity or by
+// that pod's.
+func (b *builder) keepFromDaemons() {
+	for i := range b.t.daemons {
+		d := &b.t.daemons[i]
+		keys := map[string][]int{} // groups to keep out, by topology key
+		for g := range b.groups {
+			for _, r := range b.groups[g].rules {
+				if r.kind == antiAffinity && r.term.matches(d.pod) {
+					keys[r.key] = append(keys[r.key], g)
+				}
+			}
+			for _, r := range d.keepsOut {
+				if r.term.matches(b.groups[g].pods[0]) {
+					keys[r.key] = append(keys[r.key], g)
+				}
+			}
+		}
+		for _, key := range slices.Sorted(maps.Keys(keys)) {
+			b.keepFrom(d, b.key(key), binpack.SetOf(keys[key]...))
+		}
+	}
+}
+
+// keepFrom keeps groups out of the domains of a key in which there will be a pod
+// of d.
+func (b *builder) keepFrom(d *daemon, key int, groups binpack.Set) {
+	for i := range b.t.Bins {
+		if d.reaches(&b.t.Bins[i]) {
+			b.forbid(groups, key, i)
+		}
+	}
+	var runs binpack.Set
+	for i := range b.t.Rows {
+		if row := &b.t.Rows[i]; b.anyOffer[i] && d.runsOn(row, "", row.Pool.Spec.Template.Spec.Taints) {
+			runs.Add(i)
+			if key != binpack.Hostname {
+				b.forbidDomain(groups, key, b.p.Offers[i].Domains[key])
+			}
+		}
+	}
+	for g := range groups.All {
+		group := &b.p.Groups[g]
+		group.Offers = without(group.Offers, runs.Has)
+	}
+}

@@ -1,0 +1,136 @@
+package problem
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stowage-sh/stowage/binpack"
+)
+
+// offersOfAny returns the offers that any group of the batch may open.
+func (b *builder) offersOfAny() map[int]bool {
+	any := map[int]bool{}
+	for i := range b.p.Groups {
+		for o := range b.p.Groups[i].Offers.All {
+			any[o] = true
+		}
+	}
+	return any
+}
+
+// eligible returns the places whose domains a spread of a group looks at: as
+// kube-scheduler has it those that the owner's node selector admits, if it says so
+// those whose taints it tolerates, and of these those with all the keys that its
+// spreads are over. New nodes count as soon as they are there, so offers count
+// that any group of the batch may open. A machine that is not launched counts if it
+// will whatever it is launched as.
+func (b *builder) eligible(owner int, r *rule) places {
+	g := b.groups[owner]
+	spec, keys := &g.pods[0].Spec, g.spreadKeys()
+	var among places
+	for i := range b.t.Bins {
+		bin := &b.t.Bins[i]
+		if (r.ignoreAffinity || g.selector.matches(bin.labels, bin.Name())) && (!r.honourTaints || tolerates(spec.Tolerations, bin.taints)) &&
+			!slices.ContainsFunc(keys, func(key string) bool { return !bin.carries(key) }) {
+			among.nodes.Add(i)
+		}
+	}
+	for i := range b.t.Rows {
+		row := &b.t.Rows[i]
+		if b.anyOffer[i] && (r.ignoreAffinity || g.selector.matches(row, "")) && (!r.honourTaints || tolerates(spec.Tolerations, row.Pool.Spec.Template.Spec.Taints)) &&
+			!slices.ContainsFunc(keys, func(key string) bool { return key != corev1.LabelHostname && !row.Has(key) }) {
+			among.offers.Add(i)
+		}
+	}
+	return among
+}
+
+// spreadKeys returns the topology keys of a group's spreads, in order.
+func (g *group) spreadKeys() []string {
+	var keys []string
+	for i := range g.rules {
+		if g.rules[i].kind == spread {
+			keys = append(keys, g.rules[i].key)
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// addSpread adds a spread with its eligible domains, those of the places that it
+// looks at, and the pods that run there.
+func (b *builder) addSpread(id string, c *constraint) {
+	key, targets := b.key(c.key), b.targets(&c.rule)
+	if key != binpack.Hostname && b.strays(key, c.among, targets) {
+		key = b.narrowed(key, c.among)
+	}
+	s := binpack.Spread{ID: id, Key: key, Owners: c.owners, Counted: targets, MaxSkew: c.maxSkew, MinDomains: c.minDomains}
+	counts := map[int]int64{}
+	if key != binpack.Hostname {
+		for i := range c.among.offers.All {
+			if d := b.p.Offers[i].Domains[key]; d != binpack.NoDomain {
+				counts[d] += 0
+			}
+		}
+	}
+	for i := range c.among.nodes.All {
+		d := i
+		if key != binpack.Hostname {
+			d = b.p.Nodes[i].Domains[key]
+		}
+		if d == binpack.NoDomain {
+			continue
+		}
+		n := b.t.Bins[i].count(&c.term, false)
+		if n > 0 || key != binpack.Hostname {
+			counts[d] += n
+		}
+	}
+	for _, d := range slices.Sorted(maps.Keys(counts)) {
+		s.Domains = append(s.Domains, binpack.DomainCount{Domain: d, Count: counts[d]})
+	}
+	b.p.Spreads = append(b.p.Spreads, s)
+}
+
+// strays reports whether pods of the groups may go to places that have a domain
+// and are not among those that a spread looks at. They do not count there.
+func (b *builder) strays(key int, among places, groups binpack.Set) bool {
+	for g := range groups.All {
+		for o := range b.p.Groups[g].Offers.All {
+			if !among.offers.Has(o) && b.p.Offers[o].Domains[key] != binpack.NoDomain {
+				return true
+			}
+		}
+		for n := range b.p.Groups[g].Nodes.All {
+			if !among.nodes.Has(n) && b.p.Nodes[n].Domains[key] != binpack.NoDomain {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// narrowed returns a key of the problem that is like another, but has no domain
+// for places that are not among those that a spread looks at. So pods there do not
+// count, as kube-scheduler has it.
+func (b *builder) narrowed(key int, among places) int {
+	domainOf := func(had []int, counts bool) int {
+		if counts {
+			return had[key]
+		}
+		return binpack.NoDomain
+	}
+	k := len(b.p.Keys)
+	b.p.Keys = append(b.p.Keys, fmt.Sprintf("%s, narrowed %d", b.p.Keys[key], k))
+	b.p.Domains = append(b.p.Domains, b.p.Domains[key])
+	for i := range b.p.Offers {
+		b.p.Offers[i].Domains = append(b.p.Offers[i].Domains, domainOf(b.p.Offers[i].Domains, among.offers.Has(i)))
+	}
+	for i := range b.p.Nodes {
+		b.p.Nodes[i].Domains = append(b.p.Nodes[i].Domains, domainOf(b.p.Nodes[i].Domains, among.nodes.Has(i)))
+	}
+	return k
+}
