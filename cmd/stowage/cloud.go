@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -104,7 +105,12 @@ func serverVersion(kube *rest.Config) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("asking the API server for its version: %w", err)
 	}
-	return v.Major + "." + v.Minor, nil
+	return v.Major + "." + strings.TrimRight(v.Minor, "+"), nil // managed control planes say "36+"
+}
+
+// sweep deletes launch templates that have not been used for an hour.
+func (c *cloud) sweep(ctx context.Context) error {
+	return c.provider.SweepTemplates(ctx, c.ec2, time.Now().Add(-time.Hour))
 }
 
 // price of an offering in millionths of a dollar.

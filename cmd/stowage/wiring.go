@@ -47,6 +47,10 @@ const (
 	poolWorkers  = 10
 )
 
+// openWhenReady is how long a node that has joined may take to be Ready before it
+// is opened all the same: a DaemonSet that it waits for may not tolerate our taint.
+const openWhenReady = 30 * time.Second
+
 // wire makes the controllers and gives them to the manager.
 func (w *wiring) wire(ctx context.Context) error {
 	w.guard = &guard{reader: w.manager.GetAPIReader(), name: w.settings.leaseName, namespace: w.settings.leaseSpace}
@@ -59,13 +63,33 @@ func (w *wiring) wire(ctx context.Context) error {
 	}
 	return errors.Join(
 		w.manager.Add(manager.RunnableFunc(w.guard.run)),
+		w.manager.Add(manager.RunnableFunc(w.begin)),
 		w.manager.Add(manager.RunnableFunc(refresh("prices", w.settings.priceInterval, w.cloud.prices.Refresh))),
 		w.manager.Add(manager.RunnableFunc(refresh("instance types", w.settings.catalogInterval, w.cloud.inventory.Refresh))),
+		w.manager.Add(manager.RunnableFunc(refresh("launch templates", time.Hour, w.cloud.sweep))),
 		w.nodeClasses(),
 		w.nodePools(),
 		w.nodeClaims(),
 		w.disruption(),
 	)
+}
+
+// begin tells the provider which EC2NodeClasses there are, once the watches have
+// caught up: only then does an unknown one mean that it is gone.
+func (w *wiring) begin(ctx context.Context) error {
+	if !w.feed.ready(ctx) {
+		return nil
+	}
+	var list awsv1.EC2NodeClassList
+	if err := w.manager.GetCache().List(ctx, &list); err != nil {
+		return err
+	}
+	names := make([]string, len(list.Items))
+	for i := range list.Items {
+		names[i] = list.Items[i].Name
+	}
+	w.cloud.classes.Begin(names...)
+	return nil
 }
 
 // record sets up the events, which carry Karpenter's component name.
@@ -164,7 +188,7 @@ func (w *wiring) nodeClaims() error {
 		LaunchTimeout: w.settings.launchTimeout, RegistrationTimeout: w.settings.registrationTimeout,
 	}
 	if w.settings.nominate {
-		l.BeforeOpen = p.Nominate
+		l.BeforeOpen, l.OpenWhenReady = p.Nominate, openWhenReady
 	}
 	collector := &lifecycle.Collector{
 		Cluster: w.cluster, Write: w.write, Metrics: metrics, Cloud: w.cloud.provider, Instances: roster,

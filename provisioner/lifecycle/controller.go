@@ -41,6 +41,11 @@ type Controller struct {
 	// from a node. An error postpones that patch.
 	BeforeOpen func(ctx context.Context, now time.Time, claim *v1.NodeClaim, node *corev1.Node) error
 
+	// OpenWhenReady is how long a node that has joined is kept closed by our own
+	// taint until it is Ready, so that it opens at a moment that BeforeOpen knows;
+	// 0 means that it loses the taint at once, Ready or not. A node with startup
+	// taints is not kept: others open it, who may need it without ours.
+	OpenWhenReady time.Duration
 	// LaunchTimeout is how long a claim may exist without a machine; 0 means five
 	// minutes.
 	LaunchTimeout time.Duration
@@ -106,10 +111,17 @@ func (c *Controller) advance(ctx context.Context, now time.Time, claim *v1.NodeC
 	}
 	before := claim.DeepCopy()
 	node, found := c.Cluster.Snapshot().NodeOf(claim)
+	var wait time.Duration
+	if found {
+		wait = c.waitToOpen(now, claim, node)
+	}
 	var err error
 	switch {
 	case found && node.DeletionTimestamp != nil: // by hand, or by whoever saw its machine go
 		return 0, c.remove(ctx, claim, "node_deleted")
+	case wait > 0:
+		message := fmt.Sprintf("node %s has joined and is opened once it is Ready", node.Name)
+		set(claim, now, v1.ConditionRegistered, metav1.ConditionUnknown, "NodeNotReady", message)
 	case found:
 		node = node.DeepCopy()
 		if err = c.register(ctx, now, claim, node); err == nil {
@@ -126,7 +138,11 @@ func (c *Controller) advance(ctx context.Context, now time.Time, claim *v1.NodeC
 	if err != nil {
 		return 0, err
 	}
-	return c.checkJoined(ctx, now, claim)
+	again, err := c.checkJoined(ctx, now, claim)
+	if wait > 0 && err == nil {
+		again = min(again, wait)
+	}
+	return again, err
 }
 
 // hold puts our finalizer on a claim, before anything is bought for it.

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -270,40 +269,4 @@ func (c *Controller) tell(now time.Time, t *problem.Translation, s *binpack.Solu
 		}
 	}
 	return unplaced
-}
-
-// settle forgets places that are no longer to be waited for.
-func (c *Controller) settle(now time.Time, s *state.Snapshot) {
-	pods := map[types.UID]*corev1.Pod{}
-	for _, p := range s.Pods.All() {
-		if _, ok := s.Plans[p.UID]; ok {
-			pods[p.UID] = p
-		}
-	}
-	var drop []types.UID
-	for uid, plan := range s.Plans {
-		if p := pods[uid]; p == nil || !problem.Provisionable(p) || !c.stands(now, s, plan) {
-			drop = append(drop, uid)
-		}
-	}
-	slices.Sort(drop)
-	c.Cluster.DropPlans(drop...)
-}
-
-// stands reports whether a decided place is still one: the machine is on its
-// way, or it has opened so lately that kube-scheduler may not have looked.
-func (c *Controller) stands(now time.Time, s *state.Snapshot, plan state.Plan) bool {
-	if plan.NodeClaim == "" {
-		node, ok := s.Nodes.Get(plan.Node)
-		return ok && node.DeletionTimestamp == nil && now.Sub(plan.At) < c.retry()
-	}
-	claim, ok := s.NodeClaims.Get(plan.NodeClaim)
-	if !ok || claim.DeletionTimestamp != nil {
-		return false
-	}
-	opened := v1.GetCondition(claim.Status.Conditions, v1.ConditionInitialized)
-	if opened == nil || opened.Status != "True" {
-		return true // its timeouts are package lifecycle's
-	}
-	return now.Sub(opened.LastTransitionTime.Time) < c.retry() || now.Sub(plan.At) < c.retry()
 }

@@ -289,7 +289,7 @@ func TestNominate(t *testing.T) {
 	r.seen(c)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", UID: "n", ResourceVersion: "1"}, Spec: corev1.NodeSpec{
 		ProviderID: "i-1", Taints: []corev1.Taint{{Key: "starting", Effect: corev1.TaintEffectNoSchedule}},
-	}, Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}}}
+	}, Status: corev1.NodeStatus{Allocatable: corev1.ResourceList{"cpu": resource.MustParse("4"), "memory": resource.MustParse("8Gi"), "pods": resource.MustParse("20")}, Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}}}
 	r.seen(node)
 	r.step(time.Second)
 	if len(r.server.patched) != 0 {

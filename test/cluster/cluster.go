@@ -69,6 +69,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 // furnish adds the cloud, the CRDs, and the identity that Stowage runs under.
 func (c *Cluster) furnish(ctx context.Context, o Options) error {
 	admin := c.RESTConfig()
+	admin.QPS = -1 // whoever looks on is not to wait for a limit meant for controllers
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1.AddToScheme(scheme), awsv1.AddToScheme(scheme)); err != nil {
 		return err
