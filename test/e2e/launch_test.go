@@ -48,10 +48,9 @@ func typeRunsShort(t *testing.T) {
 // back; the NodePool waits before it buys another, and the pods go elsewhere. Once
 // the class is mended, the NodePool buys again.
 func neverJoins(t *testing.T) {
-	s := newScene(t, "joins", class{Images: "amiSelectorTerms: [{alias: al2023@latest}]"})
 	const broken = `amiFamily: Custom
   amiSelectorTerms: [{tags: {Name: custom}}]`
-	s.class(class{Images: broken})
+	s := newScene(t, "joins", class{Images: broken})
 	s.pool(pool{Name: "broken", Weight: 50, Types: "m6i.large"})
 	s.deploy(pods{Name: "web", Count: 1})
 	s.told("NodePool", s.poolName("broken"), "NodeRegistrationFailed", "did not join the cluster within "+registrationTimeout.String())

@@ -173,8 +173,8 @@ func classNotReady(t *testing.T) {
 		}
 		return nil
 	})
-	class0 := s.nodeClass()
-	if c := condition(class0.Status.Conditions, "SubnetsReady"); c.Status != metav1.ConditionFalse || c.Message == "" {
+	found := s.nodeClass()
+	if c := condition(found.Status.Conditions, "SubnetsReady"); c.Status != metav1.ConditionFalse || c.Message == "" {
 		t.Errorf("condition SubnetsReady is %s, and says %q", c.Status, c.Message)
 	}
 	if n := len(s.instances()) + len(s.claims("*")); n != 0 {

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// leases answers a List with what it holds, or with an error.
+type leases struct {
+	client.Reader
+	items []coordinationv1.Lease
+	err   error
+}
+
+func (l *leases) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
+	list.(*coordinationv1.LeaseList).Items = l.items
+	return l.err
+}
+
+func lease(namespace, holder string, renewed time.Time) coordinationv1.Lease {
+	return coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "karpenter-leader-election"},
+		Spec: coordinationv1.LeaseSpec{
+			HolderIdentity: &holder, LeaseDurationSeconds: new(int32(15)), RenewTime: &metav1.MicroTime{Time: renewed},
+		},
+	}
+}
+
+func TestGuard(t *testing.T) {
+	now := time.Unix(10_000, 0)
+	never := lease("kube-system", "karpenter-1", now)
+	never.Spec.RenewTime = nil
+	for name, test := range map[string]struct {
+		items []coordinationv1.Lease
+		clear bool
+	}{
+		"no lease":                      {nil, true},
+		"our own":                       {[]coordinationv1.Lease{lease("stowage", "us", now)}, true},
+		"another's, live":               {[]coordinationv1.Lease{lease("kube-system", "karpenter-1", now.Add(-14*time.Second))}, false},
+		"another's, expired":            {[]coordinationv1.Lease{lease("kube-system", "karpenter-1", now.Add(-15*time.Second))}, true},
+		"another's, given back":         {[]coordinationv1.Lease{lease("kube-system", "", now)}, true},
+		"another's, never renewed":      {[]coordinationv1.Lease{never}, true},
+		"ours first, then another live": {[]coordinationv1.Lease{lease("stowage", "us", now), lease("z", "karpenter-1", now)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := &guard{reader: &leases{items: test.items}, name: "karpenter-leader-election", namespace: "stowage"}
+			if _, ok := g.clear(); ok {
+				t.Error("acts before it has looked")
+			}
+			if err := g.look(t.Context(), now); err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := g.clear(); ok != test.clear {
+				t.Errorf("may act: %v, want %v", ok, test.clear)
+			}
+		})
+	}
+}
+
+func TestGuardKeepsWhatItKnowsWhenALookFails(t *testing.T) {
+	now := time.Unix(10_000, 0)
+	r := &leases{err: errors.New("no answer")}
+	g := &guard{reader: r, name: "karpenter-leader-election", namespace: "stowage"}
+	if g.look(t.Context(), now) == nil {
+		t.Error("the error is lost")
+	}
+	if _, ok := g.clear(); ok {
+		t.Error("a look that failed lets Stowage act")
+	}
+	r.items, r.err = []coordinationv1.Lease{lease("kube-system", "karpenter-1", now)}, nil
+	if err := g.look(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	r.err = errors.New("no answer")
+	if g.look(t.Context(), now) == nil {
+		t.Error("the error is lost")
+	}
+	if wait, ok := g.clear(); ok || wait != guardInterval {
+		t.Errorf("after a look that failed: may act %v, asks again after %v", ok, wait)
+	}
+}

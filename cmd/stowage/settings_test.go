@@ -1,0 +1,70 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// parse reads flags and environment as the controller command does.
+func parse(t *testing.T, env map[string]string, args ...string) (*settings, error) {
+	t.Helper()
+	t.Setenv("SYSTEM_NAMESPACE", "kube-system")
+	for name, value := range env {
+		t.Setenv(name, value)
+	}
+	s := &settings{}
+	cmd := &cobra.Command{}
+	s.register(cmd.Flags())
+	if err := cmd.ParseFlags(args); err != nil {
+		return nil, err
+	}
+	return s, s.fromEnvironment(cmd)
+}
+
+func TestFlagsGoBeforeTheEnvironment(t *testing.T) {
+	s, err := parse(t, map[string]string{"CLUSTER_NAME": "from-env", "BATCH_IDLE_DURATION": "2s", "BATCH_MAX_DURATION": "20s", "DISABLE_LEADER_ELECTION": "true"},
+		"--cluster-name", "from-flag")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.clusterName != "from-flag" || s.batchIdle != 2*time.Second || s.batchMax != 20*time.Second || !s.noLeaderElection {
+		t.Errorf("got %+v", s)
+	}
+	if s.leaseSpace != "kube-system" || s.leaseName != "karpenter-leader-election" {
+		t.Errorf("the Lease is %s/%s", s.leaseSpace, s.leaseName)
+	}
+}
+
+func TestSettingsThatCannotBe(t *testing.T) {
+	for name, test := range map[string]struct {
+		env  map[string]string
+		args []string
+		want string
+	}{
+		"no cluster":        {nil, nil, "--cluster-name (CLUSTER_NAME) is required"},
+		"bad variable":      {map[string]string{"BATCH_IDLE_DURATION": "soon"}, []string{"--cluster-name=c"}, "environment variable BATCH_IDLE_DURATION"},
+		"idle beyond max":   {nil, []string{"--cluster-name=c", "--batch-idle-duration=1m"}, "--batch-idle-duration 1m0s must be above 0 and at most --batch-max-duration 10s"},
+		"preference policy": {nil, []string{"--cluster-name=c", "--preference-policy=Perhaps"}, `--preference-policy: "Perhaps" is neither Ignore nor Respect`},
+		"memory overhead":   {nil, []string{"--cluster-name=c", "--vm-memory-overhead-percent=7.5"}, "--vm-memory-overhead-percent: 7.5 is not in [0, 1)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := parse(t, test.env, test.args...)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestSettingsWithoutEffectAreNamed(t *testing.T) {
+	s, err := parse(t, map[string]string{"FEATURE_GATES": "Drift=true", "INTERRUPTION_QUEUE": "q", "PREFERENCE_POLICY": "Respect"}, "--cluster-name=c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(s.ignored(), " "); got != "interruption-queue preference-policy=Respect feature-gates" {
+		t.Errorf("named %q", got)
+	}
+}

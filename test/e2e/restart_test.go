@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/test/cluster"
+	"github.com/stowage-sh/stowage/test/ec2sim"
+)
+
+// killBetween has the controller killed when EC2 has made an instance, and nobody
+// has written that down. It returns the NodeClaim and the instance.
+func killBetween(s *scene, controller *cluster.Stowage) (v1.NodeClaim, ec2sim.Instance) {
+	s.Helper()
+	here.EC2.After("CreateFleet", func() { kill(controller) })
+	s.deploy(pods{Name: "web", Count: 2})
+	eventually(s.T, "the controller is killed", func() error {
+		select {
+		case <-controller.Done():
+			return nil
+		default:
+			return errors.New("it lives")
+		}
+	})
+	claims, bought := s.claims(""), s.instances()
+	if len(claims) != 1 || len(bought) != 1 {
+		s.Fatalf("%d NodeClaims and %d instances were made before the kill, want 1 and 1", len(claims), len(bought))
+	}
+	if id := claims[0].Status.ProviderID; id != "" {
+		s.Fatalf("the NodeClaim knows of its instance %s; the kill came too late to show anything", id)
+	}
+	return claims[0], bought[0]
+}
+
+// TestKilledBeforeTheStatus: the controller that comes after one that was killed
+// between CreateFleet and the status finds the instance and makes no second one.
+func TestKilledBeforeTheStatus(t *testing.T) {
+	controller := start(t)
+	s := newScene(t, "killed", class{})
+	s.pool(pool{Types: "m5.xlarge"})
+	claim, instance := killBetween(s, controller)
+	restart(t)
+	for _, node := range s.hosts(s.running("web", 2)) {
+		if node.Name != instance.PrivateDNS {
+			t.Errorf("a pod is on node %s, want %s alone", node.Name, instance.PrivateDNS)
+		}
+	}
+	claims, bought := s.claims(""), s.instances()
+	if len(claims) != 1 || claims[0].UID != claim.UID || len(bought) != 1 {
+		t.Errorf("there are NodeClaims %v and instances %v, want the first of each alone", claims, bought)
+	}
+}
+
+// TestKilledAndForgotten: the NodeClaim of such an instance is gone before the next
+// controller comes, past its finalizer. The instance is an orphan, and is ended.
+func TestKilledAndForgotten(t *testing.T) {
+	controller := start(t)
+	s := newScene(t, "orphan", class{})
+	s.pool(pool{Types: "m5.xlarge"})
+	claim, instance := killBetween(s, controller)
+	s.deploy(pods{Name: "web"})
+	bare := claim.DeepCopy()
+	bare.Finalizers = nil
+	s.must(here.Client.Patch(s.ctx(), bare, client.MergeFrom(&claim)))
+	s.must(s.delete(bare))
+	eventually(t, "the instance has joined, for nobody", func() error {
+		if _, ok := s.nodes()[instance.PrivateDNS]; !ok {
+			return fmt.Errorf("there is no node %s", instance.PrivateDNS)
+		}
+		return nil
+	})
+	// The Lease of the one that was killed runs out by itself, as the other test
+	// shows.
+	s.must(s.delete(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: cluster.Namespace, Name: "karpenter-leader-election"}}))
+	restart(t, "--garbage-collection-interval", "1s", "--garbage-collection-age", "1s")
+	eventually(t, "instance and node are gone", s.left)
+	if n := len(s.instances()); n != 1 {
+		t.Errorf("%d instances were bought, want 1", n)
+	}
+}
