@@ -3,6 +3,9 @@
 GO       ?= go
 # The packages of the inner loop: no server is started.
 UNIT     := ./binpack/... ./pricing/... ./cloudprovider/... ./provisioner/... ./charts/... ./cmd/... ./test/sim/... ./test/tidy/...
+# Those of the inner loop that have more than one goroutine.
+RACE     := ./cloudprovider/... ./pricing/... ./cmd/... ./provisioner/state ./provisioner/provision \
+            ./provisioner/lifecycle ./provisioner/nodepool ./provisioner/disrupt ./test/sim/...
 # Those that start servers: the EC2 simulator, or a real control plane.
 SERVERS  := ./test/ec2sim/... ./test/conformance/... ./test/controlplane/... ./test/crd/... ./test/e2e/...
 FUZZTIME ?= 10s
@@ -24,8 +27,8 @@ build: ## build bin/stowage
 unit: build ## the inner loop: every test that starts no server
 	$(GO) test $(UNIT)
 
-test: lint build ## everything that CI checks, end to end on a real control plane included
-	CGO_ENABLED=1 $(GO) test -race $(UNIT)
+test: lint unit ## everything that CI checks, end to end on a real control plane included
+	CGO_ENABLED=1 $(GO) test -race $(RACE)
 	$(MAKE) fuzz FUZZTIME=5s
 	$(GO) run ./test/controlplane/build
 	$(GO) test -p 1 -timeout 30m $(SERVERS)

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"reflect"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -19,11 +20,35 @@ func (k kube) Create(ctx context.Context, obj client.Object) error {
 }
 
 func (k kube) Patch(ctx context.Context, obj client.Object, patch client.Patch) error {
-	return k.client.Patch(ctx, obj, patch)
+	return replace(obj, patch, func(answer client.Object, raw client.Patch) error {
+		return k.client.Patch(ctx, answer, raw)
+	})
 }
 
 func (k kube) PatchStatus(ctx context.Context, obj client.Object, patch client.Patch) error {
-	return k.client.Status().Patch(ctx, obj, patch)
+	return replace(obj, patch, func(answer client.Object, raw client.Patch) error {
+		return k.client.Status().Patch(ctx, answer, raw)
+	})
+}
+
+// replace sends a patch and puts the answer in the place of obj, whole. Decoded
+// over obj it would leave what the server has no more, such as an annotation that
+// somebody else removed meanwhile.
+func replace(obj client.Object, patch client.Patch, send func(answer client.Object, raw client.Patch) error) error {
+	data, err := patch.Data(obj)
+	if err != nil {
+		return err
+	}
+	object := reflect.ValueOf(obj).Elem()
+	answer := reflect.New(object.Type())
+	next := answer.Interface().(client.Object)
+	next.SetNamespace(obj.GetNamespace())
+	next.SetName(obj.GetName())
+	if err := send(next, client.RawPatch(patch.Type(), data)); err != nil {
+		return err
+	}
+	object.Set(answer.Elem())
+	return nil
 }
 
 func (k kube) Delete(ctx context.Context, obj client.Object) error {
