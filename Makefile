@@ -53,7 +53,7 @@ generate: ## deepcopy, CRDs, the embedded catalog and prices
 	$(GO) generate ./...
 
 golden: ## write the golden files anew; look at the diff
-	$(GO) test ./binpack ./charts ./cmd/stowage ./test/tidy -rewrite
+	$(GO) test ./binpack ./charts ./cloudprovider/aws ./cmd/stowage ./provisioner/problem ./test/tidy -rewrite
 
 clean: ## remove what was built in the tree
 	rm -rf bin dist

@@ -220,6 +220,13 @@ func TestChartValues(t *testing.T) {
 	}
 }
 
+// readable is what the controller may read: what it watches, and leases. A kind
+// comes here together with the code that reads it.
+var readable = []string{
+	"apps/daemonsets", "coordination.k8s.io/leases",
+	"karpenter.k8s.aws/ec2nodeclasses", "karpenter.sh/nodeclaims", "karpenter.sh/nodepools", "nodes", "pods",
+}
+
 // TestRBAC: what tests and the demo apply is what Helm applies, and it grants no
 // more than is named.
 func TestRBAC(t *testing.T) {
@@ -244,11 +251,21 @@ func TestRBAC(t *testing.T) {
 	if len(roles) != 4 {
 		t.Fatalf("%d objects, want two roles and two bindings", len(roles))
 	}
+	var reads []string
 	for _, rule := range rendered["ClusterRole/stowage"].(*rbacv1.ClusterRole).Rules {
+		if slices.Contains(rule.Verbs, "list") {
+			for _, resource := range rule.Resources {
+				reads = append(reads, strings.TrimPrefix(rule.APIGroups[0]+"/"+resource, "/"))
+			}
+		}
 		for _, word := range slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs) {
 			if word == "*" || word == "update" || word == "deletecollection" || word == "secrets" {
 				t.Errorf("the controller may %v %v of %v", rule.Verbs, rule.Resources, rule.APIGroups)
 			}
 		}
+	}
+	slices.Sort(reads)
+	if diff := cmp.Diff(readable, reads); diff != "" {
+		t.Errorf("what the controller may read -want +got:\n%s", diff)
 	}
 }

@@ -27,6 +27,9 @@ type Inventory struct {
 	Region string
 	// API is the client.
 	API TypesAPI
+	// Unreadable, if set, is told by Refresh of each instance type that it leaves
+	// out because EC2's answer about it cannot be read; the error names the type.
+	Unreadable func(error)
 
 	current atomic.Pointer[stock]
 }
@@ -47,7 +50,8 @@ func (i *Inventory) Types() []TypeInfo {
 
 // Refresh fetches everything, and then swaps it in. On an error the old
 // generation stays. If EC2 says the same as before, the old generation stays as
-// well, and with it the catalogs made of it.
+// well, and with it the catalogs made of it. A type that cannot be read is left
+// out (see Unreadable) and stops no other; that none can be read is an error.
 func (i *Inventory) Refresh(ctx context.Context) error {
 	infos, err := i.describe(ctx)
 	if err != nil {
@@ -57,16 +61,16 @@ func (i *Inventory) Refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("refreshing instance types: %w", err)
 	}
+	readable, err := i.read(infos)
+	if err != nil {
+		return fmt.Errorf("refreshing instance types: %w", err)
+	}
 	branches := map[string]int64{}
 	for _, t := range EmbeddedTypes() {
 		branches[t.Name] = t.BranchENIs
 	}
 	next := &stock{}
-	for _, info := range infos {
-		t, err := TypeInfoFromEC2(info)
-		if err != nil {
-			return fmt.Errorf("refreshing instance types: %w", err)
-		}
+	for _, t := range readable {
 		if !t.Supported() {
 			continue
 		}
@@ -83,6 +87,29 @@ func (i *Inventory) Refresh(ctx context.Context) error {
 		i.current.Store(next)
 	}
 	return nil
+}
+
+// read reads the types that can be read.
+func (i *Inventory) read(infos []types.InstanceTypeInfo) ([]TypeInfo, error) {
+	var readable []TypeInfo
+	var unreadable []error
+	for _, info := range infos {
+		t, err := TypeInfoFromEC2(info)
+		if err != nil {
+			unreadable = append(unreadable, err)
+			continue
+		}
+		readable = append(readable, t)
+	}
+	if len(unreadable) > 0 && len(readable) == 0 {
+		return nil, fmt.Errorf("none of %d can be read, the first: %w", len(infos), unreadable[0])
+	}
+	if i.Unreadable != nil {
+		for _, err := range unreadable {
+			i.Unreadable(err)
+		}
+	}
+	return readable, nil
 }
 
 // describe asks for the types that a node can run on.

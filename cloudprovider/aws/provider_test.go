@@ -298,6 +298,35 @@ func TestInventoryRefresh(t *testing.T) {
 	}
 }
 
+// TestInventoryLeavesOutTheUnreadable: a type without memory stops no other, and
+// is named; an answer in which nothing can be read changes nothing.
+func TestInventoryLeavesOutTheUnreadable(t *testing.T) {
+	api := &fakeTypes{types: []types.InstanceTypeInfo{typeInfo("m5.large"), typeInfo("c5.large"), typeInfo("r5.large")}}
+	api.types[1].MemoryInfo = nil
+	var told []string
+	i := &Inventory{Region: "us-west-2", API: api, Unreadable: func(err error) { told = append(told, err.Error()) }}
+	if err := i.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := i.Types(); len(got) != 2 || got[0].Name != "m5.large" || got[1].Name != "r5.large" {
+		t.Errorf("types are %+v", got)
+	}
+	if diff := cmp.Diff([]string{"reading instance type c5.large: MemoryInfo.SizeInMiB is missing"}, told); diff != "" {
+		t.Errorf("told -want +got:\n%s", diff)
+	}
+	before := i.current.Load()
+	for k := range api.types {
+		api.types[k].VCpuInfo = nil
+	}
+	if err := i.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), "none of 3 can be read") || i.current.Load() != before {
+		t.Errorf("nothing could be read, and the error is %v", err)
+	}
+	silent := &Inventory{Region: "us-west-2", API: &fakeTypes{types: []types.InstanceTypeInfo{typeInfo("m5.large"), {}}}}
+	if err := silent.Refresh(t.Context()); err != nil || len(silent.Types()) != 1 {
+		t.Errorf("with nobody to tell: %v", err)
+	}
+}
+
 type fakeEKS struct {
 	out   *eks.DescribeClusterOutput
 	calls int

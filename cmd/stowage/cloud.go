@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
@@ -45,7 +46,10 @@ type cloud struct {
 // newCloud makes the clients from the SDK's own chain of configuration, asks for
 // what nodes need to know of the cluster, and fills the inventory.
 func newCloud(ctx context.Context, kube *rest.Config, s *settings) (*cloud, error) {
-	cfg, err := config.LoadDefaultConfig(ctx)
+	cfg, err := config.LoadDefaultConfig(ctx,
+		config.WithEC2IMDSRegion(),
+		// A call that is never answered must not hold whoever waits for it.
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(time.Minute)))
 	if err != nil {
 		return nil, fmt.Errorf("configuring AWS: %w", err)
 	}
@@ -79,7 +83,8 @@ func newCloud(ctx context.Context, kube *rest.Config, s *settings) (*cloud, erro
 		sources = append(sources, pricing.OnDemand{Client: list, Region: cfg.Region})
 	}
 	c.prices = pricing.NewBook(table, sources...)
-	c.inventory = &aws.Inventory{Region: cfg.Region, API: c.ec2}
+	unreadable := func(err error) { log.FromContext(ctx).Error(err, "leaving out an instance type") }
+	c.inventory = &aws.Inventory{Region: cfg.Region, API: c.ec2, Unreadable: unreadable}
 	if err := c.inventory.Refresh(ctx); err != nil {
 		return nil, err
 	}
@@ -106,11 +111,6 @@ func serverVersion(kube *rest.Config) (string, error) {
 		return "", fmt.Errorf("asking the API server for its version: %w", err)
 	}
 	return v.Major + "." + strings.TrimRight(v.Minor, "+"), nil // managed control planes say "36+"
-}
-
-// sweep deletes launch templates that have not been used for an hour.
-func (c *cloud) sweep(ctx context.Context) error {
-	return c.provider.SweepTemplates(ctx, c.ec2, time.Now().Add(-time.Hour))
 }
 
 // price of an offering in millionths of a dollar.

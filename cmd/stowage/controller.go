@@ -12,12 +12,12 @@ import (
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -61,6 +61,7 @@ func runController(ctx context.Context, s *settings) error {
 		return usageError(err)
 	}
 	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
 	ctx = log.IntoContext(ctx, logger)
 	if s.memoryLimit > 0 {
 		debug.SetMemoryLimit(s.memoryLimit / 10 * 9)
@@ -134,17 +135,15 @@ func address(port int) string {
 func (w *wiring) watch(ctx context.Context) error {
 	w.feed = &feed{cache: w.manager.GetCache(), sinks: []sink{w.cluster, classSink{w.cluster}}}
 	err := w.feed.watch(ctx, &corev1.Pod{}, &corev1.Node{}, &v1.NodeClaim{}, &v1.NodePool{}, &appsv1.DaemonSet{},
-		&policyv1.PodDisruptionBudget{}, &awsv1.EC2NodeClass{})
+		&awsv1.EC2NodeClass{})
 	if err != nil {
 		return err
 	}
 	return errors.Join(
 		w.manager.AddHealthzCheck("ping", healthz.Ping),
 		w.manager.AddReadyzCheck("caches", func(*http.Request) error {
-			for _, synced := range w.feed.synced {
-				if !synced() {
-					return errors.New("the watches have not caught up yet")
-				}
+			if !w.feed.complete() {
+				return errors.New("the watches have not caught up yet")
 			}
 			return nil
 		}),

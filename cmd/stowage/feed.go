@@ -67,6 +67,16 @@ func (f *feed) ready(ctx context.Context) bool {
 	return toolscache.WaitForCacheSync(ctx.Done(), f.synced...)
 }
 
+// complete reports whether it is.
+func (f *feed) complete() bool {
+	for _, synced := range f.synced {
+		if !synced() {
+			return false
+		}
+	}
+	return true
+}
+
 func (f *feed) observe(obj any) {
 	o := obj.(client.Object)
 	for _, s := range f.sinks {

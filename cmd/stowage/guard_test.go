@@ -8,6 +8,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -25,7 +26,7 @@ func (l *leases) List(_ context.Context, list client.ObjectList, _ ...client.Lis
 
 func lease(namespace, holder string, renewed time.Time) coordinationv1.Lease {
 	return coordinationv1.Lease{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "karpenter-leader-election"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "karpenter-leader-election", UID: types.UID(namespace)},
 		Spec: coordinationv1.LeaseSpec{
 			HolderIdentity: &holder, LeaseDurationSeconds: new(int32(15)), RenewTime: &metav1.MicroTime{Time: renewed},
 		},
@@ -83,5 +84,49 @@ func TestGuardKeepsWhatItKnowsWhenALookFails(t *testing.T) {
 	}
 	if wait, ok := g.clear(); ok || wait != guardInterval {
 		t.Errorf("after a look that failed: may act %v, asks again after %v", ok, wait)
+	}
+}
+
+// TestGuardGoesByChanges: the clock of whoever holds the other Lease may be an
+// hour behind; that it renews shows all the same, and so does that it stops.
+func TestGuardGoesByChanges(t *testing.T) {
+	now := time.Unix(10_000, 0)
+	r := &leases{}
+	g := &guard{reader: r, name: "karpenter-leader-election", namespace: "stowage"}
+	at := func(after time.Duration, renewed time.Duration) bool {
+		t.Helper()
+		r.items = []coordinationv1.Lease{lease("kube-system", "karpenter-1", now.Add(renewed-time.Hour))}
+		if err := g.look(t.Context(), now.Add(after)); err != nil {
+			t.Fatal(err)
+		}
+		_, ok := g.clear()
+		return ok
+	}
+	if !at(0, 0) {
+		t.Error("an old Lease counts as live though nobody renews it")
+	}
+	if at(5*time.Second, 2*time.Second) || at(10*time.Second, 4*time.Second) {
+		t.Error("acts beside a Lease that is renewed")
+	}
+	if at(20*time.Second, 4*time.Second) || !at(25*time.Second, 4*time.Second) {
+		t.Error("the Lease is not live for fifteen seconds after its last change")
+	}
+}
+
+func TestGuardForgetsAfterFailedLooks(t *testing.T) {
+	r := &leases{}
+	g := &guard{reader: r, name: "karpenter-leader-election", namespace: "stowage"}
+	if err := g.look(t.Context(), time.Unix(10_000, 0)); err != nil {
+		t.Fatal(err)
+	}
+	r.err = errors.New("no answer")
+	for i := range guardPatience {
+		if _, ok := g.clear(); !ok {
+			t.Fatalf("does not act after %d failed looks", i)
+		}
+		_ = g.look(t.Context(), time.Unix(10_000, 0))
+	}
+	if _, ok := g.clear(); ok {
+		t.Errorf("acts on knowledge that %d looks could not renew", guardPatience)
 	}
 }

@@ -46,7 +46,8 @@ type settings struct {
 	nominate               bool
 }
 
-// register binds the settings to flags, with Karpenter's defaults.
+// register binds the settings to flags. Defaults are Karpenter's, but for
+// preference-policy, of which only Ignore exists yet.
 func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.kubeconfig, "kubeconfig", "", "kubeconfig file; empty for the Pod's own service account")
 	f.IntVar(&s.metricsPort, "metrics-port", 8080, "port of /metrics; 0 for none")
@@ -54,7 +55,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.Float32Var(&s.kubeQPS, "kube-client-qps", 200, "requests per second to the API server")
 	f.IntVar(&s.kubeBurst, "kube-client-burst", 300, "requests to the API server at once")
 	f.BoolVar(&s.profiling, "enable-profiling", false, "serve /debug/pprof on the metrics port")
-	f.StringVar(&s.logLevel, "log-level", "info", "debug, info or error")
+	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.Int64Var(&s.memoryLimit, "memory-limit", -1, "memory of the container in bytes; the garbage collector aims at 90 % of it")
 	f.BoolVar(&s.noLeaderElection, "disable-leader-election", false, "act without holding the Lease")
 	f.StringVar(&s.leaseName, "leader-election-name", "karpenter-leader-election", "name of the Lease")
@@ -89,7 +90,7 @@ func (s *settings) fromEnvironment(cmd *cobra.Command) error {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value, set := os.LookupEnv(name)
-		if !set || f.Changed || f.Name == "kubeconfig" || wrong != nil {
+		if !set || f.Changed || f.Name == "kubeconfig" || f.Name == "help" || wrong != nil {
 			return
 		}
 		if err := f.Value.Set(value); err != nil {
@@ -116,6 +117,8 @@ func (s *settings) validate() error {
 		return fmt.Errorf("--preference-policy: %q is neither Ignore nor Respect", s.preferencePolicy)
 	case s.batchIdle <= 0 || s.batchMax < s.batchIdle:
 		return fmt.Errorf("--batch-idle-duration %s must be above 0 and at most --batch-max-duration %s", s.batchIdle, s.batchMax)
+	case s.shortest() <= 0:
+		return fmt.Errorf("timeouts and intervals must be above 0; one is %s", s.shortest())
 	case s.memoryOverhead < 0 || s.memoryOverhead >= 1:
 		return fmt.Errorf("--vm-memory-overhead-percent: %v is not in [0, 1)", s.memoryOverhead)
 	case s.leaseSpace == "":
@@ -123,6 +126,16 @@ func (s *settings) validate() error {
 	}
 	return nil
 }
+
+// shortest returns the shortest of the timeouts and intervals.
+func (s *settings) shortest() time.Duration {
+	return min(s.launchTimeout, s.registrationTimeout, s.collectInterval, s.collectAge, s.catalogInterval, s.priceInterval)
+}
+
+// unread are environment variables of Karpenter's settings that have no flag here
+// yet.
+var unread = []string{"MIN_VALUES_POLICY", "IGNORE_DRA_REQUESTS", "SCHEDULER_CONFIG", "EKS_CONTROL_PLANE", "ENABLE_ZONAL_SHIFT",
+	"DISABLE_DRY_RUN", "AMI_REFRESH_INTERVAL", "SUBNET_REFRESH_INTERVAL", "AWS_FEATURE_GATES", "DISABLE_CLUSTER_STATE_OBSERVABILITY"}
 
 // ignored lists the settings that were given and have no effect yet, so that the
 // log says it rather than that nobody does.
@@ -136,6 +149,11 @@ func (s *settings) ignored() []string {
 	}
 	if s.featureGates != "" {
 		names = append(names, "feature-gates")
+	}
+	for _, name := range unread {
+		if _, set := os.LookupEnv(name); set {
+			names = append(names, name)
+		}
 	}
 	return names
 }

@@ -48,6 +48,8 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		"bad variable":      {map[string]string{"BATCH_IDLE_DURATION": "soon"}, []string{"--cluster-name=c"}, "environment variable BATCH_IDLE_DURATION"},
 		"idle beyond max":   {nil, []string{"--cluster-name=c", "--batch-idle-duration=1m"}, "--batch-idle-duration 1m0s must be above 0 and at most --batch-max-duration 10s"},
 		"preference policy": {nil, []string{"--cluster-name=c", "--preference-policy=Perhaps"}, `--preference-policy: "Perhaps" is neither Ignore nor Respect`},
+		"no time at all":    {nil, []string{"--cluster-name=c", "--price-refresh-interval=0s"}, "timeouts and intervals must be above 0; one is 0s"},
+		"negative time":     {nil, []string{"--cluster-name=c", "--launch-timeout=-1m"}, "must be above 0; one is -1m0s"},
 		"memory overhead":   {nil, []string{"--cluster-name=c", "--vm-memory-overhead-percent=7.5"}, "--vm-memory-overhead-percent: 7.5 is not in [0, 1)"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -60,11 +62,11 @@ func TestSettingsThatCannotBe(t *testing.T) {
 }
 
 func TestSettingsWithoutEffectAreNamed(t *testing.T) {
-	s, err := parse(t, map[string]string{"FEATURE_GATES": "Drift=true", "INTERRUPTION_QUEUE": "q", "PREFERENCE_POLICY": "Respect"}, "--cluster-name=c")
+	s, err := parse(t, map[string]string{"FEATURE_GATES": "Drift=true", "INTERRUPTION_QUEUE": "q", "PREFERENCE_POLICY": "Respect", "MIN_VALUES_POLICY": "BestEffort", "HELP": "abc"}, "--cluster-name=c")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(s.ignored(), " "); got != "interruption-queue preference-policy=Respect feature-gates" {
+	if got := strings.Join(s.ignored(), " "); got != "interruption-queue preference-policy=Respect feature-gates MIN_VALUES_POLICY" {
 		t.Errorf("named %q", got)
 	}
 }

@@ -62,11 +62,12 @@ func (w *wiring) wire(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(
+		registerProcess(ctrlmetrics.Registry, w.cluster, w.feed.complete),
 		w.manager.Add(manager.RunnableFunc(w.guard.run)),
 		w.manager.Add(manager.RunnableFunc(w.begin)),
 		w.manager.Add(manager.RunnableFunc(refresh("prices", w.settings.priceInterval, w.cloud.prices.Refresh))),
 		w.manager.Add(manager.RunnableFunc(refresh("instance types", w.settings.catalogInterval, w.cloud.inventory.Refresh))),
-		w.manager.Add(manager.RunnableFunc(refresh("launch templates", time.Hour, w.cloud.sweep))),
+		w.manager.Add(manager.RunnableFunc(refresh("launch templates", time.Hour, w.sweep))),
 		w.nodeClasses(),
 		w.nodePools(),
 		w.nodeClaims(),
@@ -90,6 +91,15 @@ func (w *wiring) begin(ctx context.Context) error {
 	}
 	w.cloud.classes.Begin(names...)
 	return nil
+}
+
+// sweep deletes launch templates that have not been used for an hour; not beside
+// another provisioner, whose templates have the same tags.
+func (w *wiring) sweep(ctx context.Context) error {
+	if _, ok := w.guard.clear(); !ok {
+		return nil
+	}
+	return w.cloud.provider.SweepTemplates(ctx, w.cloud.ec2, time.Now().Add(-time.Hour))
 }
 
 // record sets up the events, which carry Karpenter's component name.
@@ -159,12 +169,16 @@ func (w *wiring) nodePools() error {
 		if class, ok := obj.(*awsv1.EC2NodeClass); ok {
 			return nodepool.Using(w.cluster.Snapshot(), classRef(class))
 		}
-		return nodepool.Concerned(w.cluster.Snapshot(), obj)
+		return nodepool.Concerned(w.cluster, obj)
 	}
 	return w.add("nodepool", poolWorkers, c.Reconcile, w.feed.source(keys, 100*time.Millisecond, &v1.NodePoolList{}))
 }
 
 func (w *wiring) nodeClaims() error {
+	provider, err := meter(ctrlmetrics.Registry, "aws", w.cloud.provider)
+	if err != nil {
+		return err
+	}
 	bought, err := provision.NewMetrics(ctrlmetrics.Registry)
 	if err != nil {
 		return err
@@ -175,26 +189,26 @@ func (w *wiring) nodeClaims() error {
 	}
 	p := &provision.Controller{
 		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: bought,
-		Cloud: w.cloud.provider, Availability: w.cloud.availability, Price: w.cloud.price,
+		Cloud: provider, Availability: w.cloud.availability, Price: w.cloud.price,
 		NewName:  newClaimName,
 		Window:   batch.Window{Idle: w.settings.batchIdle, Max: w.settings.batchMax},
 		MaxSteps: w.settings.maxSteps,
 		Parallel: 10, NoNominations: !w.settings.nominate,
 	}
-	roster := &lifecycle.Roster{Cloud: w.cloud.provider}
+	roster := &lifecycle.Roster{Cloud: provider}
 	l := &lifecycle.Controller{
 		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: metrics,
-		Cloud: w.cloud.provider, Availability: w.cloud.availability, Prices: w.cloud.price, Instances: roster,
+		Cloud: provider, Availability: w.cloud.availability, Prices: w.cloud.price, Instances: roster,
 		LaunchTimeout: w.settings.launchTimeout, RegistrationTimeout: w.settings.registrationTimeout,
 	}
 	if w.settings.nominate {
 		l.BeforeOpen, l.OpenWhenReady = p.Nominate, openWhenReady
 	}
 	collector := &lifecycle.Collector{
-		Cluster: w.cluster, Write: w.write, Metrics: metrics, Cloud: w.cloud.provider, Instances: roster,
+		Cluster: w.cluster, Write: w.write, Metrics: metrics, Cloud: provider, Instances: roster,
 		Interval: w.settings.collectInterval, MinAge: w.settings.collectAge,
 	}
-	claims := func(obj client.Object) []string { return lifecycle.Concerned(w.cluster.Snapshot(), obj) }
+	claims := func(obj client.Object) []string { return lifecycle.Concerned(w.cluster, obj) }
 	// A node that opens is urgent: kube-scheduler sees it as soon as we do.
 	urgent := func(obj client.Object) []string {
 		if _, ok := obj.(*corev1.Node); ok {

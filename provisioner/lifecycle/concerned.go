@@ -9,22 +9,22 @@ import (
 )
 
 // Concerned returns the names of the NodeClaims that a change of obj concerns: it
-// says what to reconcile when a watch delivers obj, after s has taken it in. A
+// says what to reconcile when a watch delivers obj, after c has taken it in. A
 // pod concerns the claim of its node only while that drains.
-func Concerned(s *state.Snapshot, obj client.Object) []string {
+func Concerned(c *state.Cluster, obj client.Object) []string {
 	switch o := obj.(type) {
 	case *v1.NodeClaim:
 		return []string{o.Name}
 	case *corev1.Node:
-		if claim, ok := s.ClaimOf(o); ok {
+		if claim, ok := c.NodeClaimAt(o.Spec.ProviderID); ok {
 			return []string{claim.Name}
 		}
 	case *corev1.Pod:
-		node, ok := s.Nodes.Get(o.Spec.NodeName)
+		node, ok := c.NodeNamed(o.Spec.NodeName)
 		if !ok {
 			return nil
 		}
-		if claim, ok := s.ClaimOf(node); ok && claim.DeletionTimestamp != nil {
+		if claim, ok := c.NodeClaimAt(node.Spec.ProviderID); ok && claim.DeletionTimestamp != nil {
 			return []string{claim.Name}
 		}
 	}

@@ -18,8 +18,8 @@ type Roster struct {
 	Cloud cloudprovider.Provider
 
 	mu      sync.Mutex
-	last    *listing // the latest that succeeded
-	pending *listing // being asked for; nil if none is
+	last    *listing // the youngest that succeeded
+	pending *listing // the youngest that is being asked for; nil if none is
 }
 
 // A listing is one answer of the cloud. Its fields are set before done closes,
@@ -32,7 +32,9 @@ type listing struct {
 	done      chan struct{}
 }
 
-// list returns an answer that was asked for no longer than maxAge before now.
+// list returns an answer that was asked for no longer than maxAge before now. It
+// shares one that is under way if that began late enough, and else asks for
+// another beside it: what happened since is not in the older one.
 func (r *Roster) list(ctx context.Context, now time.Time, maxAge time.Duration) (*listing, error) {
 	r.mu.Lock()
 	if r.last != nil && now.Sub(r.last.at) <= maxAge {
@@ -40,7 +42,7 @@ func (r *Roster) list(ctx context.Context, now time.Time, maxAge time.Duration) 
 		return r.last, nil
 	}
 	l := r.pending
-	if l == nil {
+	if l == nil || now.Sub(l.at) > maxAge {
 		l = &listing{at: now, done: make(chan struct{})}
 		r.pending = l
 		r.mu.Unlock()
@@ -66,8 +68,10 @@ func (r *Roster) fetch(ctx context.Context, l *listing) {
 		l.byID[instance.ProviderID] = i
 	}
 	r.mu.Lock()
-	r.pending = nil
-	if l.err == nil {
+	if r.pending == l { // and not a younger one that was begun meanwhile
+		r.pending = nil
+	}
+	if l.err == nil && (r.last == nil || !l.at.Before(r.last.at)) {
 		r.last = l
 	}
 	r.mu.Unlock()

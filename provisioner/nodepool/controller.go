@@ -240,8 +240,8 @@ func classRef(pool *v1.NodePool) cloudprovider.NodeClassRef {
 }
 
 // Concerned returns the names of the NodePools that a change of obj concerns: it
-// says what to reconcile when a watch delivers obj, after s has taken it in.
-func Concerned(s *state.Snapshot, obj client.Object) []string {
+// says what to reconcile when a watch delivers obj.
+func Concerned(_ *state.Cluster, obj client.Object) []string {
 	switch o := obj.(type) {
 	case *v1.NodePool:
 		return []string{o.Name}

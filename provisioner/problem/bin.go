@@ -158,16 +158,7 @@ func newBin(in *Input, node *corev1.Node, claim *v1.NodeClaim) Bin {
 			b.pods = append(b.pods, p)
 		}
 	}
-	// An uninitialized node may not report its devices yet.
-	if expected == nil {
-		expected = cloudprovider.Resources{}
-	}
-	for name, q := range resources(node.Status.Allocatable) {
-		if q > 0 {
-			expected[name] = q
-		}
-	}
-	b.forms = []form{{b.labels, expected}}
+	b.forms = []form{{b.labels, reported(node, expected)}}
 	return b
 }
 

@@ -118,11 +118,13 @@ func (b *builder) addExclusion(id string, c *constraint) {
 	if targets := b.targets(&c.rule); targets.Len() > 0 {
 		b.p.Exclusions = append(b.p.Exclusions, binpack.Exclusion{ID: id, Key: key, A: c.owners, B: targets})
 	}
+	var holding binpack.Set
 	for i := range b.t.Bins {
 		if b.t.Bins[i].count(&c.term, true) > 0 {
-			b.forbid(c.owners, key, i)
+			holding.Add(i)
 		}
 	}
+	b.forbid(c.owners, key, holding)
 }
 
 // addAffinity adds an affinity with the domains that hold a target already.
@@ -145,39 +147,60 @@ func (b *builder) addAffinity(id string, c *constraint) {
 // keepOutOfStanding keeps new pods out of the domains of pods that are placed
 // already and whose anti-affinity is against them.
 func (b *builder) keepOutOfStanding() {
+	type standing struct {
+		rule
+		bins binpack.Set
+	}
+	byID := map[string]*standing{}
 	for i := range b.t.Bins {
 		for _, r := range b.t.Bins[i].keepsOut {
-			b.forbid(b.targets(&r), b.key(r.key), i)
+			id := r.id()
+			if byID[id] == nil {
+				byID[id] = &standing{rule: r}
+			}
+			byID[id].bins.Add(i)
 		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(byID)) {
+		s := byID[id]
+		b.forbid(b.targets(&s.rule), b.key(s.key), s.bins)
 	}
 }
 
-// forbid takes the domain of a bin away from groups.
-func (b *builder) forbid(groups binpack.Set, key, bin int) {
-	if key != binpack.Hostname {
-		b.forbidDomain(groups, key, b.p.Nodes[bin].Domains[key])
+// forbid takes the domains of bins away from groups. A caller says all bins at
+// once: the cost is that of going through each group's nodes and offers.
+func (b *builder) forbid(groups binpack.Set, key int, bins binpack.Set) {
+	if key == binpack.Hostname {
+		for g := range groups.All {
+			group := &b.p.Groups[g]
+			group.Nodes = without(group.Nodes, bins.Has)
+		}
 		return
 	}
-	for g := range groups.All {
-		group := &b.p.Groups[g]
-		group.Nodes = without(group.Nodes, func(i int) bool { return i == bin })
+	var domains binpack.Set
+	for i := range bins.All {
+		if d := b.p.Nodes[i].Domains[key]; d != binpack.NoDomain {
+			domains.Add(d)
+		}
 	}
+	b.forbidDomains(groups, key, domains)
 }
 
-// forbidDomain takes a domain of a key other than the host name away from groups.
-func (b *builder) forbidDomain(groups binpack.Set, key, domain int) {
-	if domain == binpack.NoDomain {
+// forbidDomains takes domains of a key away from groups.
+func (b *builder) forbidDomains(groups binpack.Set, key int, domains binpack.Set) {
+	if domains.Len() == 0 { // always so over the host name
 		return
 	}
-	name := b.p.Keys[key] + " " + b.p.Domains[key][domain]
+	var names []string
+	for d := range domains.All {
+		names = append(names, b.p.Keys[key]+" "+b.p.Domains[key][d])
+	}
+	within := func(d int) bool { return d != binpack.NoDomain && domains.Has(d) }
 	for g := range groups.All {
-		if slices.Contains(b.t.keptOut[g], name) {
-			continue
-		}
 		group := &b.p.Groups[g]
-		group.Nodes = without(group.Nodes, func(i int) bool { return b.p.Nodes[i].Domains[key] == domain })
-		group.Offers = without(group.Offers, func(i int) bool { return b.p.Offers[i].Domains[key] == domain })
-		b.t.keptOut[g] = append(b.t.keptOut[g], name)
+		group.Nodes = without(group.Nodes, func(i int) bool { return within(b.p.Nodes[i].Domains[key]) })
+		group.Offers = without(group.Offers, func(i int) bool { return within(b.p.Offers[i].Domains[key]) })
+		b.t.keptOut[g] = append(b.t.keptOut[g], names...)
 	}
 }
 

@@ -137,20 +137,22 @@ func (b *builder) keepFromDaemons() {
 // keepFrom keeps groups out of the domains of a key in which there will be a pod
 // of d.
 func (b *builder) keepFrom(d *daemon, key int, groups binpack.Set) {
+	var reached, runs, domains binpack.Set
 	for i := range b.t.Bins {
 		if d.reaches(&b.t.Bins[i]) {
-			b.forbid(groups, key, i)
+			reached.Add(i)
 		}
 	}
-	var runs binpack.Set
+	b.forbid(groups, key, reached)
 	for i := range b.t.Rows {
 		if row := &b.t.Rows[i]; b.anyOffer[i] && d.runsOn(row, "", row.Pool.Spec.Template.Spec.Taints) {
 			runs.Add(i)
-			if key != binpack.Hostname {
-				b.forbidDomain(groups, key, b.p.Offers[i].Domains[key])
+			if key != binpack.Hostname && b.p.Offers[i].Domains[key] != binpack.NoDomain {
+				domains.Add(b.p.Offers[i].Domains[key])
 			}
 		}
 	}
+	b.forbidDomains(groups, key, domains)
 	for g := range groups.All {
 		group := &b.p.Groups[g]
 		group.Offers = without(group.Offers, runs.Has)

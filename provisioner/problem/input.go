@@ -50,7 +50,7 @@ type Translation struct {
 	// they may open, and not their limits.
 	capped map[string]bool
 	// keptOut lists for a group the domains that running pods keep it out of by
-	// anti-affinity, theirs or its own.
+	// anti-affinity, theirs or its own. One may be there more than once.
 	keptOut map[int][]string
 }
 

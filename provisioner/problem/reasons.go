@@ -55,7 +55,7 @@ func (t *Translation) sentence(u *binpack.Unplaced, r *binpack.Reason) string {
 		return about + r.Constraint + " is not supported yet"
 	case binpack.NoCompatibleOffer:
 		if out := t.keptOut[u.Group]; len(out) > 0 {
-			return about + "no offering passes the pod's node selector, affinity and tolerations outside of " + strings.Join(slices.Sorted(slices.Values(out)), ", ") + ", where the anti-affinity of running pods or its own forbids it"
+			return about + "no offering passes the pod's node selector, affinity and tolerations outside of " + strings.Join(slices.Compact(slices.Sorted(slices.Values(out))), ", ") + ", where the anti-affinity of running pods or its own forbids it"
 		}
 		return about + "no offering passes the pod's node selector, affinity and tolerations"
 	case binpack.InsufficientResources:

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
 func sized(name, cpu, node string, phase corev1.PodPhase) *corev1.Pod {
@@ -51,5 +52,35 @@ func TestCrowded(t *testing.T) {
 				t.Errorf("crowded %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// TestCrowdedExpectsDevices: a node that is not initialized does not report its
+// devices yet, and is not crowded for that.
+func TestCrowdedExpectsDevices(t *testing.T) {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}, Spec: corev1.NodeSpec{ProviderID: "i-1"}, Status: corev1.NodeStatus{
+		Allocatable: corev1.ResourceList{"cpu": resource.MustParse("4"), "pods": resource.MustParse("4"), "nvidia.com/gpu": resource.MustParse("0")},
+	}}
+	claim := &v1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: "c", UID: "c", ResourceVersion: "1"}, Status: v1.NodeClaimStatus{
+		ProviderID:  "i-1",
+		Allocatable: corev1.ResourceList{"cpu": resource.MustParse("8"), "nvidia.com/gpu": resource.MustParse("1")},
+	}}
+	c := state.New()
+	c.Observe(claim)
+	gpu := sized("gpu", "1", "", corev1.PodPending)
+	gpu.Spec.Containers[0].Resources.Requests["nvidia.com/gpu"] = resource.MustParse("1")
+	large := sized("large", "6", "", corev1.PodPending)
+	if got := Crowded(c.Snapshot(), node, []*corev1.Pod{gpu}); len(got) != 0 {
+		t.Error("no room for a device that is still to be reported")
+	}
+	if got := Crowded(c.Snapshot(), node, []*corev1.Pod{large}); len(got) != 1 {
+		t.Error("the claim's word was taken for what the node does report")
+	}
+	claim = claim.DeepCopy()
+	claim.ResourceVersion = "2"
+	claim.Status.Conditions = []metav1.Condition{{Type: v1.ConditionInitialized, Status: metav1.ConditionTrue}}
+	c.Observe(claim)
+	if got := Crowded(c.Snapshot(), node, []*corev1.Pod{gpu}); len(got) != 1 {
+		t.Error("room for a device that an initialized node does not have")
 	}
 }

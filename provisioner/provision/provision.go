@@ -59,6 +59,7 @@ type Controller struct {
 	verify func(*binpack.Problem, *binpack.Solution) error // nil means binpack.Verify; for tests of a refusal
 	tried  map[types.UID]time.Time                         // pods that found no place, and when
 	told   map[types.UID]telling                           // what each was told
+	unsure unsure                                          // claims that may have been written
 }
 
 // A telling is the last message that a pod got, and when.
@@ -70,9 +71,9 @@ type telling struct {
 // Step looks at the cluster, solves the batch if its window has closed, and
 // says when to look again if nothing else happens.
 func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Duration, err error) {
+	c.unsure.settle(c.Cluster, now, c.retry())
+	c.settle(now, c.Cluster.Snapshot())
 	snapshot := c.Cluster.Snapshot()
-	c.settle(now, snapshot)
-	snapshot = c.Cluster.Snapshot()
 	c.nominateOpen(ctx, snapshot)
 	waiting := c.waiting(snapshot)
 	for _, p := range waiting {
@@ -130,7 +131,9 @@ func (c *Controller) solve(ctx context.Context, now time.Time, s *state.Snapshot
 		verify = binpack.Verify
 	}
 	if err := verify(t.Problem, solution); err != nil {
-		return fmt.Errorf("refusing the plan for a batch of %d pods, nothing is launched: %w", len(pods), err)
+		err = fmt.Errorf("refusing the plan for a batch of %d pods, nothing is launched: %w", len(pods), err)
+		c.fail(now, pods, err)
+		return err
 	}
 	launches, placements := t.Placed(solution)
 	c.tried = map[types.UID]time.Time{}
@@ -229,13 +232,18 @@ func (c *Controller) create(ctx context.Context, now time.Time, launches []probl
 		})
 	}
 	_ = group.Wait() // each error is in errs
+	for i, err := range errs {
+		if err != nil {
+			c.fail(now, launches[i].Pods, err)
+		}
+	}
 	return errors.Join(errs...)
 }
 
 func (c *Controller) createOne(ctx context.Context, now time.Time, l *problem.Launch) error {
 	pool := l.Rows[0].Pool.Name
 	l.Claim.Name = c.NewName(pool)
-	if err := c.Write.Create(ctx, l.Claim); err != nil {
+	if err := c.write(ctx, now, l.Claim); err != nil {
 		return fmt.Errorf("creating a NodeClaim for NodePool %s: %w", pool, err)
 	}
 	plans := map[types.UID]state.Plan{}
@@ -248,24 +256,41 @@ func (c *Controller) createOne(ctx context.Context, now time.Time, l *problem.La
 	return nil
 }
 
-// tell gives each pod that found no place the reasons, and counts them. A
-// message is repeated after two minutes at the earliest, like Karpenter's.
-func (c *Controller) tell(now time.Time, t *problem.Translation, s *binpack.Solution) (unplaced int) {
+// fail tells pods for which a decision could not be carried out, and lets them
+// wait before they are tried again.
+func (c *Controller) fail(now time.Time, pods []*corev1.Pod, cause error) {
+	if c.tried == nil {
+		c.tried = map[types.UID]time.Time{}
+	}
+	for _, p := range pods {
+		c.tried[p.UID] = now
+		c.say(now, p, cause.Error())
+	}
+}
+
+// say sends a pod a message, and the same one again after two minutes at the
+// earliest.
+func (c *Controller) say(now time.Time, p *corev1.Pod, message string) {
 	if c.told == nil {
 		c.told = map[types.UID]telling{}
 	}
+	if last := c.told[p.UID]; last.message == message && now.Sub(last.at) < 2*time.Minute {
+		return
+	}
+	c.told[p.UID] = telling{message, now}
+	c.Events.Event(p, corev1.EventTypeWarning, "FailedScheduling", message)
+}
+
+// tell gives each pod that found no place the reasons, and counts them.
+func (c *Controller) tell(now time.Time, t *problem.Translation, s *binpack.Solution) (unplaced int) {
 	for i := range s.Unplaced {
 		u := &s.Unplaced[i]
-		message := problem.Sentence(t.Explain(u))
+		message := "Stowage finds no place: " + problem.Sentence(t.Explain(u))
 		pods := t.Pods[u.Group]
 		for _, p := range pods[len(pods)-int(u.Count):] {
 			unplaced++
 			c.tried[p.UID] = now
-			if last := c.told[p.UID]; last.message == message && now.Sub(last.at) < 2*time.Minute {
-				continue
-			}
-			c.told[p.UID] = telling{message, now}
-			c.Events.Event(p, corev1.EventTypeWarning, "FailedScheduling", "Stowage finds no place: "+message)
+			c.say(now, p, message)
 		}
 	}
 	return unplaced

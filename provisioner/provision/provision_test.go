@@ -129,11 +129,14 @@ func TestRefusedPlanCreatesNothing(t *testing.T) {
 		t.Errorf("the step says %v", err)
 	}
 	r.want("")
-	if told := r.events.take(); r.server.created != 0 || told != "" {
+	want := "a Warning FailedScheduling: refusing the plan for a batch of 1 pods, nothing is launched: pattern 0 holds too much"
+	if told := r.events.take(); r.server.created != 0 || told != want {
 		t.Errorf("%d claims were created, users were told %q", r.server.created, told)
 	}
 	r.verify = nil // and it is not stuck
-	r.step(0)
+	r.step(9 * time.Second)
+	r.want("")
+	r.step(time.Second)
 	r.step(time.Second)
 	r.want("general-1(a)")
 }
@@ -157,11 +160,32 @@ func TestCreateFails(t *testing.T) {
 	if got := r.claims(); got != "general-2(a)" && got != "general-2(b)" {
 		t.Errorf("claims are %q", got)
 	}
-	r.step(0)
+	if told := r.events.take(); !strings.Contains(told, "Warning FailedScheduling: creating a NodeClaim for NodePool general: ") {
+		t.Errorf("users were told %q", told)
+	}
+	r.step(10 * time.Second)
 	r.step(time.Second)
 	if got := r.claims(); got != "general-2(a) general-3(b)" && got != "general-2(b) general-3(a)" {
 		t.Errorf("claims are %q", got)
 	}
+}
+
+// TestCreateWithoutAnAnswer: the claim may be there all the same, so it is asked
+// for again under its name, and no second one is made.
+func TestCreateWithoutAnAnswer(t *testing.T) {
+	r := newRig(t, nodePool("general"), waiting("a", "7"))
+	lost := false
+	r.server.lose = func(client.Object) bool {
+		defer func() { lost = true }()
+		return !lost
+	}
+	r.step(0)
+	r.step(time.Second)
+	r.want("general-1(a)")
+	for range 30 {
+		r.step(time.Second)
+	}
+	r.want("general-1(a)")
 }
 
 // TestUsersAreTold why a pod waits: at once, again when the reason changes, and
@@ -309,7 +333,8 @@ func TestNominate(t *testing.T) {
 	if len(r.server.patched) != 2 {
 		t.Errorf("patches after the name was erased: %s", r.server.patched)
 	}
-	if err := r.Nominate(context.Background(), r.now, c, open); err != nil || len(r.server.patched) != 2 {
-		t.Errorf("nominated twice: %v, %s", err, r.server.patched)
+	// kube-scheduler may have erased the name without our having heard of it.
+	if err := r.Nominate(context.Background(), r.now, c, open); err != nil || len(r.server.patched) != 3 {
+		t.Errorf("not nominated anew before the node opens: %v, %s", err, r.server.patched)
 	}
 }

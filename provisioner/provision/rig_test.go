@@ -114,6 +114,9 @@ type server struct {
 	created int
 	refuse  func(client.Object) error
 	patched []string
+	// lose says of which creations the answer does not arrive.
+	lose func(client.Object) bool
+	made map[string]client.Object
 }
 
 // next returns o in a newer version.
@@ -131,9 +134,21 @@ func (s *server) Create(_ context.Context, o client.Object) error {
 			return err
 		}
 	}
+	if _, ok := s.made[o.GetName()]; ok {
+		return apierrors.NewAlreadyExists(schema.GroupResource{Resource: "nodeclaims"}, o.GetName())
+	}
 	s.created++
-	o.SetUID(types.UID(o.GetName()))
-	s.next(o)
+	made := o.DeepCopyObject().(client.Object)
+	made.SetUID(types.UID(o.GetName()))
+	s.next(made)
+	if s.made == nil {
+		s.made = map[string]client.Object{}
+	}
+	s.made[o.GetName()] = made
+	if s.lose != nil && s.lose(o) {
+		return errors.New("connection reset")
+	}
+	made.(*v1.NodeClaim).DeepCopyInto(o.(*v1.NodeClaim))
 	return nil
 }
 
@@ -154,8 +169,15 @@ func (s *server) PatchStatus(_ context.Context, o client.Object, p client.Patch)
 	return nil
 }
 
-func (s *server) Patch(context.Context, client.Object, client.Patch) error {
-	return errors.New("unexpected")
+// Patch is only ever asked to change nothing, and answers with the object.
+func (s *server) Patch(_ context.Context, o client.Object, p client.Patch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if data, err := p.Data(o); err != nil || string(data) != "{}" {
+		return fmt.Errorf("unexpected patch %s", data)
+	}
+	s.made[o.GetName()].(*v1.NodeClaim).DeepCopyInto(o.(*v1.NodeClaim))
+	return nil
 }
 func (s *server) Delete(context.Context, client.Object) error { return errors.New("unexpected") }
 func (s *server) Evict(context.Context, *corev1.Pod) error    { return errors.New("unexpected") }

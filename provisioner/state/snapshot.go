@@ -8,7 +8,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -27,7 +26,6 @@ type Snapshot struct {
 	NodeClaims  List[*v1.NodeClaim]
 	NodePools   List[*v1.NodePool]
 	DaemonSets  List[*appsv1.DaemonSet]
-	Budgets     List[*policyv1.PodDisruptionBudget]
 	NodeClasses map[cloudprovider.NodeClassRef]NodeClass
 	// Plans says where pods without a node are to go, by pod UID.
 	Plans map[types.UID]Plan
@@ -106,7 +104,6 @@ func (c *Cluster) freeze() *Snapshot {
 		NodeClaims:  c.claims.freeze(),
 		NodePools:   c.pools.freeze(),
 		DaemonSets:  c.daemonSets.freeze(),
-		Budgets:     c.budgets.freeze(),
 		NodeClasses: maps.Clone(c.classes),
 		Plans:       maps.Clone(c.plans),
 	}

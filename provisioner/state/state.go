@@ -13,7 +13,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -33,10 +32,11 @@ type Cluster struct {
 	claims     table[*v1.NodeClaim]
 	pools      table[*v1.NodePool]
 	daemonSets table[*appsv1.DaemonSet]
-	budgets    table[*policyv1.PodDisruptionBudget]
 	classes    map[cloudprovider.NodeClassRef]NodeClass
 	plans      map[types.UID]Plan
 	gone       tombstones
+	// claimAt holds the names of the NodeClaims by provider ID.
+	claimAt map[string]string
 
 	// Indexes of the last frozen lists. They are replaced and never changed:
 	// snapshots share them.
@@ -58,7 +58,7 @@ type NodeClass struct {
 
 // New returns an empty cluster.
 func New() *Cluster {
-	return &Cluster{classes: map[cloudprovider.NodeClassRef]NodeClass{}, plans: map[types.UID]Plan{}}
+	return &Cluster{classes: map[cloudprovider.NodeClassRef]NodeClass{}, plans: map[types.UID]Plan{}, claimAt: map[string]string{}}
 }
 
 // Observe takes in an object that was added, changed or written. An object that
@@ -77,13 +77,13 @@ func (c *Cluster) Observe(obj client.Object) {
 	case *corev1.Node:
 		changed = c.nodes.put(o)
 	case *v1.NodeClaim:
-		changed = c.claims.put(o)
+		if changed = c.claims.put(o); changed && o.Status.ProviderID != "" {
+			c.claimAt[o.Status.ProviderID] = o.Name
+		}
 	case *v1.NodePool:
 		changed = c.pools.put(o)
 	case *appsv1.DaemonSet:
 		changed = c.daemonSets.put(o)
-	case *policyv1.PodDisruptionBudget:
-		changed = c.budgets.put(o)
 	}
 	c.touch(changed)
 }
@@ -103,13 +103,13 @@ func (c *Cluster) Forget(obj client.Object) {
 	case *corev1.Node:
 		changed = c.nodes.remove(o)
 	case *v1.NodeClaim:
-		changed = c.claims.remove(o)
+		if changed = c.claims.remove(o); changed {
+			delete(c.claimAt, o.Status.ProviderID)
+		}
 	case *v1.NodePool:
 		changed = c.pools.remove(o)
 	case *appsv1.DaemonSet:
 		changed = c.daemonSets.remove(o)
-	case *policyv1.PodDisruptionBudget:
-		changed = c.budgets.remove(o)
 	}
 	c.touch(changed)
 }

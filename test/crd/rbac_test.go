@@ -48,6 +48,9 @@ func TestRoles(t *testing.T) {
 		"update nodeclaims":                                  false,
 		"patch pods -A":                                      false,
 		"get secrets -A":                                     false,
+		"list poddisruptionbudgets -A":                       false,
+		"list persistentvolumes":                             false,
+		"list namespaces":                                    false,
 	} {
 		out, _ := cp.Kubectl(t.Context(), append([]string{"auth", "can-i", user}, strings.Fields(question)...)...) // "no" is an error too
 		answer := strings.HasPrefix(out, "yes")

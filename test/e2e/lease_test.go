@@ -26,7 +26,7 @@ func TestForeignLease(t *testing.T) {
 	from := len(logged())
 	start(t)
 	s := newScene(t, "lease", class{})
-	t.Cleanup(func() { s.must(s.delete(namespace)) })
+	t.Cleanup(func() { s.must(errors.Join(s.delete(lease), s.delete(namespace))) })
 	s.pool(pool{Types: "m5.large"})
 	s.deploy(pods{Name: "web", Count: 1})
 	expectLog(t, from, "not acting: another provisioner is alive")

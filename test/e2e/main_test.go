@@ -78,11 +78,15 @@ func run(m *testing.M) (code int, err error) {
 // what a node takes to join, also on a machine that is busy.
 const registrationTimeout = 30 * time.Second
 
-// start starts the controller for the rest of the test. At the end of the test it
-// must stop well, or else the one that took its place after a kill.
+// start starts the controller for the rest of the test. When all scenes of the test
+// have ended, nothing may be left in EC2, and the controller, or the one that took
+// its place after a kill, must stop well.
 func start(t *testing.T, flags ...string) *cluster.Stowage {
 	t.Helper()
 	t.Cleanup(func() {
+		if !t.Failed() {
+			nothingLeft(t)
+		}
 		if s := here.running.Swap(nil); s != nil {
 			if err := s.Stop(); err != nil {
 				t.Errorf("stopping stowage: %v\n%s", err, logTail())

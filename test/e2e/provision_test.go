@@ -19,10 +19,14 @@ import (
 // and the plan comes true: no instance is bought that no pod is on.
 func scaleUpFromZero(t *testing.T) {
 	s := newScene(t, "scale", class{})
-	s.pool(pool{Types: "m5.large, m5.xlarge, m5.2xlarge, c5.xlarge, r5.large"})
 	s.deploy(pods{Name: "small", Count: 12, CPU: "250m", Memory: "512Mi"})
 	s.deploy(pods{Name: "large", Count: 4, CPU: "1500m", Memory: "3Gi"})
 	s.deploy(pods{Name: "apart", Count: 3, CPU: "100m", Memory: "128Mi", Apart: true})
+	// They are all there before anything may be bought for them: one batch.
+	for _, name := range []string{"small", "large", "apart"} {
+		s.told("Pod", name, "FailedScheduling", "Stowage finds no place")
+	}
+	s.pool(pool{Types: "m5.large, m5.xlarge, m5.2xlarge, c5.xlarge, r5.large"})
 	all := slices.Concat(s.running("small", 12), s.running("large", 4))
 	apart := s.running("apart", 3)
 	if n := len(s.hosts(apart)); n != 3 {
@@ -52,13 +56,14 @@ func weightAndSelector(t *testing.T) {
 	s := newScene(t, "weight", class{})
 	s.pool(pool{Name: "heavy", Weight: 50, Types: "m5.4xlarge", Labels: "tier: heavy"})
 	s.pool(pool{Name: "light", Types: "m5.large", Labels: "tier: light"})
-	s.deploy(pods{Name: "any", Count: 2})
-	s.deploy(pods{Name: "chosen", Count: 1, Select: "tier: light"})
-	for name, count := range map[string]int{"any": 2, "chosen": 1} {
-		want := map[string]string{"any": "heavy", "chosen": "light"}[name]
-		for _, node := range s.hosts(s.running(name, count)) {
-			if got := node.Labels[v1.LabelNodePool]; got != s.poolName(want) {
-				t.Errorf("pods %s are on a node of NodePool %s, want %s", name, got, s.poolName(want))
+	for _, p := range []struct {
+		pods
+		pool string
+	}{{pods{Name: "any", Count: 2}, "heavy"}, {pods{Name: "chosen", Count: 1, Select: "tier: light"}, "light"}} {
+		s.deploy(p.pods)
+		for _, node := range s.hosts(s.running(p.Name, p.Count)) {
+			if got := node.Labels[v1.LabelNodePool]; got != s.poolName(p.pool) {
+				t.Errorf("pods %s are on a node of NodePool %s, want %s", p.Name, got, s.poolName(p.pool))
 			}
 		}
 	}
@@ -165,7 +170,7 @@ func classNotReady(t *testing.T) {
 	s := newScene(t, "class", class{Subnets: "nowhere"})
 	s.pool(pool{Types: "m5.large"})
 	s.deploy(pods{Name: "web", Count: 1})
-	s.told("Pod", "web", "FailedScheduling", "NodePool class: ")
+	s.told("Pod", "web", "FailedScheduling", "NodePool class: EC2NodeClass.karpenter.k8s.aws/class is not ready: SubnetsReady=False")
 	eventually(t, "the NodePool says that its class is not ready, and why", func() error {
 		c := condition(s.nodePool("").Status.Conditions, v1.ConditionNodeClassReady)
 		if c.Status != metav1.ConditionFalse || !strings.Contains(c.Message, "SubnetsReady") {

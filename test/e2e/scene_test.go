@@ -305,19 +305,23 @@ func (s *scene) picture() string {
 	return b.String() + logTail()
 }
 
-// nothingLeft asserts that no test so far left anything behind in EC2 or in the
-// cluster, whoever it belonged to.
+// nothingLeft asserts that no test so far left anything behind, whoever it
+// belonged to.
 func nothingLeft(t *testing.T) {
 	t.Helper()
 	var claims v1.NodeClaimList
-	if err := here.Client.List(context.Background(), &claims); err != nil {
+	var nodes corev1.NodeList
+	if err := errors.Join(here.Client.List(context.Background(), &claims), here.Client.List(context.Background(), &nodes)); err != nil {
 		t.Fatal(err)
 	}
-	if len(claims.Items) > 0 {
-		t.Errorf("%d NodeClaims are left, %s among them", len(claims.Items), claims.Items[0].Name)
+	for _, c := range claims.Items {
+		t.Errorf("NodeClaim %s is left", c.Name)
 	}
-	if alive := here.EC2.Alive(); len(alive) > 0 {
-		t.Errorf("%d instances are left, %s among them, with tags %v", len(alive), alive[0].ID, alive[0].Tags)
+	for _, n := range nodes.Items {
+		t.Errorf("node %s is left", n.Name)
+	}
+	for _, i := range here.EC2.Alive() {
+		t.Errorf("instance %s is left, with tags %v", i.ID, i.Tags)
 	}
 	if left := here.EC2.Templates(); len(left) > 0 {
 		t.Errorf("launch templates are left: %v", left)

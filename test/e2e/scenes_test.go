@@ -7,11 +7,6 @@ import (
 // TestScenes plays the scenes that share one controller, all at once.
 func TestScenes(t *testing.T) {
 	start(t, "--garbage-collection-interval", "5s", "--garbage-collection-age", "10s")
-	t.Cleanup(func() {
-		if !t.Failed() {
-			nothingLeft(t)
-		}
-	})
 	for _, scene := range []struct {
 		name string
 		play func(*testing.T)

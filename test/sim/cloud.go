@@ -197,6 +197,16 @@ func (c *Cloud) List(context.Context) ([]cloudprovider.Instance, error) {
 	return list, nil
 }
 
+// machineOf finds a machine by its provider ID, nil if there is none.
+func (c *Cloud) machineOf(providerID string) *machine {
+	for _, m := range c.machines {
+		if m.ProviderID == providerID {
+			return m
+		}
+	}
+	return nil
+}
+
 // Machines returns every machine ever bought, in order.
 func (c *Cloud) Machines() []cloudprovider.Instance {
 	var all []cloudprovider.Instance

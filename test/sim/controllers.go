@@ -1,17 +1,26 @@
 package sim
 
 import (
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/batch"
 	"github.com/stowage-sh/stowage/provisioner/disrupt"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
+	"github.com/stowage-sh/stowage/provisioner/provision"
 )
 
 // Controllers are the product's own, with their default settings; a test may
 // change them until the world runs.
 type Controllers struct {
+	Provision *provision.Controller
 	Lifecycle *lifecycle.Controller
 	Collector *lifecycle.Collector
 	NodePool  *nodepool.Controller
@@ -22,31 +31,63 @@ type Controllers struct {
 	Registry *prometheus.Registry
 }
 
-// AddControllers adds the controllers of NodeClaims and NodePools, disruption and
-// collection to a process, as the command wires them.
+// openWhenReady is the command's setting.
+const openWhenReady = 30 * time.Second
+
+// AddControllers adds the product's controllers to a process, as the command
+// wires them, but that they do one thing at a time and name NodeClaims by number.
 func (p *Process) AddControllers() *Controllers {
 	c := &Controllers{Availability: &cloudprovider.Availability{}, Registry: prometheus.NewRegistry()}
 	claims, err1 := lifecycle.NewMetrics(c.Registry)
 	pools, err2 := nodepool.NewMetrics(c.Registry)
 	moves, err3 := disrupt.NewMetrics(c.Registry)
-	for _, err := range []error{err1, err2, err3} {
+	bought, err4 := provision.NewMetrics(c.Registry)
+	for _, err := range []error{err1, err2, err3, err4} {
 		if err != nil {
 			p.world.Fail(err)
 		}
+	}
+	c.Provision = &provision.Controller{
+		Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Events: p.Events,
+		Availability: c.Availability, Price: p.world.Cloud.Price, Metrics: bought,
+		NewName: p.world.newClaimName,
+		Window:  batch.Window{Idle: time.Second, Max: 10 * time.Second},
 	}
 	roster := &lifecycle.Roster{Cloud: p.world.Cloud}
 	c.Lifecycle = &lifecycle.Controller{
 		Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Instances: roster, Events: p.Events,
 		Availability: c.Availability, Prices: p.world.Cloud.Price, Metrics: claims,
+		BeforeOpen: c.Provision.Nominate, OpenWhenReady: openWhenReady,
 	}
 	c.Collector = &lifecycle.Collector{
 		Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Instances: roster, Metrics: claims,
 	}
 	c.NodePool = &nodepool.Controller{Cluster: p.Cluster, Write: p.Write, Metrics: pools}
 	c.Disrupt = &disrupt.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: moves}
+	p.addProvision(c.Provision)
 	p.AddMapped("NodeClaim", lifecycle.Concerned, c.Lifecycle.Reconcile)
 	p.AddMapped("NodePool", nodepool.Concerned, c.NodePool.Reconcile)
 	p.AddStepper("collect", c.Collector.Step)
 	p.AddStepper("disrupt", c.Disrupt.Step)
 	return c
+}
+
+// addProvision adds the provision controller: it looks at once when a node
+// changes, and a moment after anything else did.
+func (p *Process) addProvision(c *provision.Controller) {
+	wake := p.AddStepper("provision", c.Step)
+	p.notices = append(p.notices, func(obj client.Object) {
+		after := 50 * time.Millisecond
+		if _, ok := obj.(*corev1.Node); ok {
+			after = 0
+		}
+		wake(after)
+	})
+}
+
+// newClaimName counts NodeClaims across all processes.
+func (w *World) newClaimName(pool string) string {
+	name := fmt.Sprintf("%s-%05d", pool, len(w.named)+1)
+	w.named[name] = true
+	return name
 }

@@ -85,7 +85,9 @@ func TestWhatProtectsAnEmptyNode(t *testing.T) {
 		for _, name := range []string{"planned", "annotated", "nominated", "daemon", "empty"} {
 			s.ready(name)
 		}
-		// One that has only a plan, as if its pods were about to be bound.
+		// One that has only a plan, as if its pods were about to be bound; provision,
+		// which would drop it, sees nothing.
+		s.Provision.Cluster = state.New()
 		s.proc.Cluster.SetPlans(map[types.UID]state.Plan{"pod-1": {NodeClaim: "planned", At: s.Now}})
 		sim.Update(s.API, s.node("annotated"), func(n *corev1.Node) { n.Annotations = map[string]string{v1.AnnotationDoNotDisrupt: "true"} })
 		pending := sim.Pod("pending", "64", "1Gi")

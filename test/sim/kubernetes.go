@@ -6,15 +6,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
@@ -23,7 +20,6 @@ import (
 
 // How long Kubernetes' own parts take.
 const (
-	bindDelay    = 100 * time.Millisecond // kube-scheduler, from a change to its next round
 	startDelay   = time.Second            // kubelet, from bound to running and from deleted to gone
 	replaceDelay = 200 * time.Millisecond // ReplicaSets, from a missing pod to a new one
 	collectDelay = time.Second            // garbage collection, from an owner's end to its dependents' deletion
@@ -222,108 +218,6 @@ func (k *kubernetes) replace() {
 				k.soonReplace() // the name is taken: another one next time
 			}
 		}
-	}
-}
-
-func (k *kubernetes) soonSchedule() {
-	if !k.scheduled {
-		k.scheduled = true
-		k.w.After(bindDelay, k.schedule)
-	}
-}
-
-// schedule binds every pending pod to the node that it is nominated to, or else
-// to the first that it fits.
-func (k *kubernetes) schedule() {
-	k.scheduled = false
-	pods := stored[*corev1.Pod](k.w.API)
-	free := map[string]corev1.ResourceList{}
-	nodes := stored[*corev1.Node](k.w.API)
-	for _, n := range nodes {
-		free[n.Name] = n.Status.Allocatable.DeepCopy()
-	}
-	for _, p := range pods {
-		if list, ok := free[p.Spec.NodeName]; ok && !ended(p) {
-			take(list, requests(p))
-		}
-	}
-	for _, p := range pods {
-		if p.Spec.NodeName != "" || p.DeletionTimestamp != nil || ended(p) || len(p.Spec.SchedulingGates) > 0 {
-			continue
-		}
-		node := place(p, nodes, free)
-		if node != "" {
-			take(free[node], requests(p))
-		}
-		Update(k.w.API, p, func(p *corev1.Pod) {
-			p.Spec.NodeName = node
-			if node == "" {
-				setPodCondition(p, corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable, k.w.Now)
-				p.Status.NominatedNodeName = ""
-				return
-			}
-			setPodCondition(p, corev1.PodScheduled, corev1.ConditionTrue, "", k.w.Now)
-		})
-	}
-}
-
-func place(p *corev1.Pod, nodes []*corev1.Node, free map[string]corev1.ResourceList) string {
-	best := ""
-	for _, n := range nodes {
-		if n.Spec.Unschedulable || !fits(free[n.Name], requests(p)) || !welcome(p, n) {
-			continue
-		}
-		if n.Name == p.Status.NominatedNodeName {
-			return n.Name
-		}
-		best = cmp.Or(best, n.Name)
-	}
-	return best
-}
-
-// welcome reports whether a pod's selectors and tolerations allow a node.
-func welcome(p *corev1.Pod, n *corev1.Node) bool {
-	for _, taint := range n.Spec.Taints {
-		if taint.Effect != corev1.TaintEffectPreferNoSchedule && !tolerates(p, taint) {
-			return false
-		}
-	}
-	ok, err := nodeaffinity.GetRequiredNodeAffinity(p).Match(n)
-	return ok && err == nil
-}
-
-func tolerates(p *corev1.Pod, taint corev1.Taint) bool {
-	return slices.ContainsFunc(p.Spec.Tolerations, func(t corev1.Toleration) bool { return t.ToleratesTaint(logr.Discard(), &taint, true) })
-}
-
-// requests sums what the pod's containers ask for, and counts the pod itself.
-func requests(p *corev1.Pod) corev1.ResourceList {
-	sum := corev1.ResourceList{corev1.ResourcePods: *resource.NewQuantity(1, resource.DecimalSI)}
-	for _, c := range p.Spec.Containers {
-		for name, q := range c.Resources.Requests {
-			total := sum[name]
-			total.Add(q)
-			sum[name] = total
-		}
-	}
-	return sum
-}
-
-func fits(free, want corev1.ResourceList) bool {
-	for name, q := range want {
-		have := free[name]
-		if q.Cmp(have) > 0 {
-			return false
-		}
-	}
-	return true
-}
-
-func take(free, want corev1.ResourceList) {
-	for name, q := range want {
-		have := free[name]
-		have.Sub(q)
-		free[name] = have
 	}
 }
 

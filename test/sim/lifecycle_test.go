@@ -33,6 +33,9 @@ type scene struct {
 	t    *testing.T
 	proc *sim.Process
 	pool *v1.NodePool
+	// could says which unschedulable pods there is something for; see
+	// sim.NoPodForgotten.
+	could func(*corev1.Pod) bool
 }
 
 // eachSeed runs a test in a few worlds, each with late watches and lost races.
@@ -58,10 +61,16 @@ func eachSeed(t *testing.T, run func(t *testing.T, s *scene)) {
 			w.Check(sim.LaunchedOnce)
 			w.Check(sim.LimitsKept)
 			w.Check(sim.BudgetsKept)
-			s := &scene{World: w, t: t, pool: sim.NodePool("pool")}
+			s := &scene{World: w, t: t, pool: sim.NodePool("pool"), could: fitsSomething}
+			w.Check(sim.NoPodForgotten(3*10*time.Second, func(p *corev1.Pod) bool { return s.could(p) }))
+			w.Check(sim.PlannedOnce())
+			w.Check(sim.PlansFit())
 			s.pool.Spec.Disruption.ConsolidateAfter = v1.Never
 			s.create(s.pool)
 			s.restart()
+			if debug != nil {
+				debug(s)
+			}
 			run(t, s)
 		})
 	}
@@ -493,4 +502,14 @@ func TestForeignNodeIsNotTouched(t *testing.T) {
 			t.Errorf("the foreign node was changed: %+v", got)
 		}
 	})
+}
+
+// onClaim makes a fault of the creations of NodeClaims alone.
+func (s *scene) onClaim(fault func() error) func(string, client.Object) error {
+	return func(verb string, obj client.Object) error {
+		if verb == "create" && sim.KindOf(obj) == "NodeClaim" {
+			return fault()
+		}
+		return nil
+	}
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,8 @@ type Process struct {
 	// (create, patch, patchStatus, delete, evict). An error of Before is returned in place of the write; one
 	// of After is returned although the write happened.
 	Before, After func(verb string, obj client.Object) error
-	// Conflicts is the odds of a patch losing a race that did not take place.
+	// Conflicts is the odds of a patch losing a race that did not take place, if it
+	// insists on a version: the server tries others again by itself.
 	Conflicts float64
 	// Errors are those that controllers returned, in order.
 	Errors []error
@@ -97,20 +99,20 @@ func (p *Process) watch(obj client.Object, gone bool) {
 
 // AddStepper adds a controller that looks at everything: it is called at once,
 // then whenever its own answer says, or a second after an error. An answer of 0
-// waits for wake, which calls it at once.
-func (p *Process) AddStepper(name string, step func(ctx context.Context, now time.Time) (time.Duration, error)) (wake func()) {
+// waits for wake, which has it called that much later at the latest.
+func (p *Process) AddStepper(name string, step func(ctx context.Context, now time.Time) (time.Duration, error)) (wake func(after time.Duration)) {
 	q := &queue{process: p, name: name, run: func(ctx context.Context, now time.Time, _ string) (time.Duration, error) {
 		return step(ctx, now)
 	}}
 	q.add("", 0)
-	return func() { q.add("", 0) }
+	return func(after time.Duration) { q.add("", after) }
 }
 
 // AddReconciler adds a controller of the objects of one kind: it is called for a
 // name when that object changes, when its own answer says, and with backoff after
 // an error.
 func (p *Process) AddReconciler(kind string, reconcile func(ctx context.Context, now time.Time, name string) (time.Duration, error)) {
-	p.AddMapped(kind, func(_ *state.Snapshot, obj client.Object) []string {
+	p.AddMapped(kind, func(_ *state.Cluster, obj client.Object) []string {
 		if KindOf(obj) != kind {
 			return nil
 		}
@@ -120,11 +122,11 @@ func (p *Process) AddReconciler(kind string, reconcile func(ctx context.Context,
 
 // AddMapped adds a controller that is called for the names that concerned finds
 // for every change, and otherwise as AddReconciler says.
-func (p *Process) AddMapped(name string, concerned func(*state.Snapshot, client.Object) []string,
+func (p *Process) AddMapped(name string, concerned func(*state.Cluster, client.Object) []string,
 	reconcile func(ctx context.Context, now time.Time, name string) (time.Duration, error)) {
 	q := &queue{process: p, name: name, run: reconcile}
 	notice := func(obj client.Object) {
-		for _, key := range concerned(p.Cluster.Snapshot(), obj) {
+		for _, key := range concerned(p.Cluster, obj) {
 			q.add(key, 0)
 		}
 	}
@@ -208,10 +210,16 @@ func (w writer) fault(fault func(string, client.Object) error, verb string, obj 
 }
 
 func (w writer) patch(obj client.Object, patch client.Patch, status bool) error {
-	if w.p.Conflicts > 0 && w.p.world.Rand.Float64() < w.p.Conflicts {
+	if w.p.Conflicts > 0 && locks(obj, patch) && w.p.world.Rand.Float64() < w.p.Conflicts {
 		return apierrors.NewConflict(resourceOf(obj), obj.GetName(), errors.New("by chance"))
 	}
 	return w.p.world.API.Patch(obj, patch, status)
+}
+
+// locks reports whether a patch insists on the version of the object.
+func locks(obj client.Object, patch client.Patch) bool {
+	data, err := patch.Data(obj)
+	return err == nil && bytes.Contains(data, []byte(`"resourceVersion"`))
 }
 
 // Create implements state.Writer.

@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"strings"
@@ -8,19 +9,22 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 	"github.com/stowage-sh/stowage/test/sim"
 )
 
 // TestSoak lets everything go wrong at random for two hours: crashes at any
-// write, refused writes, lost races, late watches, no capacity, machines that
-// never join or die, claims and nodes deleted by hand. Every law holds all the
-// time; and an hour after the trouble ends, everything is either a ready node or
-// gone, and what is paid for is what there is.
+// write, refused writes, lost answers and races, late watches, no capacity,
+// machines that never join or die, claims and nodes deleted by hand, pods that
+// come and go. Every law holds all the time; when the trouble ends, every pod that
+// fits anything gets its place; and when the pods go, everything goes, and
+// nothing is paid for.
 func TestSoak(t *testing.T) {
 	first, last := uint64(0), *seeds
 	if *seed != 0 {
@@ -43,8 +47,10 @@ type trouble struct {
 	*sim.World
 	pool *v1.NodePool
 	proc *sim.Process
+	web  *sim.ReplicaSet
 	calm bool
-	made int
+	made int // NodeClaims made by hand
+	pods int // pods made by hand
 }
 
 func soak(seed uint64) error {
@@ -54,6 +60,9 @@ func soak(seed uint64) error {
 	w.Check(sim.NoLostMachine(10 * time.Minute)) // crashes may fall into every collection
 	w.Check(sim.LaunchedOnce)
 	w.Check(sim.BudgetsKept)
+	w.Check(sim.LimitsKept)
+	w.Check(sim.PlannedOnce())
+	w.Check(sim.PlansFit())
 	w.Cloud.ListLag = 5 * time.Second
 	x := &trouble{World: w, pool: sim.NodePool("pool")}
 	x.pool.Spec.Disruption.ConsolidateAfter = "2m"
@@ -61,7 +70,15 @@ func soak(seed uint64) error {
 	if err := w.API.Create(x.pool); err != nil {
 		return err
 	}
-	web := w.AddReplicaSet(6, sim.Pod("web", "1", "1Gi"))
+	w.Check(sim.NoPodForgotten(time.Minute, x.could))
+	// A second pool that is preferred, and small.
+	small, weight := sim.NodePool("small"), int32(10)
+	small.Spec.Weight, small.Spec.Disruption = &weight, x.pool.Spec.Disruption
+	small.Spec.Limits = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("20"), "nodes": resource.MustParse("4")}
+	if err := w.API.Create(small); err != nil {
+		return err
+	}
+	x.web = w.AddReplicaSet(6, sim.Pod("web", "1", "1Gi"))
 	if err := w.API.Create(sim.Budget("web", 1)); err != nil {
 		return err
 	}
@@ -74,11 +91,36 @@ func soak(seed uint64) error {
 	x.calm = true
 	w.Cloud.Empty = map[cloudprovider.Offering]bool{}
 	w.Cloud.LaunchError = nil
-	w.Scale(web, 0)
+	if ok, err := w.RunUntil(2*time.Hour, x.allBound); err != nil || !ok {
+		return errors.Join(err, fmt.Errorf("pods bound: %v; last errors: %v", ok, last(x.proc.Errors, 3)))
+	}
+	w.Scale(x.web, 0)
+	for _, p := range sim.List[*corev1.Pod](w.API) {
+		_ = w.API.Delete(p) // the ReplicaSet may have been quicker
+	}
 	if err := w.Run(time.Hour); err != nil {
 		return err
 	}
 	return x.settled()
+}
+
+func last(errs []error, n int) []error { return errs[max(0, len(errs)-n):] }
+
+// could reports whether the NodePool without limits would buy for a pod now.
+func (x *trouble) could(p *corev1.Pod) bool {
+	pool, _ := sim.Get[*v1.NodePool](x.API, "", x.pool.Name)
+	_, failures := nodepool.Backoff(pool)
+	return failures == 0 && fitsSomething(p)
+}
+
+// allBound reports whether every pod that fits anything is bound.
+func (x *trouble) allBound() bool {
+	for _, p := range sim.List[*corev1.Pod](x.API) {
+		if p.Spec.NodeName == "" && fitsSomething(p) {
+			return false
+		}
+	}
+	return true
 }
 
 // live keeps a process running: whenever one has crashed, the next begins.
@@ -111,7 +153,7 @@ func (x *trouble) happen() {
 		return
 	}
 	claims := sim.List[*v1.NodeClaim](x.API)
-	switch k := x.Rand.IntN(12); {
+	switch k := x.Rand.IntN(18); {
 	case k < 5 && len(claims) < 12:
 		x.made++
 		claim := sim.NodeClaim(x.pool, fmt.Sprintf("claim-%03d", x.made), smallSpot, smallB)
@@ -140,8 +182,28 @@ func (x *trouble) happen() {
 		if x.Rand.IntN(2) == 0 {
 			x.Cloud.LaunchError = fmt.Errorf("the cloud is not to be reached")
 		}
+	case k >= 12:
+		x.stir(k)
 	}
 	x.After(time.Duration(x.Rand.IntN(60))*time.Second, x.happen)
+}
+
+// stir makes pods come or go.
+func (x *trouble) stir(k int) {
+	switch all := sim.List[*corev1.Pod](x.API); {
+	case k < 15:
+		for range 1 + x.Rand.IntN(8) {
+			x.pods++
+			cpus := []string{"250m", "1", "3", "3", "7", "20"}[x.Rand.IntN(6)]
+			_ = x.API.Create(sim.Pod(fmt.Sprintf("pod-%03d", x.pods), cpus, "1Gi")) // names never repeat
+		}
+	case k < 17 && len(all) > 0:
+		for range 1 + x.Rand.IntN(8) {
+			_ = x.API.Delete(all[x.Rand.IntN(len(all))]) // drawn twice is as good
+		}
+	default:
+		x.Scale(x.web, x.Rand.IntN(12))
+	}
 }
 
 // settled reports what is left that should not be: without pods, every node is
@@ -160,8 +222,8 @@ func (x *trouble) settled() error {
 	if len(left) > 0 {
 		return fmt.Errorf("left when all is done: %s", strings.Join(left, ", "))
 	}
-	if x.made < 20 {
-		return fmt.Errorf("only %d claims were made: nothing happened", x.made)
+	if x.made < 10 || x.pods < 30 {
+		return fmt.Errorf("only %d claims and %d pods were made: nothing happened", x.made, x.pods)
 	}
 	return nil
 }

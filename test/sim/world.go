@@ -29,6 +29,9 @@ type World struct {
 	// MaxLag is the longest that a watch delivers late; each delivery draws its
 	// own lag, in order per process and kind. 0 delivers at once.
 	MaxLag time.Duration
+	// SchedulerDelay is how long kube-scheduler takes from a change to its next
+	// round; 0 is a tenth of a second.
+	SchedulerDelay time.Duration
 	// Trace, if set, is told about everything that happens.
 	Trace func(at time.Time, what string)
 
@@ -37,13 +40,14 @@ type World struct {
 	checks    []func(*World) error
 	failures  []error
 	processes []*Process
+	named     map[string]bool // names given to NodeClaims so far
 	classes   map[cloudprovider.NodeClassRef]state.NodeClass
 	kube      *kubernetes
 }
 
 // New makes an empty world. The cloud has the instance types of [Catalogue].
 func New(seed uint64) *World {
-	w := &World{Now: Start, Rand: rand.New(rand.NewPCG(seed, 1)), classes: map[cloudprovider.NodeClassRef]state.NodeClass{}}
+	w := &World{Now: Start, Rand: rand.New(rand.NewPCG(seed, 1)), named: map[string]bool{}, classes: map[cloudprovider.NodeClassRef]state.NodeClass{}}
 	w.API = newAPI(w)
 	w.Cloud = newCloud(w)
 	w.kube = startKubernetes(w)

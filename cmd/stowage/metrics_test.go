@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/state"
+)
+
+// scrape renders what is registered, a line for each series and count.
+func scrape(t *testing.T, r *prometheus.Registry) string {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, f := range families {
+		for _, m := range f.Metric {
+			b.WriteString(f.GetName())
+			for _, l := range m.Label {
+				fmt.Fprintf(&b, " %s=%s", l.GetName(), l.GetValue())
+			}
+			switch {
+			case m.Gauge != nil:
+				fmt.Fprintf(&b, " %v", m.Gauge.GetValue())
+			case m.Counter != nil:
+				fmt.Fprintf(&b, " %v", m.Counter.GetValue())
+			case m.Histogram != nil:
+				fmt.Fprintf(&b, " count %d", m.Histogram.GetSampleCount())
+			}
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+func TestProcessMetrics(t *testing.T) {
+	r, c, synced := prometheus.NewRegistry(), state.New(), false
+	if err := registerProcess(r, c, func() bool { return synced }); err != nil {
+		t.Fatal(err)
+	}
+	if got := scrape(t, r); !strings.Contains(got, "karpenter_cluster_state_node_count 0\nkarpenter_cluster_state_synced 0\n") || !strings.Contains(got, "karpenter_build_info") {
+		t.Errorf("at first:\n%s", got)
+	}
+	c.Observe(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", UID: "n"}})
+	synced = true
+	if got := scrape(t, r); !strings.Contains(got, "karpenter_cluster_state_node_count 1\nkarpenter_cluster_state_synced 1\n") {
+		t.Errorf("with a node:\n%s", got)
+	}
+}
+
+// refusing is a cloud that has nothing.
+type refusing struct{ cloudprovider.Provider }
+
+func (refusing) Launch(context.Context, cloudprovider.LaunchRequest) (cloudprovider.Instance, error) {
+	return cloudprovider.Instance{}, fmt.Errorf("launching: %w", &cloudprovider.InsufficientCapacityError{Err: errors.New("none")})
+}
+
+func (refusing) Terminate(context.Context, string) error { return nil }
+
+func TestCloudIsMetered(t *testing.T) {
+	r := prometheus.NewRegistry()
+	cloud, err := meter(r, "test", refusing{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cloud.Launch(t.Context(), cloudprovider.LaunchRequest{}); err == nil {
+		t.Error("the error is lost")
+	}
+	if err := cloud.Terminate(t.Context(), "i-1"); err != nil {
+		t.Error(err)
+	}
+	want := "karpenter_cloudprovider_duration_seconds method=Create provider=test count 1\n" +
+		"karpenter_cloudprovider_duration_seconds method=Delete provider=test count 1\n" +
+		"karpenter_cloudprovider_errors_total error=InsufficientCapacityError method=Create provider=test 1\n"
+	if got := scrape(t, r); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
