@@ -9,6 +9,7 @@ package main
 import (
 	"context"
 	"embed"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -26,33 +27,48 @@ func main() {
 	keep := flag.Bool("keep", false, "leave the cluster running until Ctrl-C")
 	executable := flag.String("stowage", filepath.Join("bin", "stowage"), "the executable to show")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, *executable, *keep)
-	switch {
-	case ctx.Err() != nil && !*keep:
-		fmt.Println("\nstopped; nothing is left running")
-		os.Exit(130)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1)
+	// Closing the terminal ends the demo like Ctrl-C.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	played, ended := run(ctx, *executable, *keep)
+	text, code := conclusion(context.Cause(ctx), played, ended)
+	stop()
+	fmt.Fprint(os.Stderr, text)
+	os.Exit(code)
+}
+
+// conclusion returns the last words of the demo and its exit code; interrupted is
+// by what, or nil. That nothing is left running is said only if everything ended
+// well.
+func conclusion(interrupted, played, ended error) (text string, code int) {
+	if interrupted != nil && errors.Is(played, interrupted) {
+		played, code = nil, 130
 	}
+	switch err := errors.Join(played, ended); {
+	case err != nil && interrupted != nil:
+		return fmt.Sprintf("\nstopped: %v\n", err), 1
+	case err != nil:
+		return fmt.Sprintf("demo: %v\n", err), 1
+	case interrupted != nil: // what was kept with -keep ends so with code 0
+		return "\nstopped; nothing is left running\n", code
+	}
+	return "", 0
 }
 
 // run plays the demo from start to end. What it started has ended when it
-// returns.
-func run(ctx context.Context, executable string, keep bool) (err error) {
+// returns, unless ended says otherwise: that is the error of stopping it, or of a
+// start that did not get to the end. played is that of everything between.
+func run(ctx context.Context, executable string, keep bool) (played, ended error) {
 	fmt.Println("Stowage demo: a control plane and an EC2 on loopback, 500 pods.")
 	c, err := cluster.Start(ctx, cluster.Options{Progress: os.Stdout})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { err = first(err, c.Stop()) }()
+	defer func() { ended = errors.Join(ended, c.Stop()) }()
 	controller, err := c.StartStowage(executable)
 	if err != nil {
-		return err
+		return err, nil
 	}
-	defer func() { err = first(err, controller.Stop()) }()
+	defer func() { ended = errors.Join(ended, controller.Stop()) }()
 	// The demo ends if what it shows does.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -68,9 +84,9 @@ func run(ctx context.Context, executable string, keep bool) (err error) {
 	}()
 	s := &show{cluster: c}
 	if err := s.play(ctx, keep); err != nil {
-		return first(context.Cause(ctx), err)
+		return first(context.Cause(ctx), err), nil
 	}
-	return nil
+	return nil, nil
 }
 
 // first returns the first error.

@@ -12,6 +12,7 @@ import (
 type screen struct {
 	begun time.Time
 	last  string
+	noted string
 	live  bool
 }
 
@@ -19,7 +20,7 @@ type screen struct {
 func (s *screen) begin(title string) {
 	info, err := os.Stdout.Stat()
 	s.live = err == nil && info.Mode()&os.ModeCharDevice != 0
-	s.begun, s.last = time.Now(), ""
+	s.begun, s.last, s.noted = time.Now(), "", ""
 	fmt.Printf("\n%s\n", title)
 }
 
@@ -34,6 +35,19 @@ func (s *screen) draw(p picture) {
 		fmt.Println(stamp + line)
 	}
 	s.last = line
+}
+
+// note shows a remark on lines of its own, if it differs from the last.
+func (s *screen) note(remark string) {
+	if remark == s.noted {
+		return
+	}
+	if s.live && s.last != "" {
+		fmt.Println()
+		s.last = "" // drawn anew below the remark
+	}
+	fmt.Println("         " + strings.ReplaceAll(remark, "\n", "\n         "))
+	s.noted = remark
 }
 
 // end leaves the last line standing.

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 	"github.com/stowage-sh/stowage/test/cluster"
 )
@@ -18,6 +20,9 @@ import (
 // patience is how long each act may take before the demo gives up: many times
 // what it takes on an idle machine.
 const patience = 5 * time.Minute
+
+// longWait is when whoever looks on wants to know what is being waited for.
+const longWait = 10 * time.Second
 
 // A show is one run of the demo.
 type show struct {
@@ -108,17 +113,48 @@ func (s *show) until(ctx context.Context, title string, done func(context.Contex
 	}
 }
 
+// poolReady waits for the NodePools, and says what they wait for if it is long.
 func (s *show) poolReady(ctx context.Context, _ picture) (bool, error) {
 	var pools v1.NodePoolList
-	if err := s.cluster.Client.List(ctx, &pools); err != nil {
+	var classes awsv1.EC2NodeClassList
+	if err := first(s.cluster.Client.List(ctx, &pools), s.cluster.Client.List(ctx, &classes)); err != nil {
 		return false, err
 	}
+	ready := len(pools.Items) > 0
+	var reasons []string
 	for i := range pools.Items {
-		if !v1.IsTrue(pools.Items[i].Status.Conditions, v1.ConditionReady) {
-			return false, nil
+		if reason := unready(pools.Items[i].Status.Conditions); reason != "" {
+			ready, reasons = false, append(reasons, "NodePool "+pools.Items[i].Name+": "+reason)
 		}
 	}
-	return len(pools.Items) > 0, nil
+	for i := range classes.Items {
+		if reason := unready(classes.Items[i].Status.Conditions); reason != "" {
+			reasons = append(reasons, "EC2NodeClass "+classes.Items[i].Name+": "+reason)
+		}
+	}
+	if !ready && time.Since(s.screen.begun) > longWait {
+		s.screen.note(strings.Join(reasons, "\n"))
+	}
+	return ready, nil
+}
+
+// unready says why an object is not Ready, or "" if it is: Ready's own message,
+// and that of each condition that is False.
+func unready(conditions []metav1.Condition) string {
+	if v1.IsTrue(conditions, v1.ConditionReady) {
+		return ""
+	}
+	ready := v1.GetCondition(conditions, v1.ConditionReady)
+	if ready == nil {
+		return "no controller has looked at it yet"
+	}
+	words := []string{ready.Message}
+	for _, c := range conditions {
+		if c.Type != v1.ConditionReady && c.Status == metav1.ConditionFalse && c.Message != "" {
+			words = append(words, c.Type+": "+c.Message)
+		}
+	}
+	return strings.Join(words, "; ")
 }
 
 // look takes a picture of the cluster.

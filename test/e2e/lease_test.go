@@ -15,11 +15,12 @@ import (
 // namespace, Stowage does not act, and says so, at its start and while it leads;
 // it acts when the other one's Lease has run out or is gone.
 func TestForeignLease(t *testing.T) {
-	ctx := t.Context()
+	const reason = `Lease karpenter/karpenter-leader-election is held by \"karpenter-abc\"`
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "karpenter"}}
-	lease := foreignLease(namespace.Name, time.Now())
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: "karpenter-leader-election"}}
+	hold(lease)
 	for _, o := range []client.Object{namespace, lease} {
-		if err := here.Client.Create(ctx, o); err != nil {
+		if err := here.Client.Create(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -30,33 +31,31 @@ func TestForeignLease(t *testing.T) {
 	s.pool(pool{Types: "m5.large"})
 	s.deploy(pods{Name: "web", Count: 1})
 	expectLog(t, from, "not acting: another provisioner is alive")
-	expectLog(t, from, `Lease karpenter/karpenter-leader-election is held by \"karpenter-abc\"`)
+	expectLog(t, from, reason)
 	expectNoDeed(s, 0)
 
+	// It was renewed for the last time so long ago that it has run out.
 	from = len(logged())
-	lease.Spec.RenewTime = &metav1.MicroTime{Time: time.Now().Add(-2 * time.Hour)}
-	s.must(here.Client.Update(ctx, lease))
+	*lease.Spec.LeaseDurationSeconds = 1
+	s.must(here.Client.Update(s.ctx(), lease))
 	s.running("web", 1)
 	expectLog(t, from, "acting again")
 
 	from = len(logged())
-	lease.Spec.RenewTime = &metav1.MicroTime{Time: time.Now()}
-	s.must(here.Client.Update(ctx, lease))
-	expectLog(t, from, "not acting: another provisioner is alive")
+	hold(lease)
+	s.must(here.Client.Update(s.ctx(), lease))
+	expectLog(t, from, reason)
 	s.deploy(pods{Name: "more", Count: 1})
 	expectNoDeed(s, 1)
 	s.must(s.delete(lease))
 	s.running("more", 1)
 }
 
-// foreignLease is one that is held for an hour from the given moment on.
-func foreignLease(namespace string, renewed time.Time) *coordinationv1.Lease {
+// hold makes a Lease one that is held for an hour from now on.
+func hold(lease *coordinationv1.Lease) {
 	holder, seconds := "karpenter-abc", int32(3600)
-	return &coordinationv1.Lease{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "karpenter-leader-election"},
-		Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds,
-			RenewTime: &metav1.MicroTime{Time: renewed}},
-	}
+	lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds = &holder, &seconds
+	lease.Spec.RenewTime = &metav1.MicroTime{Time: time.Now()}
 }
 
 // expectNoDeed waits until kube-scheduler has given up on a pod, which is all that

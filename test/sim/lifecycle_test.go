@@ -18,7 +18,19 @@ import (
 	"github.com/stowage-sh/stowage/test/sim"
 )
 
-var seed = flag.Uint64("seed", 0, "run the worlds of this seed alone")
+var (
+	seed  = flag.Uint64("seed", 0, "run the worlds of this seed alone")
+	story = flag.Bool("story", false, "print everything that happens in a world")
+)
+
+// newWorld makes the world of a seed.
+func newWorld(n uint64) *sim.World {
+	w := sim.New(n)
+	if *story {
+		w.Trace = func(at time.Time, what string) { fmt.Println(at.Format("15:04:05.000"), what) }
+	}
+	return w
+}
 
 var (
 	smallSpot = cloudprovider.Offering{InstanceType: "general-02", Zone: "zone-a", CapacityType: cloudprovider.Spot}
@@ -46,13 +58,14 @@ func eachSeed(t *testing.T, run func(t *testing.T, s *scene)) {
 			continue
 		}
 		t.Run(fmt.Sprintf("seed %d", n), func(t *testing.T) {
+			t.Parallel()
 			t.Cleanup(func() {
 				if t.Failed() {
 					test, _, _ := strings.Cut(t.Name(), "/")
 					t.Logf("repeat with: go test ./test/sim -run '^%s$' -seed %d", test, n)
 				}
 			})
-			w := sim.New(n)
+			w := newWorld(n)
 			if n > 0 { // seed 0 is the quiet world
 				w.MaxLag = 2 * time.Second
 			}
@@ -68,9 +81,6 @@ func eachSeed(t *testing.T, run func(t *testing.T, s *scene)) {
 			s.pool.Spec.Disruption.ConsolidateAfter = v1.Never
 			s.create(s.pool)
 			s.restart()
-			if debug != nil {
-				debug(s)
-			}
 			run(t, s)
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -165,7 +166,7 @@ func (q *queue) add(key string, after time.Duration) {
 
 func (q *queue) call(key string) {
 	p := q.process
-	again, err := q.run(context.Background(), p.world.Now, key)
+	again, err := q.run(logr.NewContext(context.Background(), logr.Discard()), p.world.Now, key)
 	if err != nil {
 		p.Errors = append(p.Errors, fmt.Errorf("%s %q: %w", q.name, key, err))
 		p.world.trace("%s %q: %v", q.name, key, err)
@@ -210,7 +211,7 @@ func (w writer) fault(fault func(string, client.Object) error, verb string, obj 
 }
 
 func (w writer) patch(obj client.Object, patch client.Patch, status bool) error {
-	if w.p.Conflicts > 0 && locks(obj, patch) && w.p.world.Rand.Float64() < w.p.Conflicts {
+	if w.p.Conflicts > 0 && w.p.world.Rand.Float64() < w.p.Conflicts && locks(obj, patch) {
 		return apierrors.NewConflict(resourceOf(obj), obj.GetName(), errors.New("by chance"))
 	}
 	return w.p.world.API.Patch(obj, patch, status)

@@ -54,7 +54,7 @@ type trouble struct {
 }
 
 func soak(seed uint64) error {
-	w := sim.New(seed)
+	w := newWorld(seed)
 	w.MaxLag = 3 * time.Second
 	w.SetNodeClass(sim.Class, state.NodeClass{Ready: true, Generation: 1})
 	w.Check(sim.NoLostMachine(10 * time.Minute)) // crashes may fall into every collection
