@@ -40,7 +40,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-var seeds = flag.Uint64("seeds", 6, "run this many soaked worlds")
+var seeds = flag.Uint64("seeds", 5, "run this many soaked worlds")
 
 // trouble is a world in which things go wrong until calm is set.
 type trouble struct {
