@@ -193,6 +193,7 @@ func (w *wiring) nodeClaims() error {
 		NewName:  newClaimName,
 		Window:   batch.Window{Idle: w.settings.batchIdle, Max: w.settings.batchMax},
 		MaxSteps: w.settings.maxSteps,
+		Clock:    time.Now,
 		Parallel: 10, NoNominations: !w.settings.nominate,
 	}
 	roster := &lifecycle.Roster{Cloud: provider}

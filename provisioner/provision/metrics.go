@@ -2,6 +2,7 @@ package provision
 
 import (
 	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,6 +16,7 @@ type Metrics struct {
 	depth         prometheus.Gauge
 	unschedulable prometheus.Gauge
 	gap           prometheus.Gauge
+	duration      prometheus.Histogram
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -37,7 +39,21 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 			Help: "Cost of the last batch's new nodes over its lower bound, minus one.",
 		}),
 	}
-	return m, errors.Join(r.Register(m.claims), r.Register(m.depth), r.Register(m.unschedulable), r.Register(m.gap))
+	m.duration = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "karpenter_scheduler_scheduling_duration_seconds",
+		Help:    "Time to translate and solve a batch.",
+		Buckets: prometheus.ExponentialBuckets(0.001, 2, 17), // 1 ms to 65 s
+	})
+	return m, errors.Join(r.Register(m.duration), r.Register(m.claims), r.Register(m.depth), r.Register(m.unschedulable), r.Register(m.gap))
+}
+
+// time begins to time a solve, if there is a clock, and returns what ends it.
+func (m *Metrics) time(clock func() time.Time) (stop func()) {
+	if m == nil || clock == nil {
+		return func() {}
+	}
+	begin := clock()
+	return func() { m.duration.Observe(clock().Sub(begin).Seconds()) }
 }
 
 func (m *Metrics) created(pool string) {

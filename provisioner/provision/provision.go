@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -53,6 +54,8 @@ type Controller struct {
 	Parallel int
 	// NoNominations keeps pods' nominatedNodeName alone.
 	NoNominations bool
+	// Clock times the solver for a metric, and decides nothing; nil for no timing.
+	Clock func() time.Time
 	// Metrics may be nil.
 	Metrics *Metrics
 
@@ -60,6 +63,8 @@ type Controller struct {
 	tried  map[types.UID]time.Time                         // pods that found no place, and when
 	told   map[types.UID]telling                           // what each was told
 	unsure unsure                                          // claims that may have been written
+
+	announced atomic.Int64 // Nominated events of this batch
 }
 
 // A telling is the last message that a pod got, and when.
@@ -121,8 +126,10 @@ func (c *Controller) waiting(s *state.Snapshot) []*corev1.Pod {
 // solve decides where pods go, and acts on it.
 func (c *Controller) solve(ctx context.Context, now time.Time, s *state.Snapshot, pods []*corev1.Pod) error {
 	in := c.input(ctx, now, s, pods)
+	stop := c.Metrics.time(c.Clock)
 	t := problem.Build(in)
 	solution, err := binpack.Solve(ctx, t.Problem)
+	stop()
 	if err != nil {
 		return fmt.Errorf("solving a batch of %d pods: %w", len(pods), err)
 	}
@@ -137,6 +144,7 @@ func (c *Controller) solve(ctx context.Context, now time.Time, s *state.Snapshot
 	}
 	launches, placements := t.Placed(solution)
 	c.tried = map[types.UID]time.Time{}
+	c.announced.Store(0)
 	c.place(now, placements)
 	err = c.create(ctx, now, launches)
 	unplaced := c.tell(now, t, solution)
@@ -213,7 +221,7 @@ func (c *Controller) place(now time.Time, placements []problem.Placement) {
 		}
 		for _, p := range placement.Pods {
 			plans[p.UID] = plan
-			c.Events.Event(p, corev1.EventTypeNormal, "Nominated", "Pod should schedule on: "+placement.Bin.Name())
+			c.nominated(p, placement.Bin.Name())
 		}
 	}
 	c.Cluster.SetPlans(plans)
@@ -249,11 +257,22 @@ func (c *Controller) createOne(ctx context.Context, now time.Time, l *problem.La
 	plans := map[types.UID]state.Plan{}
 	for _, p := range l.Pods {
 		plans[p.UID] = state.Plan{NodeClaim: l.Claim.Name, At: now}
-		c.Events.Event(p, corev1.EventTypeNormal, "Nominated", "Pod should schedule on: nodeclaim/"+l.Claim.Name)
+		c.nominated(p, "nodeclaim/"+l.Claim.Name)
 	}
 	c.Cluster.SetPlans(plans)
 	c.Metrics.created(pool)
 	return nil
+}
+
+// maxNominated is the most Nominated events of one batch: those of a large one
+// would crowd out the events that say what is wrong.
+const maxNominated = 10
+
+// nominated tells a pod where it is to go.
+func (c *Controller) nominated(p *corev1.Pod, place string) {
+	if c.announced.Add(1) <= maxNominated {
+		c.Events.Event(p, corev1.EventTypeNormal, "Nominated", "Pod should schedule on: "+place)
+	}
 }
 
 // fail tells pods for which a decision could not be carried out, and lets them

@@ -20,6 +20,7 @@ import (
 
 var (
 	seed  = flag.Uint64("seed", 0, "run the worlds of this seed alone")
+	seeds = flag.Uint64("seeds", worlds, "run each test in this many worlds")
 	story = flag.Bool("story", false, "print everything that happens in a world")
 )
 
@@ -53,10 +54,11 @@ type scene struct {
 // eachSeed runs a test in a few worlds, each with late watches and lost races.
 func eachSeed(t *testing.T, run func(t *testing.T, s *scene)) {
 	t.Helper()
-	for n := range uint64(5) {
-		if *seed != 0 && n != *seed {
-			continue
-		}
+	first, last := uint64(0), *seeds
+	if *seed != 0 {
+		first, last = *seed, *seed+1
+	}
+	for n := first; n < last; n++ {
 		t.Run(fmt.Sprintf("seed %d", n), func(t *testing.T) {
 			t.Parallel()
 			t.Cleanup(func() {

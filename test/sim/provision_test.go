@@ -308,7 +308,7 @@ func TestLimits(t *testing.T) {
 			}
 			s.pods(40, "more", "1500m", "1Gi")
 			s.pass(3 * time.Minute)
-			if s.bound("") < 6 || s.bound("") > 40 {
+			if s.bound("") < 3 || s.bound("") > 40 {
 				t.Errorf("%d of 50 pods are bound", s.bound(""))
 			}
 			if all := fmt.Sprint(s.Told("FailedScheduling")); !strings.Contains(all, fmt.Sprintf("its limit on %s is reached", name)) {

@@ -2,7 +2,6 @@ package sim_test
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -39,8 +38,6 @@ func TestSoak(t *testing.T) {
 		})
 	}
 }
-
-var seeds = flag.Uint64("seeds", 5, "run this many soaked worlds")
 
 // trouble is a world in which things go wrong until calm is set.
 type trouble struct {
