@@ -131,7 +131,9 @@ func (c *Controller) solve(ctx context.Context, now time.Time, s *state.Snapshot
 	solution, err := binpack.Solve(ctx, t.Problem)
 	stop()
 	if err != nil {
-		return fmt.Errorf("solving a batch of %d pods: %w", len(pods), err)
+		err = fmt.Errorf("solving a batch of %d pods: %w", len(pods), err)
+		c.fail(now, pods, err)
+		return err
 	}
 	verify := c.verify
 	if verify == nil {
