@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-
-	"github.com/stowage-sh/stowage/cloudprovider"
 )
 
 // A Source fetches prices: all those of the capacity types that it speaks for.
@@ -34,11 +32,8 @@ func NewBook(t *Table, sources ...Source) *Book {
 	return b
 }
 
-// Price returns what an hour of o costs now; not ok when that is not known.
-// Whoever asks for many prices that must fit together asks one Table for them.
-func (b *Book) Price(o cloudprovider.Offering) (MicroUSD, bool) { return b.Table().Price(o) }
-
-// Table returns the current prices, an immutable value.
+// Table returns the current prices, an immutable value. A decision takes one and
+// asks nothing else: prices of two tables need not fit together.
 func (b *Book) Table() *Table { return b.current.Load() }
 
 // Refresh fetches from every source and swaps in what came. A source that

@@ -45,7 +45,7 @@ func TestRefreshReplacesACapacityTypeWhole(t *testing.T) {
 		{offering("a1.large", "us-east-1b", "spot"), 0, false}, // no longer the region's old price
 		{offering("c1.large", "us-east-1a", "spot"), 0, false}, // gone
 	} {
-		if got, ok := b.Price(c.o); got != c.want || ok != c.ok {
+		if got, ok := b.Table().Price(c.o); got != c.want || ok != c.ok {
 			t.Errorf("%s costs %v (known: %v), want %v (%v)", c.o, got, ok, c.want, c.ok)
 		}
 	}
@@ -63,10 +63,10 @@ func TestFailedRefreshKeepsOldPrices(t *testing.T) {
 		!strings.Contains(err.Error(), "the answer holds no price") {
 		t.Errorf("Refresh: %v, want both errors", err)
 	}
-	if got, ok := b.Price(offering("a1.large", "us-east-1a", "on-demand")); got != 100 || !ok {
+	if got, ok := b.Table().Price(offering("a1.large", "us-east-1a", "on-demand")); got != 100 || !ok {
 		t.Errorf("after a failure the on-demand price is %v (known: %v), want the old 100", got, ok)
 	}
-	if got, _ := b.Price(offering("a1.large", "us-east-1a", "spot")); got != 60 {
+	if got, _ := b.Table().Price(offering("a1.large", "us-east-1a", "spot")); got != 60 {
 		t.Errorf("the source that works gave %v, want 60", got)
 	}
 }
@@ -115,7 +115,7 @@ func TestReadersNeverSeeHalfAnUpdate(t *testing.T) {
 	}
 	close(done)
 	readers.Wait()
-	if got, _ := b.Price(offering("a1.large", "", "spot")); got != rounds+1 {
+	if got, _ := b.Table().Price(offering("a1.large", "", "spot")); got != rounds+1 {
 		t.Errorf("the last price is %v, want %d", got, rounds+1)
 	}
 }

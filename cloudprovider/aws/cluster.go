@@ -9,7 +9,8 @@ import (
 )
 
 // A Cluster is what a node has to know to join, and what our instances are
-// tagged with.
+// tagged with. It never changes; the version of Kubernetes, which does, is not
+// part of it.
 type Cluster struct {
 	// Name of the cluster, in tags and in user data.
 	Name string
@@ -20,15 +21,12 @@ type Cluster struct {
 	// ServiceCIDR is the range of service addresses; nodes derive the address of
 	// the cluster's DNS from it.
 	ServiceCIDR string
-	// Version of the control plane, major and minor: "1.36". Images are chosen by
-	// it.
-	Version string
 }
 
 // Validate names the first fact that is missing.
 func (c Cluster) Validate() error {
 	for _, f := range []struct{ name, value string }{
-		{"name", c.Name}, {"endpoint", c.Endpoint}, {"CA bundle", c.CABundle}, {"service CIDR", c.ServiceCIDR}, {"version", c.Version},
+		{"name", c.Name}, {"endpoint", c.Endpoint}, {"CA bundle", c.CABundle}, {"service CIDR", c.ServiceCIDR},
 	} {
 		if f.value == "" {
 			return fmt.Errorf("cluster %q: its %s is not known", c.Name, f.name)
@@ -62,7 +60,6 @@ func DescribeCluster(ctx context.Context, api EKS, known Cluster) (Cluster, erro
 		}
 	}
 	fill(&known.Endpoint, c.Endpoint)
-	fill(&known.Version, c.Version)
 	if c.CertificateAuthority != nil {
 		fill(&known.CABundle, c.CertificateAuthority.Data)
 	}

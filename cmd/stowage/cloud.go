@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -14,23 +13,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	awspricing "github.com/aws/aws-sdk-go-v2/service/pricing"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/cloudprovider/aws"
-	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	"github.com/stowage-sh/stowage/pricing"
-	"github.com/stowage-sh/stowage/provisioner/state"
 )
 
 // A cloud is the AWS side: clients, what they know, and the provider.
 type cloud struct {
 	region  string
 	cluster aws.Cluster
+	version *kubeVersion
 
 	ec2 *ec2.Client
 	ssm *ssm.Client
@@ -64,12 +59,10 @@ func newCloud(ctx context.Context, kube *rest.Config, s *settings) (*cloud, erro
 		classes:      &aws.Classes{},
 		availability: &cloudprovider.Availability{},
 	}
-	known := aws.Cluster{Name: s.clusterName, Endpoint: s.clusterEndpoint, CABundle: s.clusterCA, ServiceCIDR: s.serviceCIDR, Version: s.clusterVersion}
-	if known.Version == "" {
-		if known.Version, err = serverVersion(kube); err != nil {
-			return nil, err
-		}
+	if c.version, err = newKubeVersion(ctx, kube, s.clusterVersion); err != nil {
+		return nil, err
 	}
+	known := aws.Cluster{Name: s.clusterName, Endpoint: s.clusterEndpoint, CABundle: s.clusterCA, ServiceCIDR: s.serviceCIDR}
 	if c.cluster, err = aws.DescribeCluster(ctx, eks.NewFromConfig(cfg), known); err != nil {
 		return nil, err
 	}
@@ -100,25 +93,6 @@ func newCloud(ctx context.Context, kube *rest.Config, s *settings) (*cloud, erro
 	return c, err
 }
 
-// serverVersion asks the API server for its version, major and minor.
-func serverVersion(kube *rest.Config) (string, error) {
-	d, err := discovery.NewDiscoveryClientForConfig(kube)
-	if err != nil {
-		return "", fmt.Errorf("asking the API server for its version: %w", err)
-	}
-	v, err := d.ServerVersion()
-	if err != nil {
-		return "", fmt.Errorf("asking the API server for its version: %w", err)
-	}
-	return v.Major + "." + strings.TrimRight(v.Minor, "+"), nil // managed control planes say "36+"
-}
-
-// price of an offering in millionths of a dollar.
-func (c *cloud) price(o cloudprovider.Offering) (int64, bool) {
-	p, ok := c.prices.Price(o)
-	return int64(p), ok
-}
-
 // refresh keeps a part of what the cloud told up to date. A failure is logged,
 // the old stays, and it is tried again after a minute.
 func refresh(what string, every time.Duration, fetch func(context.Context) error) func(context.Context) error {
@@ -136,30 +110,4 @@ func refresh(what string, every time.Duration, fetch func(context.Context) error
 			}
 		}
 	}
-}
-
-// A classSink tells the state what it needs to know of EC2NodeClasses.
-type classSink struct{ cluster *state.Cluster }
-
-func (s classSink) Observe(obj client.Object) {
-	if class, ok := obj.(*awsv1.EC2NodeClass); ok {
-		reason := "its status is not known yet"
-		if c := meta.FindStatusCondition(class.Status.Conditions, awsv1.ConditionReady); c != nil {
-			reason = c.Message
-		}
-		s.cluster.SetNodeClass(classRef(class), state.NodeClass{
-			Ready: class.IsReady(), Reason: reason, Generation: class.Generation, Deleting: class.DeletionTimestamp != nil,
-			Hash: class.Annotations[awsv1.AnnotationHash], HashVersion: class.Annotations[awsv1.AnnotationHashVersion],
-		})
-	}
-}
-
-func (s classSink) Forget(obj client.Object) {
-	if class, ok := obj.(*awsv1.EC2NodeClass); ok {
-		s.cluster.RemoveNodeClass(classRef(class))
-	}
-}
-
-func classRef(class *awsv1.EC2NodeClass) cloudprovider.NodeClassRef {
-	return cloudprovider.NodeClassRef{Group: awsv1.Group, Kind: "EC2NodeClass", Name: class.Name}
 }

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
+	"net"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -114,8 +115,8 @@ func newManager(config *rest.Config, s *settings) (manager.Manager, error) {
 		LeaderElectionID:              s.leaseName,
 		LeaderElectionNamespace:       s.leaseSpace,
 		LeaderElectionReleaseOnCancel: true,
-		Metrics:                       metricsserver.Options{BindAddress: address(s.metricsPort)},
-		HealthProbeBindAddress:        address(s.healthPort),
+		Metrics:                       metricsserver.Options{BindAddress: s.address(s.metricsPort)},
+		HealthProbeBindAddress:        s.address(s.healthPort),
 	}
 	if s.profiling {
 		options.Metrics.ExtraHandlers = profilingHandlers()
@@ -124,16 +125,16 @@ func newManager(config *rest.Config, s *settings) (manager.Manager, error) {
 }
 
 // address returns the form of a port that controller-runtime takes; 0 is none.
-func address(port int) string {
+func (s *settings) address(port int) string {
 	if port == 0 {
 		return "0"
 	}
-	return fmt.Sprintf(":%d", port)
+	return net.JoinHostPort(s.bindAddress, strconv.Itoa(port))
 }
 
 // watch starts the watches and makes readiness wait for them.
 func (w *wiring) watch(ctx context.Context) error {
-	w.feed = &feed{cache: w.manager.GetCache(), sinks: []sink{w.cluster, classSink{w.cluster}}}
+	w.feed = &feed{cache: w.manager.GetCache(), cluster: w.cluster, observer: w.instruments.observer}
 	err := w.feed.watch(ctx, &corev1.Pod{}, &corev1.Node{}, &v1.NodeClaim{}, &v1.NodePool{}, &appsv1.DaemonSet{},
 		&awsv1.EC2NodeClass{})
 	if err != nil {
@@ -141,12 +142,7 @@ func (w *wiring) watch(ctx context.Context) error {
 	}
 	return errors.Join(
 		w.manager.AddHealthzCheck("ping", healthz.Ping),
-		w.manager.AddReadyzCheck("caches", func(*http.Request) error {
-			if !w.feed.complete() {
-				return errors.New("the watches have not caught up yet")
-			}
-			return nil
-		}),
+		w.manager.AddReadyzCheck("caches", w.feed.check),
 	)
 }
 

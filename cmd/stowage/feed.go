@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -14,23 +16,22 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/stowage-sh/stowage/provisioner/metrics"
+	"github.com/stowage-sh/stowage/provisioner/state"
 )
 
 // A feed carries what the watches say into the state, and only then wakes the
 // controllers: whoever is woken finds the change in the next snapshot.
 type feed struct {
-	cache  cache.Cache
-	sinks  []sink
-	synced []toolscache.InformerSynced
+	cache   cache.Cache
+	cluster *state.Cluster
+	// observer hears of everything before the state does; nil for none.
+	observer *metrics.Observer
+	synced   []toolscache.InformerSynced
 
 	mu     sync.Mutex
 	routes []route
-}
-
-// A sink takes in objects: the cluster's state, or the cloud's NodeClasses.
-type sink interface {
-	Observe(obj client.Object)
-	Forget(obj client.Object)
 }
 
 // A route wakes one controller.
@@ -77,11 +78,20 @@ func (f *feed) complete() bool {
 	return true
 }
 
+// check is a check of readiness: it fails until the watches have caught up.
+func (f *feed) check(*http.Request) error {
+	if !f.complete() {
+		return errors.New("the watches have not caught up yet")
+	}
+	return nil
+}
+
 func (f *feed) observe(obj any) {
 	o := obj.(client.Object)
-	for _, s := range f.sinks {
-		s.Observe(o)
+	if f.observer != nil {
+		f.observer.Observe(o)
 	}
+	f.cluster.Observe(o)
 	f.wake(o)
 }
 
@@ -93,9 +103,10 @@ func (f *feed) forget(obj any) {
 	if !ok {
 		return
 	}
-	for _, s := range f.sinks {
-		s.Forget(o)
+	if f.observer != nil {
+		f.observer.Forget(o)
 	}
+	f.cluster.Forget(o)
 	f.wake(o)
 }
 

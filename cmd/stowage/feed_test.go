@@ -18,7 +18,7 @@ import (
 // controller hears of it, and has it no more before any hears that it is gone.
 func TestWhoeverIsWokenFindsTheChange(t *testing.T) {
 	cluster := state.New()
-	f := &feed{sinks: []sink{cluster}}
+	f := &feed{cluster: cluster}
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	defer queue.ShutDown()
 	var there []bool
@@ -42,8 +42,21 @@ func TestWhoeverIsWokenFindsTheChange(t *testing.T) {
 	}
 }
 
+// TestNotReadyUntilTheWatchesHaveCaughtUp: one that has not is enough.
+func TestNotReadyUntilTheWatchesHaveCaughtUp(t *testing.T) {
+	caught := false
+	f := &feed{synced: []toolscache.InformerSynced{func() bool { return true }, func() bool { return caught }}}
+	if err := f.check(nil); err == nil {
+		t.Error("ready though a watch has not caught up")
+	}
+	caught = true
+	if err := f.check(nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestABurstWakesOnce(t *testing.T) {
-	f := &feed{sinks: []sink{state.New()}}
+	f := &feed{cluster: state.New()}
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	defer queue.ShutDown()
 	one := func(client.Object) []string { return []string{"cluster"} }

@@ -9,12 +9,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
-	"github.com/stowage-sh/stowage/provisioner/state"
 )
 
 // registerProcess registers what there is to say of this process and of the
 // state that it keeps, by Karpenter's names.
-func registerProcess(r prometheus.Registerer, cluster *state.Cluster, synced func() bool) error {
+func registerProcess(r prometheus.Registerer, of subject) error {
+	begun := of.now()
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "karpenter_build_info",
 		Help:        "1; the labels say what was built.",
@@ -26,49 +26,69 @@ func registerProcess(r prometheus.Registerer, cluster *state.Cluster, synced fun
 		r.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "karpenter_cluster_state_node_count",
 			Help: "Nodes in the state, those of others included.",
-		}, func() float64 { return float64(cluster.Snapshot().Nodes.Len()) })),
+		}, func() float64 { return float64(of.cluster.Snapshot().Nodes.Len()) })),
 		r.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "karpenter_cluster_state_synced",
 			Help: "1 when all that the watches found at the start is in the state.",
 		}, func() float64 {
-			if synced() {
+			if of.synced() {
 				return 1
 			}
 			return 0
 		})),
+		r.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "karpenter_cluster_state_unsynced_time_seconds",
+			Help: "How long the watches have been catching up; 0 when they have.",
+		}, func() float64 {
+			if of.synced() {
+				return 0
+			}
+			return of.now().Sub(begun).Seconds()
+		})),
 	)
 }
 
-// A metered provider counts and times the calls to a cloud.
-type metered struct {
-	cloud    cloudprovider.Provider
+// A cloudMeter counts and times the calls to a cloud.
+type cloudMeter struct {
 	name     string
 	duration *prometheus.HistogramVec
 	errors   *prometheus.CounterVec
 }
 
-// meter returns cloud with its calls counted and timed under a name.
-func meter(r prometheus.Registerer, name string, cloud cloudprovider.Provider) (cloudprovider.Provider, error) {
-	m := &metered{
-		cloud: cloud, name: name,
+// newCloudMeter registers the metrics of the calls to a cloud of that name.
+func newCloudMeter(r prometheus.Registerer, name string) (*cloudMeter, error) {
+	m := &cloudMeter{
+		name: name,
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "karpenter_cloudprovider_duration_seconds",
-			Help:    "Duration of calls to the cloud provider, by method.",
+			Help:    "Duration of calls to the cloud provider, by method and who called.",
 			Buckets: prometheus.ExponentialBuckets(0.005, 2, 14), // 5 ms to 41 s
-		}, []string{"method", "provider"}),
+		}, []string{"controller", "method", "provider"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "karpenter_cloudprovider_errors_total",
 			Help: "Calls to the cloud provider that ended with an error, by method and kind.",
-		}, []string{"method", "provider", "error"}),
+		}, []string{"controller", "method", "provider", "error"}),
 	}
 	return m, errors.Join(r.Register(m.duration), r.Register(m.errors))
 }
 
+// metered is a cloud as one controller calls it.
+type metered struct {
+	cloud      cloudprovider.Provider
+	controller string
+	meter      *cloudMeter
+}
+
+// of returns cloud for a controller, with its calls counted and timed.
+func (m *cloudMeter) of(cloud cloudprovider.Provider, controller string) cloudprovider.Provider {
+	return &metered{cloud, controller, m}
+}
+
 // observe is to be deferred: it notes the end of a call.
 func (m *metered) observe(method string, begin time.Time, err *error) {
-	m.duration.WithLabelValues(method, m.name).Observe(time.Since(begin).Seconds())
+	m.meter.duration.WithLabelValues(m.controller, method, m.meter.name).Observe(time.Since(begin).Seconds())
 	if *err != nil {
-		m.errors.WithLabelValues(method, m.name, errorKind(*err)).Inc()
+		m.meter.errors.WithLabelValues(m.controller, method, m.meter.name, errorKind(*err)).Inc()
 	}
 }
 
@@ -80,7 +100,7 @@ func errorKind(err error) string {
 	if _, ok := errors.AsType[*cloudprovider.NotReadyError](err); ok {
 		return "NodeClassNotReadyError"
 	}
-	return ""
+	return "unknown"
 }
 
 func (m *metered) Catalog(ctx context.Context, class cloudprovider.NodeClassRef) (c *cloudprovider.Catalog, err error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
@@ -44,16 +45,21 @@ func scrape(t *testing.T, r *prometheus.Registry) string {
 }
 
 func TestProcessMetrics(t *testing.T) {
-	r, c, synced := prometheus.NewRegistry(), state.New(), false
-	if err := registerProcess(r, c, func() bool { return synced }); err != nil {
+	r, c, synced, now := prometheus.NewRegistry(), state.New(), false, time.Unix(0, 0)
+	err := registerProcess(r, subject{cluster: c, synced: func() bool { return synced }, now: func() time.Time { return now }})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if got := scrape(t, r); !strings.Contains(got, "karpenter_cluster_state_node_count 0\nkarpenter_cluster_state_synced 0\n") || !strings.Contains(got, "karpenter_build_info") {
+	now = now.Add(9 * time.Second)
+	if got := scrape(t, r); !strings.Contains(got, `karpenter_cluster_state_node_count 0
+karpenter_cluster_state_synced 0
+karpenter_cluster_state_unsynced_time_seconds 9
+`) || !strings.Contains(got, "karpenter_build_info") {
 		t.Errorf("at first:\n%s", got)
 	}
 	c.Observe(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", UID: "n"}})
 	synced = true
-	if got := scrape(t, r); !strings.Contains(got, "karpenter_cluster_state_node_count 1\nkarpenter_cluster_state_synced 1\n") {
+	if got := scrape(t, r); !strings.Contains(got, "karpenter_cluster_state_node_count 1\nkarpenter_cluster_state_synced 1\nkarpenter_cluster_state_unsynced_time_seconds 0\n") {
 		t.Errorf("with a node:\n%s", got)
 	}
 }
@@ -65,23 +71,33 @@ func (refusing) Launch(context.Context, cloudprovider.LaunchRequest) (cloudprovi
 	return cloudprovider.Instance{}, fmt.Errorf("launching: %w", &cloudprovider.InsufficientCapacityError{Err: errors.New("none")})
 }
 
+func (refusing) List(context.Context) ([]cloudprovider.Instance, error) {
+	return nil, errors.New("out of reach")
+}
+
 func (refusing) Terminate(context.Context, string) error { return nil }
 
 func TestCloudIsMetered(t *testing.T) {
 	r := prometheus.NewRegistry()
-	cloud, err := meter(r, "test", refusing{})
+	meter, err := newCloudMeter(r, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
+	cloud := meter.of(refusing{}, "life")
 	if _, err := cloud.Launch(t.Context(), cloudprovider.LaunchRequest{}); err == nil {
 		t.Error("the error is lost")
 	}
 	if err := cloud.Terminate(t.Context(), "i-1"); err != nil {
 		t.Error(err)
 	}
-	want := "karpenter_cloudprovider_duration_seconds method=Create provider=test count 1\n" +
-		"karpenter_cloudprovider_duration_seconds method=Delete provider=test count 1\n" +
-		"karpenter_cloudprovider_errors_total error=InsufficientCapacityError method=Create provider=test 1\n"
+	if _, err := meter.of(refusing{}, "collection").List(t.Context()); err == nil {
+		t.Error("the error is lost")
+	}
+	want := "karpenter_cloudprovider_duration_seconds controller=collection method=List provider=test count 1\n" +
+		"karpenter_cloudprovider_duration_seconds controller=life method=Create provider=test count 1\n" +
+		"karpenter_cloudprovider_duration_seconds controller=life method=Delete provider=test count 1\n" +
+		"karpenter_cloudprovider_errors_total controller=collection error=unknown method=List provider=test 1\n" +
+		"karpenter_cloudprovider_errors_total controller=life error=InsufficientCapacityError method=Create provider=test 1\n"
 	if got := scrape(t, r); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -83,6 +83,9 @@ func (f *planFlags) run(cmd *cobra.Command, now func() time.Time) error {
 		return err
 	}
 	in.Objects = set.All()
+	for _, r := range set.Refusals() {
+		in.Refused = append(in.Refused, plan.Refused(r))
+	}
 	made, err := plan.Make(cmd.Context(), in)
 	if wrong, ok := errors.AsType[*plan.InputError](err); ok {
 		return usageError(wrong)

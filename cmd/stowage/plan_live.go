@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -38,7 +39,7 @@ func readCluster(ctx context.Context, kubeconfig string) ([]client.Object, error
 	var all []client.Object
 	lists := []client.ObjectList{
 		&corev1.PodList{}, &corev1.NodeList{}, &appsv1.DaemonSetList{}, &policyv1.PodDisruptionBudgetList{}, &schedulingv1.PriorityClassList{},
-		&v1.NodePoolList{}, &v1.NodeClaimList{}, &awsv1.EC2NodeClassList{},
+		&nodev1.RuntimeClassList{}, &v1.NodePoolList{}, &v1.NodeClaimList{}, &awsv1.EC2NodeClassList{},
 	}
 	for _, l := range lists {
 		err := reader.List(ctx, l)
@@ -82,6 +83,7 @@ func newLister(config *rest.Config) (client.Reader, error) {
 		{appsv1.SchemeGroupVersion, "DaemonSet", meta.RESTScopeNamespace},
 		{policyv1.SchemeGroupVersion, "PodDisruptionBudget", meta.RESTScopeNamespace},
 		{schedulingv1.SchemeGroupVersion, "PriorityClass", meta.RESTScopeRoot},
+		{nodev1.SchemeGroupVersion, "RuntimeClass", meta.RESTScopeRoot},
 		{v1.GroupVersion, "NodePool", meta.RESTScopeRoot},
 		{v1.GroupVersion, "NodeClaim", meta.RESTScopeRoot},
 		{awsv1.GroupVersion, awsv1.Kind, meta.RESTScopeRoot},

@@ -17,6 +17,8 @@ type settings struct {
 	kubeconfig string
 
 	metricsPort, healthPort int
+	bindAddress             string
+	unobserved              bool
 	kubeQPS                 float32
 	kubeBurst               int
 	profiling               bool
@@ -52,6 +54,8 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.kubeconfig, "kubeconfig", "", "kubeconfig file; empty for the Pod's own service account")
 	f.IntVar(&s.metricsPort, "metrics-port", 8080, "port of /metrics; 0 for none")
 	f.IntVar(&s.healthPort, "health-probe-port", 8081, "port of /healthz and /readyz; 0 for none")
+	f.StringVar(&s.bindAddress, "bind-address", "", "address that both ports are served on; empty for all of them")
+	f.BoolVar(&s.unobserved, "disable-cluster-state-observability", false, "leave out the metrics of single pods, nodes, NodePools and conditions")
 	f.Float32Var(&s.kubeQPS, "kube-client-qps", 200, "requests per second to the API server")
 	f.IntVar(&s.kubeBurst, "kube-client-burst", 300, "requests to the API server at once")
 	f.BoolVar(&s.profiling, "enable-profiling", false, "serve /debug/pprof on the metrics port")
@@ -68,7 +72,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.clusterEndpoint, "cluster-endpoint", "", "URL of the API server for nodes; empty: asked of EKS")
 	f.StringVar(&s.clusterCA, "cluster-ca-bundle", "", "certificate authority for nodes, base64; empty: asked of EKS")
 	f.StringVar(&s.serviceCIDR, "cluster-service-cidr", "", "range of service addresses; empty: asked of EKS")
-	f.StringVar(&s.clusterVersion, "cluster-version", "", "Kubernetes version of the nodes' images; empty: asked of the API server")
+	f.StringVar(&s.clusterVersion, "cluster-version", "", "Kubernetes version of the nodes' images; empty: asked of the API server, every five minutes")
 	f.BoolVar(&s.isolatedVPC, "isolated-vpc", false, "do not call the Price List API; the embedded prices serve")
 	f.Float64Var(&s.memoryOverhead, "vm-memory-overhead-percent", 0.075, "share of an instance's memory that its system takes")
 	f.IntVar(&s.reservedENIs, "reserved-enis", 0, "network interfaces of each instance that pods do not use")
@@ -135,7 +139,7 @@ func (s *settings) shortest() time.Duration {
 // unread are environment variables of Karpenter's settings that have no flag here
 // yet.
 var unread = []string{"MIN_VALUES_POLICY", "IGNORE_DRA_REQUESTS", "SCHEDULER_CONFIG", "EKS_CONTROL_PLANE", "ENABLE_ZONAL_SHIFT",
-	"DISABLE_DRY_RUN", "AMI_REFRESH_INTERVAL", "SUBNET_REFRESH_INTERVAL", "AWS_FEATURE_GATES", "DISABLE_CLUSTER_STATE_OBSERVABILITY"}
+	"DISABLE_DRY_RUN", "AMI_REFRESH_INTERVAL", "SUBNET_REFRESH_INTERVAL", "AWS_FEATURE_GATES"}
 
 // ignored lists the settings that were given and have no effect yet, so that the
 // log says it rather than that nobody does.

@@ -61,6 +61,23 @@ func TestSettingsThatCannotBe(t *testing.T) {
 	}
 }
 
+// TestAddresses are in the form that controller-runtime takes.
+func TestAddresses(t *testing.T) {
+	for _, c := range []struct {
+		bind string
+		port int
+		want string
+	}{{"", 8080, ":8080"}, {"127.0.0.1", 8081, "127.0.0.1:8081"}, {"::1", 80, "[::1]:80"}, {"127.0.0.1", 0, "0"}} {
+		s, err := parse(t, map[string]string{"BIND_ADDRESS": c.bind}, "--cluster-name=c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.address(c.port); got != c.want {
+			t.Errorf("port %d of %q is %q, want %q", c.port, c.bind, got, c.want)
+		}
+	}
+}
+
 func TestSettingsWithoutEffectAreNamed(t *testing.T) {
 	s, err := parse(t, map[string]string{"FEATURE_GATES": "Drift=true", "INTERRUPTION_QUEUE": "q", "PREFERENCE_POLICY": "Respect", "MIN_VALUES_POLICY": "BestEffort", "HELP": "abc"}, "--cluster-name=c")
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
@@ -17,11 +16,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
+	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/cloudprovider/aws/nodeclass"
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	"github.com/stowage-sh/stowage/provisioner/batch"
 	"github.com/stowage-sh/stowage/provisioner/disrupt"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
+	"github.com/stowage-sh/stowage/provisioner/metrics"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	"github.com/stowage-sh/stowage/provisioner/provision"
 	"github.com/stowage-sh/stowage/provisioner/state"
@@ -38,6 +39,8 @@ type wiring struct {
 	guard    *guard
 	write    state.Writer
 	events   record.EventRecorder
+
+	instruments *instruments
 }
 
 // The widths of the queues: how many objects are worked on at once. A NodeClaim
@@ -47,24 +50,17 @@ const (
 	poolWorkers  = 10
 )
 
-// openWhenReady is how long a node that has joined may take to be Ready before it
-// is opened all the same: a DaemonSet that it waits for may not tolerate our taint.
-const openWhenReady = 30 * time.Second
-
 // wire makes the controllers and gives them to the manager.
 func (w *wiring) wire(ctx context.Context) error {
 	w.guard = &guard{reader: w.manager.GetAPIReader(), name: w.settings.leaseName, namespace: w.settings.leaseSpace}
 	w.write = state.Recorded(state.Kube(w.manager.GetClient()), w.cluster)
-	if err := w.record(ctx); err != nil {
-		return err
-	}
-	if err := w.watch(ctx); err != nil {
+	if err := errors.Join(w.record(ctx), w.measure(), w.watch(ctx)); err != nil {
 		return err
 	}
 	return errors.Join(
-		registerProcess(ctrlmetrics.Registry, w.cluster, w.feed.complete),
 		w.manager.Add(manager.RunnableFunc(w.guard.run)),
 		w.manager.Add(manager.RunnableFunc(w.begin)),
+		w.manager.Add(manager.RunnableFunc(refresh("the version of Kubernetes", versionInterval, w.cloud.version.refresh))),
 		w.manager.Add(manager.RunnableFunc(refresh("prices", w.settings.priceInterval, w.cloud.prices.Refresh))),
 		w.manager.Add(manager.RunnableFunc(refresh("instance types", w.settings.catalogInterval, w.cloud.inventory.Refresh))),
 		w.manager.Add(manager.RunnableFunc(refresh("launch templates", time.Hour, w.sweep))),
@@ -81,13 +77,9 @@ func (w *wiring) begin(ctx context.Context) error {
 	if !w.feed.ready(ctx) {
 		return nil
 	}
-	var list awsv1.EC2NodeClassList
-	if err := w.manager.GetCache().List(ctx, &list); err != nil {
-		return err
-	}
-	names := make([]string, len(list.Items))
-	for i := range list.Items {
-		names[i] = list.Items[i].Name
+	var names []string
+	for _, class := range w.cluster.Snapshot().NodeClasses.All() {
+		names = append(names, class.GetName())
 	}
 	w.cloud.classes.Begin(names...)
 	return nil
@@ -114,17 +106,40 @@ func (w *wiring) record(ctx context.Context) error {
 	return nil
 }
 
+// measure sets up the metrics.
+func (w *wiring) measure() (err error) {
+	w.instruments, err = newInstruments(ctrlmetrics.Registry, subject{
+		cluster: w.cluster,
+		offerings: metrics.OfferingSources{
+			Catalog: w.cloud.provider.Catalog, Availability: w.cloud.availability, Prices: w.cloud.prices, Memory: memorySold,
+		},
+		synced:     func() bool { return w.feed.complete() }, // there is a feed before anybody asks
+		leading:    w.leading,
+		now:        time.Now,
+		unobserved: w.settings.unobserved,
+	})
+	return err
+}
+
+// leading reports whether this process holds the Lease, or needs none.
+func (w *wiring) leading() bool {
+	select {
+	case <-w.manager.Elected():
+		return true
+	default:
+		return false
+	}
+}
+
 func (w *wiring) nodeClasses() error {
 	c := &nodeclass.Controller{
 		Region:  w.cloud.region,
 		Cluster: w.cloud.cluster,
-		Get: func(ctx context.Context, name string) (*awsv1.EC2NodeClass, error) {
-			class := &awsv1.EC2NodeClass{}
-			err := w.manager.GetCache().Get(ctx, client.ObjectKey{Name: name}, class)
-			if apierrors.IsNotFound(err) {
-				return nil, nil
-			}
-			return class, err
+		Version: w.cloud.version.get,
+		Get: func(name string) (*awsv1.EC2NodeClass, bool) {
+			known, _ := w.cluster.Snapshot().NodeClasses.Get(name)
+			class, ok := known.(*awsv1.EC2NodeClass)
+			return class, ok
 		},
 		Claims:     w.claimsOf,
 		Write:      w.write,
@@ -160,53 +175,36 @@ func (w *wiring) claimsOf(class string) []string {
 }
 
 func (w *wiring) nodePools() error {
-	metrics, err := nodepool.NewMetrics(ctrlmetrics.Registry)
-	if err != nil {
-		return err
-	}
-	c := &nodepool.Controller{Cluster: w.cluster, Write: w.write, Known: awsv1.LabelValues, Metrics: metrics}
-	keys := func(obj client.Object) []string {
-		if class, ok := obj.(*awsv1.EC2NodeClass); ok {
-			return nodepool.Using(w.cluster.Snapshot(), classRef(class))
-		}
-		return nodepool.Concerned(w.cluster, obj)
-	}
+	c := &nodepool.Controller{Cluster: w.cluster, Write: w.write, Known: awsv1.LabelValues}
+	keys := func(obj client.Object) []string { return nodepool.Concerned(w.cluster, obj) }
 	return w.add("nodepool", poolWorkers, c.Reconcile, w.feed.source(keys, 100*time.Millisecond, &v1.NodePoolList{}))
 }
 
 func (w *wiring) nodeClaims() error {
-	provider, err := meter(ctrlmetrics.Registry, "aws", w.cloud.provider)
-	if err != nil {
-		return err
-	}
-	bought, err := provision.NewMetrics(ctrlmetrics.Registry)
-	if err != nil {
-		return err
-	}
-	metrics, err := lifecycle.NewMetrics(ctrlmetrics.Registry)
-	if err != nil {
-		return err
+	const provisioner, life, collection = "provisioner", "nodeclaim.lifecycle", "nodeclaim.garbagecollection"
+	cloud := func(controller string) cloudprovider.Provider {
+		return w.instruments.cloud.of(w.cloud.provider, controller)
 	}
 	p := &provision.Controller{
-		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: bought,
-		Cloud: provider, Availability: w.cloud.availability, Price: w.cloud.price,
+		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: w.instruments.provision,
+		Cloud: cloud(provisioner), Availability: w.cloud.availability, Prices: w.cloud.prices,
 		NewName:  newClaimName,
 		Window:   batch.Window{Idle: w.settings.batchIdle, Max: w.settings.batchMax},
 		MaxSteps: w.settings.maxSteps,
 		Clock:    time.Now,
 		Parallel: 10, NoNominations: !w.settings.nominate,
 	}
-	roster := &lifecycle.Roster{Cloud: provider}
+	roster := &lifecycle.Roster{Cloud: cloud(collection)}
 	l := &lifecycle.Controller{
-		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: metrics,
-		Cloud: provider, Availability: w.cloud.availability, Prices: w.cloud.price, Instances: roster,
+		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: w.instruments.lifecycle,
+		Cloud: cloud(life), Availability: w.cloud.availability, Prices: w.cloud.prices, Instances: roster,
 		LaunchTimeout: w.settings.launchTimeout, RegistrationTimeout: w.settings.registrationTimeout,
 	}
 	if w.settings.nominate {
-		l.BeforeOpen, l.OpenWhenReady = p.Nominate, openWhenReady
+		l.BeforeOpen, l.Hold = p.Nominate, p.Hold
 	}
 	collector := &lifecycle.Collector{
-		Cluster: w.cluster, Write: w.write, Metrics: metrics, Cloud: provider, Instances: roster,
+		Cluster: w.cluster, Write: w.write, Metrics: w.instruments.lifecycle, Cloud: cloud(collection), Instances: roster,
 		Interval: w.settings.collectInterval, MinAge: w.settings.collectAge,
 	}
 	claims := func(obj client.Object) []string { return lifecycle.Concerned(w.cluster, obj) }
@@ -219,18 +217,14 @@ func (w *wiring) nodeClaims() error {
 	}
 	anything := func(client.Object) []string { return []string{"cluster"} }
 	return errors.Join(
-		w.add("provisioner", 1, singleton(p.Step), w.feed.source(urgent, 0), w.feed.source(anything, 50*time.Millisecond, &v1.NodePoolList{})),
-		w.add("nodeclaim.lifecycle", claimWorkers, l.Reconcile, w.feed.source(claims, 0, &v1.NodeClaimList{}, &corev1.NodeList{})),
-		w.add("nodeclaim.garbagecollection", 1, singleton(collector.Step), once()),
+		w.add(provisioner, 1, singleton(p.Step), w.feed.source(urgent, 0), w.feed.source(anything, 50*time.Millisecond, &v1.NodePoolList{})),
+		w.add(life, claimWorkers, l.Reconcile, w.feed.source(claims, 0, &v1.NodeClaimList{}, &corev1.NodeList{})),
+		w.add(collection, 1, singleton(collector.Step), once()),
 	)
 }
 
 func (w *wiring) disruption() error {
-	metrics, err := disrupt.NewMetrics(ctrlmetrics.Registry)
-	if err != nil {
-		return err
-	}
-	c := &disrupt.Controller{Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: metrics}
+	c := &disrupt.Controller{Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: w.instruments.disrupt, Clock: time.Now}
 	keys := func(obj client.Object) []string {
 		switch obj.(type) {
 		case *v1.NodeClaim, *v1.NodePool, *corev1.Pod:

@@ -23,29 +23,42 @@ var Reasons = []v1.DisruptionReason{v1.ReasonUnderutilized, v1.ReasonEmpty, v1.R
 type Allowance struct {
 	// Nodes is below zero where more are disrupted than the budgets allow.
 	Nodes int
+	// Busy is how many are disrupted or not ready now.
+	Busy int
 	// Problem says which budget could not be read, in which case none may be
 	// disrupted; else it is empty.
 	Problem string
 }
 
-// Allowed computes a pool's allowance: the least of the budgets that are active
-// at now and cover the reason, all nodes where there is none, less the nodes that
-// are being disrupted or are not ready. Percentages are of the pool's initialized
-// nodes, rounded up.
-func Allowed(now time.Time, s *state.Snapshot, pool *v1.NodePool, reason v1.DisruptionReason) Allowance {
-	total, busy := count(s, pool)
-	least := total
+// Allowances computes the allowance of every pool, by name, for each of Reasons:
+// the least of the budgets that are active at now and cover the reason, all nodes
+// where there is none, less the nodes that are being disrupted or are not ready.
+// Percentages are of the pool's initialized nodes, rounded up.
+func Allowances(now time.Time, s *state.Snapshot) map[string]map[v1.DisruptionReason]Allowance {
+	tallies := count(s)
+	all := map[string]map[v1.DisruptionReason]Allowance{}
+	for _, pool := range s.NodePools.All() {
+		all[pool.Name] = map[v1.DisruptionReason]Allowance{}
+		for _, reason := range Reasons {
+			all[pool.Name][reason] = tallies[pool.Name].allow(now, pool, reason)
+		}
+	}
+	return all
+}
+
+func (t tally) allow(now time.Time, pool *v1.NodePool, reason v1.DisruptionReason) Allowance {
+	least := t.total
 	for i, b := range pool.Spec.Disruption.Budgets {
 		if len(b.Reasons) > 0 && !slices.Contains(b.Reasons, reason) {
 			continue
 		}
-		n, err := budget(now, b, total)
+		n, err := budget(now, b, t.total)
 		if err != nil {
-			return Allowance{Nodes: -busy, Problem: fmt.Sprintf("spec.disruption.budgets[%d]: %v", i, err)}
+			return Allowance{Nodes: -t.busy, Busy: t.busy, Problem: fmt.Sprintf("spec.disruption.budgets[%d]: %v", i, err)}
 		}
 		least = min(least, n)
 	}
-	return Allowance{Nodes: least - busy}
+	return Allowance{Nodes: least - t.busy, Busy: t.busy}
 }
 
 // budget is how many of total nodes b allows at now; MaxInt where it is not
@@ -87,24 +100,27 @@ func isActive(now time.Time, b v1.Budget) (bool, error) {
 	return !begun.IsZero() && !begun.After(now.UTC()), nil
 }
 
-// count returns how many nodes of a pool budgets are of, the initialized ones
-// whose machines are not going already, and how many of them are disrupted: not
-// ready, being deleted, or chosen to be.
-func count(s *state.Snapshot, pool *v1.NodePool) (total, busy int) {
+// A tally is how many nodes of a pool budgets are of, the initialized ones whose
+// machines are not going already, and how many of them are disrupted: not ready,
+// being deleted, or chosen to be.
+type tally struct{ total, busy int }
+
+// count returns the tallies of all pools, by name.
+func count(s *state.Snapshot) map[string]tally {
+	tallies := map[string]tally{}
 	for _, claim := range s.NodeClaims.All() {
-		if claim.Labels[v1.LabelNodePool] != pool.Name {
-			continue
-		}
 		c := claim.Status.Conditions
 		if !v1.IsTrue(c, v1.ConditionInitialized) || v1.IsTrue(c, v1.ConditionInstanceTerminating) {
 			continue
 		}
-		total++
+		t := tallies[claim.Labels[v1.LabelNodePool]]
+		t.total++
 		node, ok := s.NodeOf(claim)
 		if claim.DeletionTimestamp != nil || v1.IsTrue(c, v1.ConditionDisruptionReason) ||
 			!ok || node.DeletionTimestamp != nil || !lifecycle.NodeReady(node) {
-			busy++
+			t.busy++
 		}
+		tallies[claim.Labels[v1.LabelNodePool]] = t
 	}
-	return total, busy
+	return tallies
 }

@@ -53,8 +53,8 @@ func TestAllowed(t *testing.T) {
 		pool.Spec.Disruption.Budgets = c.budgets
 		// In another zone, where it is another day: schedules are in UTC.
 		now := monday.In(time.FixedZone("far", -11*60*60))
-		got := Allowed(now, cluster(c.nodes, c.busy), pool, v1.ReasonEmpty)
-		if got.Nodes != c.want || !strings.Contains(got.Problem, c.problem) || (got.Problem == "") != (c.problem == "") {
+		got := count(cluster(c.nodes, c.busy))[pool.Name].allow(now, pool, v1.ReasonEmpty)
+		if got.Nodes != c.want || got.Busy != c.busy || !strings.Contains(got.Problem, c.problem) || (got.Problem == "") != (c.problem == "") {
 			t.Errorf("%s: %+v, want %d and problem %q", c.name, got, c.want, c.problem)
 		}
 	}

@@ -23,6 +23,8 @@ type Controller struct {
 	Write   state.Writer
 	Events  state.Recorder
 	Metrics *Metrics
+	// Clock times decisions for a metric, and decides nothing; nil for no timing.
+	Clock func() time.Time
 
 	// Poll is the longest time between two looks; 0 means ten seconds.
 	Poll time.Duration
@@ -55,7 +57,9 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 	v := look(now, c.Cluster.Snapshot())
 	failed = append(failed, c.follow(ctx, v))
 	if now.Sub(c.begun) >= settleTime {
+		stop := c.Metrics.time(c.Clock)
 		failed = append(failed, c.choose(ctx, look(now, c.Cluster.Snapshot())))
+		stop()
 	}
 	return max(c.soon, time.Second), errors.Join(failed...)
 }
@@ -115,8 +119,8 @@ func (c *Controller) countUnsure(v *view, allowed map[string]int) {
 // opened again.
 func (c *Controller) follow(ctx context.Context, v *view) error {
 	over := map[string]int{} // by how many nodes a pool is over its budget now
-	for _, pool := range v.NodePools.All() {
-		over[pool.Name] = -Allowed(v.now, v.Snapshot, pool, v1.ReasonEmpty).Nodes
+	for pool, allowances := range Allowances(v.now, v.Snapshot) {
+		over[pool] = -allowances[v1.ReasonEmpty].Nodes
 	}
 	var failed []error
 	deleted := map[types.UID]struct{}{}
@@ -173,14 +177,14 @@ func (v *view) unfit(claim *v1.NodeClaim, over int) string {
 // remove deletes a claim that stayed empty; what follows is lifecycle's.
 func (c *Controller) remove(ctx context.Context, v *view, claim *v1.NodeClaim) error {
 	if err := c.Write.Delete(ctx, claim); client.IgnoreNotFound(err) != nil {
+		c.Metrics.failed()
 		return fmt.Errorf("deleting empty NodeClaim %s: %w", claim.Name, err)
 	}
 	c.Events.Event(claim, corev1.EventTypeNormal, "DisruptionTerminating", "Disrupting NodeClaim: Empty")
 	if node, ok := v.NodeOf(claim); ok {
 		c.Events.Event(node, corev1.EventTypeNormal, "DisruptionTerminating", "Disrupting Node: Empty")
 	}
-	pool, _ := v.NodePools.Get(claim.Labels[v1.LabelNodePool])
-	c.Metrics.removed(claim, pool)
+	c.Metrics.removed(v.Snapshot, claim)
 	logr.FromContextOrDiscard(ctx).Info("disrupting node(s)", "NodeClaim", map[string]string{"name": claim.Name},
 		"reason", "empty", "decision", "delete", "provider-id", claim.Status.ProviderID)
 	return nil
@@ -190,15 +194,12 @@ func (c *Controller) remove(ctx context.Context, v *view, claim *v1.NodeClaim) e
 // for which pools that is none because a budget cannot be read.
 func (c *Controller) allowances(v *view) (allowed map[string]int, held map[types.UID]string) {
 	allowed, held = map[string]int{}, map[types.UID]string{}
+	all := Allowances(v.now, v.Snapshot)
 	for _, pool := range v.NodePools.All() {
+		allowed[pool.Name] = all[pool.Name][v1.ReasonEmpty].Nodes
 		for _, reason := range Reasons {
-			a := Allowed(v.now, v.Snapshot, pool, reason)
-			c.Metrics.allowed(pool.Name, reason, a.Nodes)
-			if a.Problem != "" {
-				held[pool.UID] = "no node may be disrupted: " + a.Problem
-			}
-			if reason == v1.ReasonEmpty {
-				allowed[pool.Name] = a.Nodes
+			if problem := all[pool.Name][reason].Problem; problem != "" {
+				held[pool.UID] = "no node may be disrupted: " + problem
 			}
 		}
 	}

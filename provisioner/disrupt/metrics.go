@@ -3,55 +3,59 @@ package disrupt
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stowage-sh/stowage/provisioner/lifecycle"
+	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
 // Metrics counts voluntary disruption, by Karpenter's names. A nil one counts
-// nothing.
+// nothing. What the budgets allow is not counted here: it can be read off a
+// snapshot (see Allowances).
 type Metrics struct {
-	allowedNodes, eligibleNodes                           *prometheus.GaugeVec
-	decisions, poolDecisions, failedValidations, removals *prometheus.CounterVec
+	eligibleNodes                                         *prometheus.GaugeVec
+	decisions, poolDecisions, failedValidations, failures *prometheus.CounterVec
+	evaluation                                            *prometheus.HistogramVec
+
+	disruptions *lifecycle.Disruptions
 }
 
-// NewMetrics registers the metrics. One that another package registered before
-// is shared with it.
+// NewMetrics registers the metrics.
 func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
-	m := &Metrics{}
-	var errs []error
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
-		errs = append(errs, r.Register(g))
-		return g
-	}
+	const prefix = "karpenter_voluntary_disruption_"
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-		err := r.Register(c)
-		if already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-			if there, ok := already.ExistingCollector.(*prometheus.CounterVec); ok {
-				return there
-			}
-		}
-		errs = append(errs, err)
-		return c
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + name, Help: help}, labels)
 	}
-	m.allowedNodes = gauge("karpenter_nodepools_allowed_disruptions", "Nodes of a NodePool that may be disrupted now.", "nodepool", "reason")
-	m.eligibleNodes = gauge("karpenter_voluntary_disruption_eligible_nodes", "Nodes that could be disrupted if budgets allow.", "reason")
-	m.decisions = counter("karpenter_voluntary_disruption_decisions_total", "Decisions taken.", "decision", "reason", "consolidation_type")
-	m.poolDecisions = counter("karpenter_voluntary_disruption_decisions_by_nodepool_total", "Decisions taken, by NodePool.",
-		"decision", "reason", "consolidation_type", "nodepool")
-	m.failedValidations = counter("karpenter_voluntary_disruption_failed_validations_total", "Decisions taken back before they were carried out.", "consolidation_type")
-	m.removals = counter("karpenter_nodeclaims_disrupted_total", "NodeClaims deleted by us, by reason.",
-		"reason", "nodepool", "capacity_type", "consolidation_policy", "termination_mode")
-	return m, errors.Join(errs...)
+	m := &Metrics{
+		eligibleNodes: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: prefix + "eligible_nodes", Help: "Nodes that could be disrupted if budgets allow.",
+		}, []string{"reason"}),
+		decisions: counter("decisions_total", "Decisions carried out.", "decision", "reason", "consolidation_type"),
+		poolDecisions: counter("decisions_by_nodepool_total", "Decisions carried out, by NodePool.",
+			"decision", "reason", "consolidation_type", "nodepool"),
+		failedValidations: counter("failed_validations_total", "Decisions taken back before they were carried out.", "consolidation_type"),
+		failures:          counter("queue_failures_total", "Decisions that could not be carried out, and are tried again.", "decision", "reason", "consolidation_type"),
+		evaluation: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: prefix + "decision_evaluation_duration_seconds", Help: "Time to decide which nodes go.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 17), // 1 ms to 65 s
+		}, []string{"reason", "consolidation_type"}),
+	}
+	var err error
+	m.disruptions, err = lifecycle.NewDisruptions(r)
+	return m, errors.Join(err, r.Register(m.eligibleNodes), r.Register(m.decisions), r.Register(m.poolDecisions),
+		r.Register(m.failedValidations), r.Register(m.failures), r.Register(m.evaluation))
 }
 
-func (m *Metrics) allowed(pool string, reason v1.DisruptionReason, nodes int) {
-	if m != nil {
-		m.allowedNodes.WithLabelValues(pool, strings.ToLower(string(reason))).Set(float64(max(0, nodes)))
+// time begins to time a decision, if there is a clock, and returns what ends it.
+func (m *Metrics) time(clock func() time.Time) (stop func()) {
+	if m == nil || clock == nil {
+		return func() {}
 	}
+	begin := clock()
+	return func() { m.evaluation.WithLabelValues("empty", "empty").Observe(clock().Sub(begin).Seconds()) }
 }
 
 func (m *Metrics) eligible(reason v1.DisruptionReason, nodes int) {
@@ -66,17 +70,18 @@ func (m *Metrics) rejected() {
 	}
 }
 
-// removed counts an empty node that goes. The pool is nil if it is gone.
-func (m *Metrics) removed(claim *v1.NodeClaim, pool *v1.NodePool) {
+func (m *Metrics) failed() {
+	if m != nil {
+		m.failures.WithLabelValues("delete", "empty", "empty").Inc()
+	}
+}
+
+// removed counts an empty node that goes.
+func (m *Metrics) removed(s *state.Snapshot, claim *v1.NodeClaim) {
 	if m == nil {
 		return
 	}
-	policy := ""
-	if pool != nil {
-		policy = string(pool.Spec.Disruption.ConsolidationPolicy)
-	}
-	name := claim.Labels[v1.LabelNodePool]
 	m.decisions.WithLabelValues("delete", "empty", "empty").Inc()
-	m.poolDecisions.WithLabelValues("delete", "empty", "empty", name).Inc()
-	m.removals.WithLabelValues("empty", name, claim.Labels[v1.LabelCapacityType], policy, "graceful").Inc()
+	m.poolDecisions.WithLabelValues("delete", "empty", "empty", claim.Labels[v1.LabelNodePool]).Inc()
+	m.disruptions.Count(s, claim, "empty")
 }

@@ -140,7 +140,7 @@ func (c *Collector) collectClaims(ctx context.Context, now time.Time, s *state.S
 			failed = append(failed, fmt.Errorf("deleting NodeClaim %s, whose machine is gone: %w", claim.Name, err))
 			continue
 		}
-		c.Metrics.disrupted(claim, "garbage_collected")
+		c.Metrics.disrupted(s, claim, "garbage_collected")
 	}
 	c.missing = missing
 	return errors.Join(failed...)

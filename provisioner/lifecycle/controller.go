@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
@@ -32,20 +33,19 @@ type Controller struct {
 	Events    state.Recorder
 	// Availability learns which offerings ran out.
 	Availability *cloudprovider.Availability
-	// Prices says what an hour of an offering costs, in millionths of a dollar.
-	// It is asked only for claims that carry no list of offerings.
-	Prices  func(cloudprovider.Offering) (micro int64, ok bool)
+	// Prices of offerings. It is asked only for claims that carry no list of
+	// offerings.
+	Prices  *pricing.Book
 	Metrics *Metrics
 
 	// BeforeOpen, if set, is called before the patch that removes our own taint
 	// from a node. An error postpones that patch.
 	BeforeOpen func(ctx context.Context, now time.Time, claim *v1.NodeClaim, node *corev1.Node) error
 
-	// OpenWhenReady is how long a node that has joined is kept closed by our own
-	// taint until it is Ready, so that it opens at a moment that BeforeOpen knows;
-	// 0 means that it loses the taint at once, Ready or not. A node with startup
-	// taints is not kept: others open it, who may need it without ours.
-	OpenWhenReady time.Duration
+	// Hold, if set, says how much longer a node that has joined is to be kept closed
+	// by our own taint, and why; 0 means that it is opened now. It is asked at least
+	// once a second while it holds.
+	Hold func(now time.Time, claim *v1.NodeClaim, node *corev1.Node) (wait time.Duration, why string)
 	// LaunchTimeout is how long a claim may exist without a machine; 0 means five
 	// minutes.
 	LaunchTimeout time.Duration
@@ -60,6 +60,8 @@ type Controller struct {
 const (
 	// retrySoon follows a write that lost a race: by then the watch has caught up.
 	retrySoon = 500 * time.Millisecond
+	// holdPoll is how often Hold is asked again.
+	holdPoll = time.Second
 	// drainPoll is how often a drain looks at its pods.
 	drainPoll = time.Second
 	// terminatePoll is how often a machine that is going is looked for.
@@ -112,16 +114,16 @@ func (c *Controller) advance(ctx context.Context, now time.Time, claim *v1.NodeC
 	before := claim.DeepCopy()
 	node, found := c.Cluster.Snapshot().NodeOf(claim)
 	var wait time.Duration
-	if found {
-		wait = c.waitToOpen(now, claim, node)
+	var why string
+	if found && c.Hold != nil && hasTaint(node, v1.UnregisteredTaint()) {
+		wait, why = c.Hold(now, claim, node)
 	}
 	var err error
 	switch {
 	case found && node.DeletionTimestamp != nil: // by hand, or by whoever saw its machine go
 		return 0, c.remove(ctx, claim, "node_deleted")
 	case wait > 0:
-		message := fmt.Sprintf("node %s has joined and is opened once it is Ready", node.Name)
-		set(claim, now, v1.ConditionRegistered, metav1.ConditionUnknown, "NodeNotReady", message)
+		set(claim, now, v1.ConditionRegistered, metav1.ConditionUnknown, "NodeHeld", fmt.Sprintf("node %s has joined and is kept closed: %s", node.Name, why))
 	case found:
 		node = node.DeepCopy()
 		if err = c.register(ctx, now, claim, node); err == nil {
@@ -140,7 +142,7 @@ func (c *Controller) advance(ctx context.Context, now time.Time, claim *v1.NodeC
 	}
 	again, err := c.checkJoined(ctx, now, claim)
 	if wait > 0 && err == nil {
-		again = min(again, wait)
+		again = min(again, wait, holdPoll)
 	}
 	return again, err
 }
@@ -193,7 +195,7 @@ func (c *Controller) remove(ctx context.Context, claim *v1.NodeClaim, reason str
 	if len(claim.Finalizers) == 0 {
 		c.Cluster.Forget(claim)
 	}
-	c.Metrics.disrupted(claim, reason)
+	c.Metrics.disrupted(c.Cluster.Snapshot(), claim, reason)
 	return nil
 }
 

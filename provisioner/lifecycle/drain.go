@@ -45,7 +45,7 @@ func (c *Controller) drain(ctx context.Context, now time.Time, claim *v1.NodeCla
 		c.Metrics.drained(claim)
 		done = true
 	default:
-		err = c.evict(ctx, now, node, evictionsOf{left, deadline})
+		err = c.evict(ctx, now, node, evictionsOf{left, deadline, drainReason(claim)})
 	}
 	if saveErr := c.saveStatus(ctx, now, claim, before); err == nil {
 		err = saveErr
@@ -75,6 +75,7 @@ func (c *Controller) turn(now time.Time, node string) []*corev1.Pod {
 type evictionsOf struct {
 	pods     []*corev1.Pod
 	deadline time.Time // zero: never
+	reason   string    // why the node is going
 }
 
 // evict asks each pod to go whose turn it is to be asked. A refusal by a
@@ -101,7 +102,7 @@ func (c *Controller) evict(ctx context.Context, now time.Time, node *corev1.Node
 			continue
 		}
 		err := c.Write.Evict(ctx, pod)
-		c.Metrics.evicted(err)
+		c.Metrics.evicted(err, e)
 		switch {
 		case err == nil:
 			c.evictions.granted(now, pod.UID)

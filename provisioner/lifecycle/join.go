@@ -52,14 +52,6 @@ func (c *Controller) register(ctx context.Context, now time.Time, claim *v1.Node
 	return nil
 }
 
-// waitToOpen returns how much longer a node is kept closed; see OpenWhenReady.
-func (c *Controller) waitToOpen(now time.Time, claim *v1.NodeClaim, node *corev1.Node) time.Duration {
-	if !hasTaint(node, v1.UnregisteredTaint()) || len(claim.Spec.StartupTaints) > 0 || NodeReady(node) {
-		return 0
-	}
-	return max(0, c.OpenWhenReady-now.Sub(node.CreationTimestamp.Time))
-}
-
 // open syncs a node with its claim and takes the taint off that kept pods away.
 func (c *Controller) open(ctx context.Context, now time.Time, claim *v1.NodeClaim, node *corev1.Node) error {
 	if c.BeforeOpen != nil {

@@ -6,15 +6,20 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
 // Metrics counts what happens to NodeClaims, by Karpenter's names. A nil one
 // counts nothing.
 type Metrics struct {
-	claimsTerminated, claimsDisrupted, nodesCreated, nodesTerminated, nodesDrained, evictionRequests *prometheus.CounterVec
-	claimTermination, nodeTermination, nodeLifetime, instanceTermination                             *prometheus.HistogramVec
+	claimsTerminated, nodesCreated, nodesTerminated, nodesDrained, podsDrained, evictionRequests *prometheus.CounterVec
+	claimTermination, nodeLifetime, instanceTermination                                          *prometheus.HistogramVec
+	nodeTermination                                                                              *prometheus.SummaryVec
+
+	disruptions *Disruptions
 }
 
 // NewMetrics registers the metrics. One that another package registered before
@@ -35,15 +40,21 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		return h
 	}
 	m.claimsTerminated = counter("karpenter_nodeclaims_terminated_total", "NodeClaims that ended.", "nodepool", "capacity_type", "zone")
-	m.claimsDisrupted = counter("karpenter_nodeclaims_disrupted_total", "NodeClaims deleted by us, by reason.",
-		"reason", "nodepool", "capacity_type", "consolidation_policy", "termination_mode")
-	m.nodesCreated = counter("karpenter_nodes_created_total", "Nodes that registered.", "nodepool")
+	m.nodesCreated = counter("karpenter_nodes_created_total", "Nodes that registered.", "nodepool", "zone")
 	m.nodesTerminated = counter("karpenter_nodes_terminated_total", "Nodes that ended.", "nodepool", "zone")
 	m.nodesDrained = counter("karpenter_nodes_drained_total", "Nodes that were drained.", "nodepool")
+	m.podsDrained = counter("karpenter_pods_drained_total", "Pods that were evicted from nodes that are going, by why they are going.", "reason")
 	m.evictionRequests = counter("karpenter_pods_eviction_requests_total", "Evictions asked for, by the answer's code.", "code")
 	m.claimTermination = histogram("karpenter_nodeclaims_termination_duration_seconds", "From a NodeClaim's deletion to its end.", "nodepool")
 	m.instanceTermination = histogram("karpenter_nodeclaims_instance_termination_duration_seconds", "From asking the cloud to the machine's end.", "nodepool")
-	m.nodeTermination = histogram("karpenter_nodes_termination_duration_seconds", "From a node's deletion to its end.", "nodepool")
+	var err error
+	m.nodeTermination, err = shared(r, prometheus.NewSummaryVec(prometheus.SummaryOpts{
+		Name: "karpenter_nodes_termination_duration_seconds", Help: "From a node's deletion to its end.",
+		Objectives: map[float64]float64{0: 0.01, 0.5: 0.01, 0.9: 0.01, 0.99: 0.01, 1: 0.01},
+	}, []string{"nodepool"}))
+	errs = append(errs, err)
+	m.disruptions, err = NewDisruptions(r)
+	errs = append(errs, err)
 	m.nodeLifetime = histogram("karpenter_nodes_lifetime_duration_seconds", "From a node's creation to its end.", "nodepool")
 	return m, errors.Join(errs...)
 }
@@ -60,15 +71,15 @@ func shared[C prometheus.Collector](r prometheus.Registerer, c C) (C, error) {
 	return c, err
 }
 
-func (m *Metrics) disrupted(claim *v1.NodeClaim, reason string) {
+func (m *Metrics) disrupted(s *state.Snapshot, claim *v1.NodeClaim, reason string) {
 	if m != nil {
-		m.claimsDisrupted.WithLabelValues(reason, claim.Labels[v1.LabelNodePool], claim.Labels[v1.LabelCapacityType], "", "").Inc()
+		m.disruptions.Count(s, claim, reason)
 	}
 }
 
 func (m *Metrics) registered(claim *v1.NodeClaim) {
 	if m != nil {
-		m.nodesCreated.WithLabelValues(claim.Labels[v1.LabelNodePool]).Inc()
+		m.nodesCreated.WithLabelValues(claim.Labels[v1.LabelNodePool], claim.Labels[corev1.LabelTopologyZone]).Inc()
 	}
 }
 
@@ -78,10 +89,24 @@ func (m *Metrics) drained(claim *v1.NodeClaim) {
 	}
 }
 
-func (m *Metrics) evicted(err error) {
-	if m != nil {
-		m.evictionRequests.WithLabelValues(evictionCode(err)).Inc()
+// evicted counts an answer to a request to evict a pod.
+func (m *Metrics) evicted(err error, e evictionsOf) {
+	if m == nil {
+		return
 	}
+	m.evictionRequests.WithLabelValues(evictionCode(err)).Inc()
+	if err == nil {
+		m.podsDrained.WithLabelValues(e.reason).Inc()
+	}
+}
+
+// drainReason is why a claim's node is drained: the disruption that was decided,
+// or else somebody's deletion, which Karpenter calls so.
+func drainReason(claim *v1.NodeClaim) string {
+	if c := v1.GetCondition(claim.Status.Conditions, v1.ConditionDisruptionReason); c != nil && c.Status == metav1.ConditionTrue {
+		return c.Reason
+	}
+	return "Forceful Termination"
 }
 
 func (m *Metrics) nodeTerminated(now time.Time, node *corev1.Node) {

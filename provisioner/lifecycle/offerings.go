@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/pricing"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -41,24 +42,24 @@ func (c *Controller) offerings(now time.Time, claim *v1.NodeClaim, catalog *clou
 func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudprovider.Catalog) []cloudprovider.Offering {
 	type priced struct {
 		offering cloudprovider.Offering
-		micro    int64
+		price    pricing.MicroUSD
 	}
 	var found []priced
-	known := knownLabels(catalog)
+	known, prices := knownLabels(catalog), c.Prices.Table()
 	for i := range catalog.InstanceTypes {
 		t := &catalog.InstanceTypes[i]
 		if !holds(t.Allocatable, claim.Spec.Resources.Requests) {
 			continue
 		}
 		for _, o := range t.Offerings {
-			price, ok := c.Prices(o)
+			price, ok := prices.Price(o)
 			if ok && !c.Availability.Unavailable(now, o) && meets(claim.Spec.Requirements, offeringLabels(catalog, o), known) {
 				found = append(found, priced{o, price})
 			}
 		}
 	}
 	slices.SortFunc(found, func(a, b priced) int {
-		return cmp.Or(cmp.Compare(a.micro, b.micro), a.offering.Compare(b.offering))
+		return cmp.Or(cmp.Compare(a.price, b.price), a.offering.Compare(b.offering))
 	})
 	var offerings []cloudprovider.Offering
 	for _, p := range found[:min(len(found), v1.MaxOfferings)] {

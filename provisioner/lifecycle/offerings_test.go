@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/pricing"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -39,6 +40,19 @@ func catalog() *cloudprovider.Catalog {
 		c.InstanceTypes = append(c.InstanceTypes, it)
 	}
 	return c
+}
+
+// book holds the prices of a catalog.
+func book(c *cloudprovider.Catalog, price func(cloudprovider.Offering) (pricing.MicroUSD, bool)) *pricing.Book {
+	prices := map[cloudprovider.Offering]pricing.MicroUSD{}
+	for _, it := range c.InstanceTypes {
+		for _, o := range it.Offerings {
+			if p, ok := price(o); ok {
+				prices[o] = p
+			}
+		}
+	}
+	return pricing.NewBook(pricing.NewTable(c.Region, "the test", prices))
 }
 
 func TestOfferings(t *testing.T) {
@@ -75,10 +89,10 @@ func TestOfferings(t *testing.T) {
 	} {
 		available := &cloudprovider.Availability{}
 		available.Mark(noon, cloudprovider.Offering{InstanceType: "small", Zone: "b", CapacityType: cloudprovider.OnDemand})
-		controller := &Controller{Availability: available, Prices: func(o cloudprovider.Offering) (int64, bool) {
-			price := map[string]int64{"gpu": 10, "small": 10, "large": 20}[o.InstanceType] + int64(strings.Count(o.Zone, "b"))
+		controller := &Controller{Availability: available, Prices: book(catalog(), func(o cloudprovider.Offering) (pricing.MicroUSD, bool) {
+			price := map[string]pricing.MicroUSD{"gpu": 10, "small": 10, "large": 20}[o.InstanceType] + pricing.MicroUSD(strings.Count(o.Zone, "b"))
 			return price, o.CapacityType == cloudprovider.Spot || o.InstanceType == "small"
-		}}
+		})}
 		claim := &v1.NodeClaim{}
 		claim.Spec.Requirements = c.requirements
 		claim.Spec.Resources.Requests = c.requests
@@ -116,12 +130,12 @@ func TestAtMostSixtyOfferings(t *testing.T) {
 		}
 		c.InstanceTypes = append(c.InstanceTypes, it)
 	}
-	controller := &Controller{Availability: &cloudprovider.Availability{}, Prices: func(o cloudprovider.Offering) (int64, bool) {
+	controller := &Controller{Availability: &cloudprovider.Availability{}, Prices: book(c, func(o cloudprovider.Offering) (pricing.MicroUSD, bool) {
 		if o.InstanceType == "small-39" {
 			return 1, true
 		}
 		return 2, true
-	}}
+	})}
 	got, err := controller.offerings(noon, &v1.NodeClaim{}, c)
 	if err != nil || len(got) != v1.MaxOfferings || got[0].InstanceType != "small-39" {
 		t.Errorf("%d offerings, first %v, %v", len(got), got[0], err)

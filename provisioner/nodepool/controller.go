@@ -27,8 +27,7 @@ type Controller struct {
 	Write   state.Writer
 	// Known lists, by label, the values that the cloud's nodes may have; nil is
 	// none. See NodePool.Validate.
-	Known   map[string][]string
-	Metrics *Metrics
+	Known map[string][]string
 }
 
 // retrySoon follows a write that lost a race: by then the watch has caught up.
@@ -41,7 +40,6 @@ func (c *Controller) Reconcile(ctx context.Context, now time.Time, name string) 
 	s := c.Cluster.Snapshot()
 	pool, ok := s.NodePools.Get(name)
 	if !ok {
-		c.Metrics.forget(name)
 		return 0, nil
 	}
 	if pool.DeletionTimestamp != nil {
@@ -62,8 +60,11 @@ func (c *Controller) reconcile(ctx context.Context, now time.Time, s *state.Snap
 	if err := c.stamp(ctx, pool, claims); err != nil {
 		return err
 	}
-	class := s.NodeClasses[classRef(pool)]
-	if err := c.forgive(ctx, pool, class); err != nil {
+	var generation int64 // of the NodeClass, 0 while there is none
+	if class, ok := s.NodeClass(classRef(pool)); ok {
+		generation = class.GetGeneration()
+	}
+	if err := c.forgive(ctx, pool, generation); err != nil {
 		return err
 	}
 	before := pool.DeepCopy()
@@ -72,8 +73,7 @@ func (c *Controller) reconcile(ctx context.Context, now time.Time, s *state.Snap
 	c.judge(now, s, pool)
 	c.health(now, pool, claims)
 	v1.SetReady(&pool.Status.Conditions, v1.NodePoolReadiness, pool.Generation, now)
-	pool.Status.NodeClassObservedGeneration = class.Generation
-	c.Metrics.observe(pool)
+	pool.Status.NodeClassObservedGeneration = generation
 	if equality.Semantic.DeepEqual(before.Status, pool.Status) {
 		return nil
 	}
@@ -138,15 +138,15 @@ func (c *Controller) annotate(ctx context.Context, obj client.Object, add map[st
 	return c.Write.Patch(ctx, obj, client.MergeFrom(before))
 }
 
-// forgive clears the count of failed registrations when the pool or its NodeClass
-// has changed since they were judged: what was broken may be mended, and whoever
+// forgive clears the count of failed registrations when the pool or its NodeClass,
+// by its generation, has changed since they were judged: what was broken may be mended, and whoever
 // mended it should not have to wait.
-func (c *Controller) forgive(ctx context.Context, pool *v1.NodePool, class state.NodeClass) error {
+func (c *Controller) forgive(ctx context.Context, pool *v1.NodePool, generation int64) error {
 	healthy := v1.GetCondition(pool.Status.Conditions, v1.ConditionNodeRegistrationHealthy)
-	if healthy == nil || class.Generation == 0 {
+	if healthy == nil || generation == 0 {
 		return nil
 	}
-	if healthy.ObservedGeneration == pool.Generation && pool.Status.NodeClassObservedGeneration == class.Generation {
+	if healthy.ObservedGeneration == pool.Generation && pool.Status.NodeClassObservedGeneration == generation {
 		return nil
 	}
 	before := pool.DeepCopy()
@@ -169,14 +169,19 @@ func (c *Controller) judge(now time.Time, s *state.Snapshot, pool *v1.NodePool) 
 	v1.SetCondition(&pool.Status.Conditions, valid, now)
 
 	ready := metav1.Condition{Type: v1.ConditionNodeClassReady, Status: metav1.ConditionTrue, ObservedGeneration: pool.Generation}
-	class, ok := s.NodeClasses[classRef(pool)]
+	class, found := s.NodeClass(classRef(pool))
+	var launchable bool
+	var why string
+	if found {
+		launchable, why = class.Readiness()
+	}
 	switch {
-	case !ok:
+	case !found:
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, "NodeClassNotFound", classRef(pool).String()+" was not found"
-	case class.Deleting:
+	case class.GetDeletionTimestamp() != nil:
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, "NodeClassTerminating", classRef(pool).String()+" is being deleted"
-	case !class.Ready:
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, "NodeClassNotReady", class.Reason
+	case !launchable:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, "NodeClassNotReady", why
 	}
 	v1.SetCondition(&pool.Status.Conditions, ready, now)
 }
@@ -241,7 +246,7 @@ func classRef(pool *v1.NodePool) cloudprovider.NodeClassRef {
 
 // Concerned returns the names of the NodePools that a change of obj concerns: it
 // says what to reconcile when a watch delivers obj.
-func Concerned(_ *state.Cluster, obj client.Object) []string {
+func Concerned(c *state.Cluster, obj client.Object) []string {
 	switch o := obj.(type) {
 	case *v1.NodePool:
 		return []string{o.Name}
@@ -249,13 +254,14 @@ func Concerned(_ *state.Cluster, obj client.Object) []string {
 		if pool := o.GetLabels()[v1.LabelNodePool]; pool != "" {
 			return []string{pool}
 		}
+	case state.NodeClass:
+		return using(c.Snapshot(), o.Ref())
 	}
 	return nil
 }
 
-// Using returns the names of the NodePools that use a NodeClass, in order: they
-// are to be reconciled when it changes.
-func Using(s *state.Snapshot, class cloudprovider.NodeClassRef) []string {
+// using returns the names of the NodePools that use a NodeClass, in order.
+func using(s *state.Snapshot, class cloudprovider.NodeClassRef) []string {
 	var names []string
 	for _, pool := range s.NodePools.All() {
 		if classRef(pool) == class {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
@@ -18,9 +19,8 @@ type Input struct {
 	// Catalogs says what can be bought for each NodePool, by its name. A
 	// NodePool without one offers nothing, for the reason in Excluded.
 	Catalogs map[string]*cloudprovider.Catalog
-	// Price of an offering for an hour; not ok when it is not known, and then
-	// the offering is not used.
-	Price func(cloudprovider.Offering) (price binpack.MicroUSD, ok bool)
+	// Prices of offerings. One whose price is not known is not used.
+	Prices *pricing.Table
 	// Unavailable reports offerings that ran out; nil means none.
 	Unavailable func(cloudprovider.Offering) bool
 	// Excluded says why a NodePool must not buy now, by its name.

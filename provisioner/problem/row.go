@@ -104,12 +104,12 @@ func rowsOf(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, er
 	for t := range catalog.InstanceTypes {
 		kind := &catalog.InstanceTypes[t]
 		for _, o := range kind.Offerings {
-			price, known := in.Price(o)
+			price, known := in.Prices.Price(o)
 			if !known || in.Unavailable != nil && in.Unavailable(o) {
 				continue
 			}
 			for _, chosen := range variants {
-				row := Row{Pool: pool, Type: kind, Offering: o, Price: price, chosen: chosen, zone: catalog.ZoneLabels[o.Zone], region: catalog.Region}
+				row := Row{Pool: pool, Type: kind, Offering: o, Price: binpack.MicroUSD(price), chosen: chosen, zone: catalog.ZoneLabels[o.Zone], region: catalog.Region}
 				if meetsAll(required, &row) {
 					rows = append(rows, row)
 				}

@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
@@ -27,7 +27,7 @@ const annotationPlan = "test/plan"
 // A world is all that a translation depends on, made from text.
 type world struct {
 	catalog *cloudprovider.Catalog
-	prices  map[cloudprovider.Offering]binpack.MicroUSD
+	prices  map[cloudprovider.Offering]pricing.MicroUSD
 	objects []client.Object
 	ranOut  map[string]bool
 	input   problem.Input // Excluded, NodesLeft
@@ -35,7 +35,7 @@ type world struct {
 
 func newWorld() *world {
 	return &world{
-		prices: map[cloudprovider.Offering]binpack.MicroUSD{},
+		prices: map[cloudprovider.Offering]pricing.MicroUSD{},
 		ranOut: map[string]bool{},
 		input:  problem.Input{Excluded: map[string]string{}, NodesLeft: map[string]int64{}},
 	}
@@ -71,7 +71,7 @@ func (w *world) defineCatalog(text string) error {
 					o := cloudprovider.Offering{InstanceType: kind.Name, Zone: zone, CapacityType: key}
 					kind.Offerings = append(kind.Offerings, o)
 					if milli, err := strconv.ParseInt(value, 10, 64); err == nil {
-						w.prices[o] = binpack.MicroUSD(milli * 1000)
+						w.prices[o] = pricing.MicroUSD(milli * 1000)
 					}
 				}
 			default:
@@ -158,7 +158,7 @@ func (w *world) translate() *problem.Translation {
 			}
 		}
 	}
-	in.Price = func(o cloudprovider.Offering) (binpack.MicroUSD, bool) { price, ok := w.prices[o]; return price, ok }
+	in.Prices = pricing.NewTable("r1", "the test", w.prices)
 	in.Unavailable = func(o cloudprovider.Offering) bool { return w.ranOut[o.String()] }
 	return problem.Build(&in)
 }

@@ -29,7 +29,11 @@ func (c *Controller) Nominate(ctx context.Context, _ time.Time, claim *v1.NodeCl
 	if !opening(node, claim) {
 		return nil // others hold it closed; nominateOpen will see it open
 	}
-	if err := c.nominate(ctx, c.Cluster.Snapshot(), map[string]string{claim.Name: node.Name}, true); err != nil {
+	s := c.Cluster.Snapshot()
+	if g := gather(s, claim.Name); !g.decided.IsZero() && c.named.called(g.decided) {
+		return nil // done a moment ago, and now all nodes are to open at once
+	}
+	if err := c.nominate(ctx, s, map[string]target{claim.Name: {node: node.Name}}, true); err != nil {
 		log.FromContext(ctx).Error(err, "nominating")
 	}
 	return nil
@@ -37,36 +41,61 @@ func (c *Controller) Nominate(ctx context.Context, _ time.Time, claim *v1.NodeCl
 
 // nominateOpen writes again the names that kube-scheduler erased while a node
 // was closed by taints of others. As long as our own taint is on it, it is for
-// Nominate to do that. A failure is logged: the plan is only a hint to
+// Nominate to do that; but where a batch's nodes open together, the names are
+// written here before the first of them opens. A failure is logged: the plan is only a hint to
 // kube-scheduler, and the next Step tries again.
 func (c *Controller) nominateOpen(ctx context.Context, s *state.Snapshot) {
 	if c.NoNominations {
 		return
 	}
-	nodes := map[string]string{}
+	nodes := map[string]target{}
+	var together []time.Time
 	for _, plan := range s.Plans {
 		claim, ok := s.NodeClaims.Get(plan.NodeClaim)
-		if !ok || nodes[claim.Name] != "" {
+		if !ok || nodes[claim.Name].node != "" {
 			continue
 		}
-		if node, ok := s.NodeOf(claim); ok && opening(node, claim) && !hasOwnTaint(node) {
-			nodes[claim.Name] = node.Name
+		node, ok := s.NodeOf(claim)
+		if !ok || !opening(node, claim) {
+			continue
 		}
+		to := target{node: node.Name}
+		if hasOwnTaint(node) {
+			g := gather(s, claim.Name)
+			if g.decided.IsZero() || g.awaited != "" {
+				continue
+			}
+			together = append(together, g.decided)
+			to.spread = !c.named.called(g.decided)
+		}
+		nodes[claim.Name] = to
 	}
 	if err := c.nominate(ctx, s, nodes, false); err != nil {
 		log.FromContext(ctx).Error(err, "nominating")
 	}
+	for _, decided := range together {
+		c.named.call(decided)
+	}
+}
+
+// A target is a node to nominate for the pods planned for it: for all of them, or
+// only for those that do not spread over domains.
+type target struct {
+	node   string
+	spread bool
 }
 
 // nominate names to kube-scheduler the nodes of NodeClaims, by name, for the pods
 // planned for them: for all of them, or for those that do not carry the name.
-func (c *Controller) nominate(ctx context.Context, s *state.Snapshot, nodes map[string]string, all bool) error {
+func (c *Controller) nominate(ctx context.Context, s *state.Snapshot, nodes map[string]target, all bool) error {
 	var group errgroup.Group
 	group.SetLimit(max(1, c.Parallel))
 	for _, p := range s.Pods.All() {
 		plan, planned := s.Plans[p.UID]
-		node := nodes[plan.NodeClaim]
-		if !planned || node == "" || !all && p.Status.NominatedNodeName == node || !problem.Provisionable(p) || spreadsOverDomains(p) {
+		node := nodes[plan.NodeClaim].node
+		switch {
+		case !planned || node == "" || !problem.Provisionable(p), !all && p.Status.NominatedNodeName == node,
+			spreadsOverDomains(p) && !nodes[plan.NodeClaim].spread:
 			continue
 		}
 		group.Go(func() error {
@@ -84,9 +113,13 @@ func (c *Controller) nominate(ctx context.Context, s *state.Snapshot, nodes map[
 }
 
 // spreadsOverDomains reports whether a pod has a hard spread over more than
-// hostnames. Such pods are not nominated: kube-scheduler looks at a node as if
-// all pods nominated for it were there already, but at no other node so, and
-// then each of them is one too many for the node's zone.
+// hostnames. kube-scheduler looks at a node as if all pods nominated for it were
+// there already, but at no other node so: then each such pod is one too many for
+// the node's zone, and they keep each other out. So they are nominated once, when
+// the nodes of their batch open together. That keeps their room from others in
+// the moments in which some nodes are open and some are not; kube-scheduler erases
+// it as it tries them, and then lets them in. To write it again would block them
+// for ever.
 func spreadsOverDomains(p *corev1.Pod) bool {
 	return slices.ContainsFunc(p.Spec.TopologySpreadConstraints, func(c corev1.TopologySpreadConstraint) bool {
 		return c.WhenUnsatisfiable == corev1.DoNotSchedule && c.TopologyKey != corev1.LabelHostname

@@ -23,6 +23,7 @@ import (
 
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/batch"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	"github.com/stowage-sh/stowage/provisioner/problem"
@@ -39,8 +40,8 @@ type Controller struct {
 	Events       state.Recorder
 	Cloud        cloudprovider.Provider
 	Availability *cloudprovider.Availability
-	// Price of an offering, in millionths of a dollar per hour.
-	Price func(cloudprovider.Offering) (microUSD int64, ok bool)
+	// Prices of offerings. A decision takes one table from it and keeps to it.
+	Prices *pricing.Book
 	// NewName returns a name that no NodeClaim has, from the NodePool's.
 	NewName func(nodePool string) string
 	// Window gathers the pods of a batch.
@@ -63,6 +64,7 @@ type Controller struct {
 	tried  map[types.UID]time.Time                         // pods that found no place, and when
 	told   map[types.UID]telling                           // what each was told
 	unsure unsure                                          // claims that may have been written
+	named  roll                                            // batches whose nodes open together
 
 	announced atomic.Int64 // Nominated events of this batch
 }
@@ -86,7 +88,7 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 			c.Window.Add(now, string(p.UID))
 		}
 	}
-	c.Metrics.queue(len(waiting))
+	c.Metrics.queue(now, waiting)
 	if c.Window.Take(now) != nil && len(waiting) > 0 {
 		err = c.solve(ctx, now, snapshot, waiting)
 	}
@@ -161,26 +163,34 @@ func usd(m binpack.MicroUSD) float64 { return float64(m) / 1e6 }
 // input gathers what the decision depends on.
 func (c *Controller) input(ctx context.Context, now time.Time, s *state.Snapshot, pods []*corev1.Pod) *problem.Input {
 	in := &problem.Input{
-		Snapshot: s,
-		Pods:     pods,
-		Catalogs: map[string]*cloudprovider.Catalog{},
-		Price: func(o cloudprovider.Offering) (binpack.MicroUSD, bool) {
-			p, ok := c.Price(o)
-			return binpack.MicroUSD(p), ok
-		},
+		Snapshot:    s,
+		Pods:        pods,
+		Catalogs:    map[string]*cloudprovider.Catalog{},
+		Prices:      c.Prices.Table(),
 		Unavailable: func(o cloudprovider.Offering) bool { return c.Availability.Unavailable(now, o) },
 		Excluded:    map[string]string{},
 		NodesLeft:   map[string]int64{},
 		MaxSteps:    c.MaxSteps,
 	}
+	// Each NodeClass is looked at once: one that changes meanwhile must not be two
+	// different things to two NodePools of one decision.
+	type look struct {
+		catalog *cloudprovider.Catalog
+		err     error
+	}
+	looks := map[v1.NodeClassReference]look{}
 	for _, pool := range s.NodePools.All() {
 		class := pool.Spec.Template.Spec.NodeClassRef
-		catalog, err := c.Cloud.Catalog(ctx, cloudprovider.NodeClassRef{Group: class.Group, Kind: class.Kind, Name: class.Name})
-		if err != nil {
-			in.Excluded[pool.Name] = err.Error()
+		l, looked := looks[class]
+		if !looked {
+			l.catalog, l.err = c.Cloud.Catalog(ctx, cloudprovider.NodeClassRef{Group: class.Group, Kind: class.Kind, Name: class.Name})
+			looks[class] = l
+		}
+		if l.err != nil {
+			in.Excluded[pool.Name] = l.err.Error()
 			continue
 		}
-		in.Catalogs[pool.Name] = catalog
+		in.Catalogs[pool.Name] = l.catalog
 		if ready := v1.GetCondition(pool.Status.Conditions, v1.ConditionReady); ready == nil {
 			in.Excluded[pool.Name] = "its status is not known yet"
 		} else if !v1.IsTrue(pool.Status.Conditions, v1.ConditionReady) {
@@ -222,9 +232,11 @@ func (c *Controller) place(now time.Time, placements []problem.Placement) {
 			plan.Node = placement.Bin.Node.Name
 		}
 		for _, p := range placement.Pods {
+			plan.Spread = spreadsOverDomains(p)
 			plans[p.UID] = plan
 			c.nominated(p, placement.Bin.Name())
 		}
+		c.Metrics.placed(now, placement.Pods)
 	}
 	c.Cluster.SetPlans(plans)
 }
@@ -258,11 +270,11 @@ func (c *Controller) createOne(ctx context.Context, now time.Time, l *problem.La
 	}
 	plans := map[types.UID]state.Plan{}
 	for _, p := range l.Pods {
-		plans[p.UID] = state.Plan{NodeClaim: l.Claim.Name, At: now}
+		plans[p.UID] = state.Plan{NodeClaim: l.Claim.Name, At: now, Spread: spreadsOverDomains(p)}
 		c.nominated(p, "nodeclaim/"+l.Claim.Name)
 	}
 	c.Cluster.SetPlans(plans)
-	c.Metrics.created(pool)
+	c.Metrics.created(now, pool, l.Pods)
 	return nil
 }
 
@@ -308,7 +320,9 @@ func (c *Controller) tell(now time.Time, t *problem.Translation, s *binpack.Solu
 		u := &s.Unplaced[i]
 		message := "Stowage finds no place: " + problem.Sentence(t.Explain(u))
 		pods := t.Pods[u.Group]
-		for _, p := range pods[len(pods)-int(u.Count):] {
+		pods = pods[len(pods)-int(u.Count):]
+		c.Metrics.unplaced(now, pods)
+		for _, p := range pods {
 			unplaced++
 			c.tried[p.UID] = now
 			c.say(now, p, message)

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/batch"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
@@ -51,9 +52,7 @@ func (r *rig) restart(objects ...client.Object) {
 	names := 0
 	r.Controller = &Controller{
 		Cluster: cluster, Write: state.Recorded(r.server, cluster), Events: r.events, Cloud: r.cloud, Availability: &cloudprovider.Availability{},
-		Price: func(o cloudprovider.Offering) (int64, bool) {
-			return map[string]int64{"small": 100_000, "large": 400_000}[o.InstanceType], true
-		},
+		Prices:  pricing.NewBook(onDemand(100_000, 400_000)),
 		NewName: func(pool string) string { names++; return fmt.Sprintf("%s-%d", pool, names) },
 		Window:  batch.Window{Idle: time.Second, Max: 10 * time.Second},
 	}
@@ -228,6 +227,14 @@ func twoSizes() *cloudprovider.Catalog {
 		})
 	}
 	return c
+}
+
+// onDemand is a table of prices of twoSizes.
+func onDemand(small, large pricing.MicroUSD) *pricing.Table {
+	return pricing.NewTable("r", "the test", map[cloudprovider.Offering]pricing.MicroUSD{
+		{InstanceType: "small", CapacityType: cloudprovider.OnDemand}: small,
+		{InstanceType: "large", CapacityType: cloudprovider.OnDemand}: large,
+	})
 }
 
 func nodePool(name string) *v1.NodePool {

@@ -21,12 +21,13 @@ type Snapshot struct {
 	// Revision rises with every change that was seen.
 	Revision uint64
 
-	Pods        List[*corev1.Pod]
-	Nodes       List[*corev1.Node]
-	NodeClaims  List[*v1.NodeClaim]
-	NodePools   List[*v1.NodePool]
-	DaemonSets  List[*appsv1.DaemonSet]
-	NodeClasses map[cloudprovider.NodeClassRef]NodeClass
+	Pods       List[*corev1.Pod]
+	Nodes      List[*corev1.Node]
+	NodeClaims List[*v1.NodeClaim]
+	NodePools  List[*v1.NodePool]
+	DaemonSets List[*appsv1.DaemonSet]
+	// NodeClasses are all of one kind: there is one cloud.
+	NodeClasses List[NodeClass]
 	// Plans says where pods without a node are to go, by pod UID.
 	Plans map[types.UID]Plan
 
@@ -39,7 +40,11 @@ type Snapshot struct {
 // NodeClaim of ours, or else an existing Node.
 type Plan struct {
 	NodeClaim, Node string
-	At              time.Time
+	// At is when it was decided: the same for all that was decided together.
+	At time.Time
+	// Spread tells that the pod has a hard spread over more than hostnames, so
+	// that where it may go depends on where its like went before.
+	Spread bool
 }
 
 // PodsOn returns the pods bound to a node, terminal ones included, by name.
@@ -61,6 +66,12 @@ func (s *Snapshot) ClaimOf(node *corev1.Node) (*v1.NodeClaim, bool) {
 	}
 	c, ok := s.claimByProvider[node.Spec.ProviderID]
 	return c, ok
+}
+
+// NodeClass returns the NodeClass that ref names, not just one of that name.
+func (s *Snapshot) NodeClass(ref cloudprovider.NodeClassRef) (NodeClass, bool) {
+	class, ok := s.NodeClasses.Get(ref.Name)
+	return class, ok && class.Ref() == ref
 }
 
 // PlannedFor returns the UIDs of the pods planned for a NodeClaim, sorted.
@@ -104,7 +115,7 @@ func (c *Cluster) freeze() *Snapshot {
 		NodeClaims:  c.claims.freeze(),
 		NodePools:   c.pools.freeze(),
 		DaemonSets:  c.daemonSets.freeze(),
-		NodeClasses: maps.Clone(c.classes),
+		NodeClasses: c.classes.freeze(),
 		Plans:       maps.Clone(c.plans),
 	}
 	if !c.pods.indexed {

@@ -32,7 +32,7 @@ type Cluster struct {
 	claims     table[*v1.NodeClaim]
 	pools      table[*v1.NodePool]
 	daemonSets table[*appsv1.DaemonSet]
-	classes    map[cloudprovider.NodeClassRef]NodeClass
+	classes    table[NodeClass]
 	plans      map[types.UID]Plan
 	gone       tombstones
 	// claimAt holds the names of the NodeClaims by provider ID.
@@ -45,20 +45,20 @@ type Cluster struct {
 	nodeByProvider  map[string]*corev1.Node
 }
 
-// A NodeClass is what the provisioner needs to know of one, whatever its cloud.
-type NodeClass struct {
-	Ready bool
-	// Reason says why it is not ready.
-	Reason     string
-	Generation int64
-	Deleting   bool
-	// Hash and HashVersion of the NodeClass, as its controller annotated it.
-	Hash, HashVersion string
+// A NodeClass is an object of the cloud's own kind that NodePools refer to: what
+// the provisioner needs to know of one, whatever its cloud.
+type NodeClass interface {
+	client.Object
+	// Ref names the object.
+	Ref() cloudprovider.NodeClassRef
+	// Readiness reports whether machines can be launched from it as it is now, and
+	// why not.
+	Readiness() (ready bool, reason string)
 }
 
 // New returns an empty cluster.
 func New() *Cluster {
-	return &Cluster{classes: map[cloudprovider.NodeClassRef]NodeClass{}, plans: map[types.UID]Plan{}, claimAt: map[string]string{}}
+	return &Cluster{plans: map[types.UID]Plan{}, claimAt: map[string]string{}}
 }
 
 // Observe takes in an object that was added, changed or written. An object that
@@ -84,6 +84,8 @@ func (c *Cluster) Observe(obj client.Object) {
 		changed = c.pools.put(o)
 	case *appsv1.DaemonSet:
 		changed = c.daemonSets.put(o)
+	case NodeClass:
+		changed = c.classes.put(o)
 	}
 	c.touch(changed)
 }
@@ -110,26 +112,10 @@ func (c *Cluster) Forget(obj client.Object) {
 		changed = c.pools.remove(o)
 	case *appsv1.DaemonSet:
 		changed = c.daemonSets.remove(o)
+	case NodeClass:
+		changed = c.classes.remove(o)
 	}
 	c.touch(changed)
-}
-
-// SetNodeClass takes in what is known of a NodeClass.
-func (c *Cluster) SetNodeClass(ref cloudprovider.NodeClassRef, class NodeClass) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	old, ok := c.classes[ref]
-	c.classes[ref] = class
-	c.touch(!ok || old != class)
-}
-
-// RemoveNodeClass takes out a NodeClass that is gone.
-func (c *Cluster) RemoveNodeClass(ref cloudprovider.NodeClassRef) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, ok := c.classes[ref]
-	delete(c.classes, ref)
-	c.touch(ok)
 }
 
 func (c *Cluster) touch(changed bool) {

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -78,10 +79,10 @@ func TestRevisionRisesWithChangesOnly(t *testing.T) {
 		{func() { c.Observe(pod("a", "1", "1")) }, false},
 		{func() { c.Observe(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s", UID: "s"}}) }, false},
 		{func() { c.Forget(pod("b", "7", "1")) }, false},
-		{func() { c.SetNodeClass(cloudprovider.NodeClassRef{Name: "x"}, NodeClass{Ready: true}) }, true},
-		{func() { c.SetNodeClass(cloudprovider.NodeClassRef{Name: "x"}, NodeClass{Ready: true}) }, false},
-		{func() { c.RemoveNodeClass(cloudprovider.NodeClassRef{Name: "x"}) }, true},
-		{func() { c.RemoveNodeClass(cloudprovider.NodeClassRef{Name: "x"}) }, false},
+		{func() { c.Observe(class("x", "1")) }, true},
+		{func() { c.Observe(class("x", "1")) }, false},
+		{func() { c.Forget(class("x", "2")) }, true},
+		{func() { c.Forget(class("x", "2")) }, false},
 		{func() { c.SetPlans(map[types.UID]Plan{"1": {Node: "n"}}) }, true},
 		{func() { c.SetPlans(nil) }, false},
 		{func() { c.DropPlans("2") }, false},
@@ -93,6 +94,39 @@ func TestRevisionRisesWithChangesOnly(t *testing.T) {
 			t.Errorf("step %d: revision %d after %d, want a change: %v", i, next.Revision, last.Revision, c1.changed)
 		}
 		last = next
+	}
+}
+
+// A shipyard is a NodeClass of a cloud that we know nothing of.
+type shipyard struct{ corev1.Secret }
+
+func (s *shipyard) Ref() cloudprovider.NodeClassRef {
+	return cloudprovider.NodeClassRef{Group: "sea", Kind: "Shipyard", Name: s.Name}
+}
+func (s *shipyard) Readiness() (bool, string)      { return true, "" }
+func (s *shipyard) DeepCopyObject() runtime.Object { return &shipyard{*s.Secret.DeepCopy()} }
+
+func class(name, version string) *shipyard {
+	return &shipyard{corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), ResourceVersion: version}}}
+}
+
+// TestNodeClasses are found by what NodePools say of them: group and kind as well
+// as name. What was written to them is not undone by a late watch.
+func TestNodeClasses(t *testing.T) {
+	c := New()
+	written := class("x", "")
+	if err := Recorded(&answers{version: 10}, c).PatchStatus(t.Context(), written, nil); err != nil {
+		t.Fatal(err)
+	}
+	c.Observe(class("x", "5"))
+	s := c.Snapshot()
+	if got, ok := s.NodeClass(written.Ref()); !ok || got.GetResourceVersion() != "11" {
+		t.Errorf("found %v: %v, want version 11", ok, got)
+	}
+	for _, ref := range []cloudprovider.NodeClassRef{{Group: "sea", Kind: "Shipyard", Name: "y"}, {Group: "sea", Kind: "Dock", Name: "x"}, {Kind: "Shipyard", Name: "x"}} {
+		if got, ok := s.NodeClass(ref); ok {
+			t.Errorf("%s is %v", ref, got)
+		}
 	}
 }
 

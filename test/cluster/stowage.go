@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -32,20 +34,27 @@ type Stowage struct {
 	log  *os.File
 	done chan struct{} // closed when it has ended
 	err  error         // why, after done
+
+	metrics, health string // addresses
 }
 
 // StartStowage starts the controller from the given executable, with further
 // flags. Its log is stowage.log in the cluster's folder. It does not get the
 // interrupts of a terminal: the caller stops it. If the caller is killed, the API
-// server goes, the Lease is lost, and Stowage ends by itself.
+// server goes, the Lease is lost, and Stowage ends by itself. One runs at a time:
+// they all have the same ports.
 func (c *Cluster) StartStowage(executable string, flags ...string) (*Stowage, error) {
+	const loopback = "127.0.0.1"
+	ports := c.SparePorts()
+	metrics, health := strconv.Itoa(ports[0]), strconv.Itoa(ports[1])
 	log, err := c.logFile("stowage.log")
 	if err != nil {
 		return nil, err
 	}
 	args := append([]string{
 		"controller", "--kubeconfig", c.kubeconfig, "--cluster-name", Name,
-		"--leader-election-namespace", Namespace, "--metrics-port", "0", "--health-probe-port", "0",
+		"--leader-election-namespace", Namespace,
+		"--bind-address", loopback, "--metrics-port", metrics, "--health-probe-port", health,
 	}, flags...)
 	cmd := exec.Command(executable, args...)
 	cmd.Env = append([]string{"HOME=" + c.Dir(), "PATH=" + os.Getenv("PATH")}, c.EC2.Env()...)
@@ -54,13 +63,22 @@ func (c *Cluster) StartStowage(executable string, flags ...string) (*Stowage, er
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting stowage: %w", err), log.Close())
 	}
-	s := &Stowage{cmd: cmd, log: log, done: make(chan struct{})}
+	s := &Stowage{
+		cmd: cmd, log: log, done: make(chan struct{}),
+		metrics: net.JoinHostPort(loopback, metrics), health: net.JoinHostPort(loopback, health),
+	}
 	go func() {
 		s.err = errors.Join(cmd.Wait(), log.Close())
 		close(s.done)
 	}()
 	return s, nil
 }
+
+// MetricsURL is where the controller serves its metrics.
+func (s *Stowage) MetricsURL() string { return "http://" + s.metrics + "/metrics" }
+
+// HealthURL is where the controller serves a probe: healthz or readyz.
+func (s *Stowage) HealthURL(probe string) string { return "http://" + s.health + "/" + probe }
 
 // Done is closed when the controller has ended.
 func (s *Stowage) Done() <-chan struct{} { return s.done }

@@ -48,8 +48,11 @@ var authority = func() []byte {
 }()
 
 var cluster = aws.Cluster{
-	Name: "test", Endpoint: "https://127.0.0.1:6443", CABundle: base64.StdEncoding.EncodeToString(authority), ServiceCIDR: "10.96.0.0/16", Version: "1.36",
+	Name: "test", Endpoint: "https://127.0.0.1:6443", CABundle: base64.StdEncoding.EncodeToString(authority), ServiceCIDR: "10.96.0.0/16",
 }
+
+// version of Kubernetes that the control plane runs.
+const version = "1.36"
 
 // An account is a simulated one, with one EC2NodeClass.
 type account struct {
@@ -74,7 +77,7 @@ func newAccount(t *testing.T) *account {
 	kube := fake.NewClientset()
 	sim, err := ec2sim.Start(ec2sim.Options{
 		Region: region, World: world, Client: kube, Delays: &ec2sim.Delays{Forget: time.Hour}, Types: ec2sim.FewTypes(),
-		Cluster: ec2sim.Cluster{Name: cluster.Name, Endpoint: cluster.Endpoint, CA: authority, Version: cluster.Version, ServiceCIDR: cluster.ServiceCIDR},
+		Cluster: ec2sim.Cluster{Name: cluster.Name, Endpoint: cluster.Endpoint, CA: authority, Version: version, ServiceCIDR: cluster.ServiceCIDR},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -100,9 +103,10 @@ func newAccount(t *testing.T) *account {
 	iamClient := iam.NewFromConfig(config)
 	a.resolver = &nodeclass.Controller{
 		Region: region, Cluster: cluster, Classes: a.classes, Write: a, Events: a,
-		Get:    func(context.Context, string) (*v1.EC2NodeClass, error) { return a.class, nil },
-		Claims: func(string) []string { return nil },
-		EC2:    a.ec2, Parameters: ssm.NewFromConfig(config), Profiles: iamClient, Leftovers: iamClient, Templates: a.ec2,
+		Version: func() string { return version },
+		Get:     func(string) (*v1.EC2NodeClass, bool) { return a.class, true },
+		Claims:  func(string) []string { return nil },
+		EC2:     a.ec2, Parameters: ssm.NewFromConfig(config), Profiles: iamClient, Leftovers: iamClient, Templates: a.ec2,
 	}
 	a.resolve()
 	a.inventory = &aws.Inventory{Region: region, API: a.ec2}

@@ -23,6 +23,7 @@ const (
 // until release: the block's lock keeps other control planes off.
 type ports struct {
 	etcd, etcdPeer, apiserver, controllerManager, scheduler, kwok int
+	spare                                                         [2]int
 	lock                                                          *os.File
 }
 
@@ -48,7 +49,8 @@ func reservePorts() (*ports, error) {
 			return &ports{
 				etcd: first, etcdPeer: first + 1, apiserver: first + 2,
 				controllerManager: first + 3, scheduler: first + 4, kwok: first + 5,
-				lock: lock,
+				spare: [2]int{first + 6, first + 7},
+				lock:  lock,
 			}, nil
 		}
 		if err := lock.Close(); err != nil {
@@ -71,6 +73,10 @@ func free(first int) bool {
 	}
 	return true
 }
+
+// SparePorts are two ports of 127.0.0.1 that nobody else takes until Stop, for
+// one program that runs beside the control plane.
+func (cp *ControlPlane) SparePorts() [2]int { return cp.ports.spare }
 
 // release gives the block back. The file of the lock stays, because removing it
 // would let two processes hold a lock on two files of one name.

@@ -75,6 +75,8 @@ type pods struct {
 	Select string
 	// Apart keeps every two of them on different nodes.
 	Apart bool
+	// Sandbox is their RuntimeClass; none when empty.
+	Sandbox string
 }
 
 const podsManifest = `
@@ -90,6 +92,7 @@ spec:
       terminationGracePeriodSeconds: 0
       nodeSelector: {stowage.example/scene: {{.Scene}}{{with .Select}}, {{.}}{{end}}}
       tolerations: [{key: stowage.example/scene, value: {{.Scene}}}]
+      {{with .Sandbox}}runtimeClassName: {{.}}{{end}}
       {{if .Apart}}
       affinity:
         podAntiAffinity:

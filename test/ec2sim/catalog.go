@@ -116,6 +116,7 @@ func (s *Server) describeInstanceTypes(p params) (any, error) {
 		if p.str("MaxResults") != "" {
 			return nil, fail("InvalidParameterCombination", "The parameter InstanceTypes cannot be used with the parameter MaxResults")
 		}
+		// Whoever asks for all types by name has to ask in parts.
 		if len(names) > 100 {
 			return nil, fail("InvalidParameterValue", "The maximum number of instance types is 100")
 		}
@@ -178,6 +179,8 @@ func (s *Server) describeInstanceTypeOfferings(p params) (any, error) {
 		for _, z := range s.world.Zones {
 			places, zoneOf[z.Name] = append(places, z.Name), z.Name
 		}
+	// Names of zones differ from account to account, their IDs do not: facts that are
+	// shared between accounts are asked for by ID.
 	case "availability-zone-id":
 		for _, z := range s.world.Zones {
 			places, zoneOf[z.ID] = append(places, z.ID), z.Name

@@ -117,6 +117,8 @@ func (t InstanceType) wire() wireType {
 	if t.Arch == "arm64" || t.VCPU == 1 {
 		threads = 1
 	}
+	// Fields that are not varied here have the value of nearly all types, so that what
+	// readers get is whole.
 	w := wireType{
 		Name: t.Name, Current: !t.Old, Usage: t.usageClasses(), Roots: []string{"ebs"}, Virtualization: []string{"hvm"},
 		BareMetal: t.BareMetal, Hypervisor: t.hypervisor(),
@@ -130,11 +132,13 @@ func (t InstanceType) wire() wireType {
 		Burstable:  t.Burstable, DedicatedHosts: !t.Burstable, AutoRecovery: true, Enclaves: "unsupported",
 	}
 	if t.LocalDisks > 0 {
+		// Rounded down: the disks need not add up to the total, which is what counts.
 		w.Storage = &wireStorage{t.LocalDiskGB, []wireDisk{{t.LocalDiskGB / int64(t.LocalDisks), t.LocalDisks, "ssd"}}, "required"}
 	}
 	if g := t.GPU; g.Count > 0 {
 		w.GPUs = &wireGPUs{[]wireDevice{g.device()}, g.MemoryMiB * int64(g.Count)}
 	}
+	// Neuron's devices are told of twice: the older list has no field for their cores.
 	if a := t.Accelerator; a.Count > 0 {
 		w.Inference = &wireInfer{[]wireDevice{a.device()}}
 		if a.Cores > 0 {

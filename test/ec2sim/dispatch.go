@@ -47,6 +47,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		s.opts.Logf("%s %s: %v", q.service, q.action, err)
 	}
+	// Outside the lock, since what a test does here may well call the server.
 	for _, f := range held.after {
 		f()
 	}
@@ -84,7 +85,9 @@ func (s *Server) read(r *http.Request) (request, error) {
 	s.mu.Lock()
 	q := request{id: s.requestID(), http: r}
 	s.mu.Unlock()
-	// The signature itself is not checked: there is no secret to check it with.
+	// One port serves all services. The signature is the one thing that every SDK sends
+	// and that names service and region, whatever the protocol. It is not checked: there
+	// is no secret to check it with.
 	_, scope, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
 	scope, _, _ = strings.Cut(scope, ",")
 	parts := strings.Split(scope, "/")

@@ -30,6 +30,7 @@ func (s *Server) serveEKS(q request) (any, error) {
 	for _, n := range s.world.Subnets {
 		subnets = append(subnets, n.ID)
 	}
+	// Platform, logging and the like are left out: nodes do not need them to join.
 	return map[string]any{"cluster": map[string]any{
 		"name": c.Name, "arn": "arn:aws:eks:" + s.opts.Region + ":" + s.opts.Account + ":cluster/" + c.Name,
 		"version": c.Version, "endpoint": c.Endpoint, "status": "ACTIVE",
@@ -64,6 +65,8 @@ func (s *Server) serveSSM(q request) (any, error) {
 // parameter is the image that a parameter names: by release, or the newest that
 // is not deprecated when it says recommended.
 func (s *Server) parameter(name string) (id string, at time.Time) {
+	// Deprecated images keep their parameter, so that a release that is pinned by name
+	// is still found when its successor is out.
 	prefix, newest := strings.CutSuffix(name, recommended)
 	for _, m := range s.world.Images {
 		switch {

@@ -47,6 +47,8 @@ func (s *Server) Interrupt(id string) bool {
 		return false
 	}
 	s.send("EC2 Spot Instance Interruption Warning", id, map[string]string{"instance-id": id, "instance-action": "terminate"})
+	// The warning may be answered in time: whoever terminates the instance first keeps
+	// EC2 from taking it, and the reason that is shown is theirs.
 	s.wg.Go(func() {
 		if !s.rest(i.stop, i.delays.Warning) {
 			return

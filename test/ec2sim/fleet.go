@@ -77,8 +77,12 @@ func (s *Server) createFleet(p params) (any, error) {
 	if p.boolean("DryRun") {
 		return nil, errDryRun
 	}
+	// An ID is drawn only now, so that a refused request does not move the sequence that
+	// every later ID comes from.
 	r.id, r.token = s.id("fleet-", 8)+"-"+s.id("", 4)+"-"+s.id("", 4)+"-"+s.id("", 4)+"-"+s.id("", 12), token
 	answer := wireFleet{ID: r.id}
+	// Errors of the one capacity type do not keep the other from being launched: the
+	// answer may hold both, and callers have to read both.
 	s.fulfil(r, cloudprovider.OnDemand, r.onDemand, &answer)
 	s.fulfil(r, cloudprovider.Spot, r.spot, &answer)
 	if token != "" {
@@ -91,6 +95,9 @@ func (s *Server) createFleet(p params) (any, error) {
 // one override is found when it is tried, and becomes an error of that override.
 func (s *Server) readFleet(p params) (*fleetRequest, error) {
 	r := &fleetRequest{}
+	// The other types launch in the background and answer with a fleet's ID alone. A
+	// caller that forgets the type gets "maintain" in life, which replaces whatever the
+	// caller terminates.
 	if kind := p.str("Type"); kind != "instant" {
 		return nil, fail("UnsupportedOperation", "Fleets of type %q are not simulated, only instant ones", kind)
 	}
@@ -126,6 +133,7 @@ func (s *Server) readFleet(p params) (*fleetRequest, error) {
 // readTarget reads how many instances of which capacity type are wanted.
 func (r *fleetRequest) readTarget(p params) error {
 	t := p.sub("TargetCapacitySpecification")
+	// Asked for by itself, since integer below takes an absent number for 0.
 	if _, err := t.need("TotalTargetCapacity"); err != nil {
 		return err
 	}
@@ -222,11 +230,14 @@ func (s *Server) checkPools(r *fleetRequest) error {
 			return fail("MissingParameter", "The request must contain the parameter InstanceType")
 		}
 		if n, ok := s.world.subnet(sp.subnet); ok {
+			// Only a subnet that exists can contradict its zone. One that does not is an error
+			// of this override alone, when it is tried.
 			if sp.zone != "" && sp.zone != n.Zone {
 				return fail("InvalidFleetConfig", "The specified Subnet: %s cannot be used with the specified Availability Zone: %s.", n.ID, sp.zone)
 			}
 			sp.zone = n.Zone
 		}
+		// EC2's idea of a pool is type and zone: two subnets of one zone are one pool.
 		key := [2]string{sp.instanceType, sp.zone}
 		if seen[key] {
 			return fail("InvalidFleetConfig", "The fleet configuration contains duplicate instance pools.")
@@ -246,6 +257,8 @@ func (s *Server) fulfil(r *fleetRequest, capacityType string, n int, answer *wir
 	if capacityType == cloudprovider.Spot {
 		by = r.spotBy
 	}
+	// The order is fixed before anything is launched, so that a fleet's choice does not
+	// depend on what it has launched already.
 	left := s.rank(r.candidates, capacityType, by)
 	for n > 0 && len(left) > 0 {
 		c := left[0]
@@ -258,6 +271,7 @@ func (s *Server) fulfil(r *fleetRequest, capacityType string, n int, answer *wir
 		i.tag(r.tags, map[string]string{"aws:ec2:fleet-id": r.id, "aws:ec2launchtemplate:id": c.template.id, "aws:ec2launchtemplate:version": "1"})
 		i.token = r.token
 		answer.add(c, i)
+		// Any other strategy stays with the best pool until it runs short.
 		if n--; by == "diversified" {
 			left = append(left[1:], c)
 		}
@@ -276,6 +290,8 @@ func (s *Server) rank(all []candidate, capacityType, by string) []candidate {
 		o := cloudprovider.Offering{InstanceType: c.spec.instanceType, Zone: c.spec.zone, CapacityType: capacityType}
 		price, ok := s.price(o)
 		if !ok {
+			// Last, but small enough that the sum for price-capacity-optimized does not
+			// overflow. The launch then refuses it with the words for it.
 			price = math.MaxInt64 / 32
 		}
 		list = append(list, ranked{c, price, s.depth(o)})

@@ -88,6 +88,8 @@ func (s *Server) serveIAM(q request) (any, error) {
 		return oneProfile{s.wireIAMProfile(found)}, nil
 	case "AddRoleToInstanceProfile":
 		return nil, s.addRole(found, p.str("RoleName"))
+	// IAM lets nobody delete a profile with a role in it, so this comes first; whoever
+	// crashes in between leaves a profile without one behind.
 	case "RemoveRoleFromInstanceProfile":
 		if !slices.Contains(found.Roles, p.str("RoleName")) {
 			return nil, fail("NoSuchEntity", "The role with name %s cannot be found in the instance profile.", p.str("RoleName"))
@@ -122,6 +124,8 @@ func (s *Server) createProfile(p params, name string) (any, error) {
 	if !profileName.MatchString(name) {
 		return nil, fail("ValidationError", "The specified value for instanceProfileName is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-")
 	}
+	// The path is no part of the name's uniqueness: two clusters of one account collide
+	// if they do not put their own name into it.
 	if s.profiles[name] != nil {
 		return nil, fail("EntityAlreadyExists", "Instance Profile %s already exists.", name)
 	}
@@ -132,6 +136,7 @@ func (s *Server) createProfile(p params, name string) (any, error) {
 	if !strings.HasPrefix(path, "/") || !strings.HasSuffix(path, "/") {
 		return nil, fail("ValidationError", "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters.")
 	}
+	// IAM itself sees the profile at once; visible is about EC2.
 	created := &profile{Name: name, Path: path, ID: s.id("AIPA", 16), Tags: memberTags(p), Created: now(), visible: now().Add(s.faults.lag)}
 	s.profiles[name] = created
 	return oneProfile{s.wireIAMProfile(created)}, nil
@@ -162,6 +167,8 @@ func (s *Server) listProfiles(p params) (any, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.profiles)) {
 		found := s.profiles[name]
+		// By name, and not by when they were made: the marker must mean the same place
+		// though profiles come and go between two pages.
 		if !strings.HasPrefix(found.Path, p.str("PathPrefix")) || name <= p.str("Marker") {
 			continue
 		}
@@ -188,6 +195,7 @@ func (s *Server) InstanceProfiles() map[string]string {
 
 // serveSTS answers GetCallerIdentity.
 func (s *Server) serveSTS(q request) (any, error) {
+	// The SDK does not need it; people do, to see that credentials work at all.
 	if q.action != "GetCallerIdentity" {
 		return nil, fail("InvalidAction", "The action %s is not valid for this endpoint.", q.action)
 	}

@@ -29,6 +29,8 @@ func images(version string) []Image {
 			out[i].Deprecated = true
 		}
 	}
+	// Images of the account's own have no nodeadm, so that both ways to bootstrap are
+	// there without a test having to build one.
 	for _, arch := range []string{"amd64", "arm64"} {
 		name := "custom-" + arch
 		out = append(out, Image{ID: imageID(name), Name: name, Owner: "self", Arch: arch, Created: release,
@@ -122,6 +124,8 @@ func (s *Server) describeImages(p params) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	// This is how an image that a NodeClass pins by ID goes on working, and one that it
+	// finds by name changes.
 	byID, deprecated := len(p.list("ImageId")) > 0, p.boolean("IncludeDeprecated")
 	chosen = slices.DeleteFunc(slices.Clone(chosen), func(m Image) bool { return m.Deprecated && !deprecated && !byID })
 	chosen, next, err := page(p, chosen, func(m Image) string { return m.ID }, bounds{1, 1000, 1000})

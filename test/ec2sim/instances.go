@@ -139,6 +139,7 @@ func (s *Server) find(id string) *instance {
 // shutDown begins the end of a living instance. The caller holds the lock.
 func (s *Server) shutDown(i *instance, code, reason string) {
 	i.state, i.reasonCode, i.reason = ShuttingDown, code, reason
+	// Whoever calls has made sure that the instance is alive: stop can be closed once.
 	s.announce(i)
 	close(i.stop)
 }
@@ -156,6 +157,8 @@ func (s *Server) pick(ids []string) ([]*instance, error) {
 		if !instanceID.MatchString(id) {
 			return nil, fail("InvalidInstanceID.Malformed", "Invalid id: %q", id)
 		}
+		// One that exists and is not visible yet is not found either. That is the answer
+		// which makes careless callers take a new instance for a lost one.
 		if i := s.find(id); i != nil && i.seen() {
 			out = append(out, i)
 		} else {
@@ -225,8 +228,9 @@ var instanceFields = fields[*instance]{
 	"subnet-id":           one(func(i *instance) string { return i.subnet.ID }),
 	"private-dns-name":    one(func(i *instance) string { return i.dns }),
 	"private-ip-address":  one(func(i *instance) string { return i.ip }),
-	"client-token":        one(func(i *instance) string { return i.token }),
-	"instance-lifecycle":  one((*instance).lifecycle),
+	// A caller that lost the answer to a launch finds its instance by this.
+	"client-token":       one(func(i *instance) string { return i.token }),
+	"instance-lifecycle": one((*instance).lifecycle),
 }
 
 // lifecycle is spot or nothing.
@@ -288,6 +292,7 @@ func (s *Server) createTags(p params) (any, error) {
 	if len(tags) == 0 {
 		return nil, fail("MissingParameter", "The request must contain the parameter tagSet")
 	}
+	// As with TerminateInstances, one bad ID spoils the whole call.
 	var set []func()
 	for _, id := range ids {
 		switch kind, _, _ := strings.Cut(id, "-"); kind {

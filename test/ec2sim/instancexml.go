@@ -83,6 +83,8 @@ func (s *Server) wireInstance(i *instance) wireInstance {
 	if i.reasonCode != "" {
 		w.StateReason = &wireReason{i.reasonCode, i.reason}
 	}
+	// A caller that knows its nodes by address or name loses them here, and must have
+	// written the instance's ID down before.
 	if i.state == Terminated {
 		return w
 	}
@@ -138,6 +140,8 @@ func (s *Server) wireStatus(i *instance) wireStatus {
 		check = wireCheck{Status: "not-applicable"}
 	case impaired:
 		check = wireCheck{"impaired", []wireDetail{{"reachability", "failed", stamp(since)}}}
+	// Checks begin to pass about when the machine has booted. "initializing" is not
+	// "impaired": to repair such a node would be to kill every new one.
 	case now().Sub(i.launched) < i.delays.Pending+i.delays.Boot:
 		check = wireCheck{"initializing", []wireDetail{{"reachability", "initializing", ""}}}
 	}
@@ -154,6 +158,7 @@ func (s *Server) describeCapacityReservations(p params) (any, error) {
 
 // describePlacementGroups knows of none.
 func (s *Server) describePlacementGroups(p params) (any, error) {
+	// To ask for all is to get none; to ask for one by name is an error.
 	for _, name := range append(p.list("GroupName"), p.list("GroupId")...) {
 		return nil, fail("InvalidPlacementGroup.Unknown", "The Placement Group '%s' is unknown.", name)
 	}

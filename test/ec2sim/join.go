@@ -36,6 +36,8 @@ func (s *Server) join(i *instance, k *kubelet) error {
 	}
 	// The taint node.kubernetes.io/not-ready is not ours to set: the API server
 	// adds it to a new node, and the node lifecycle controller takes it away.
+	// Kubelet keeps trying as well: a node must not be lost to an API server that
+	// restarts while it boots.
 	err = s.until(i.stop, func(ctx context.Context) error {
 		_, err := s.opts.Client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
 		return err
@@ -120,6 +122,8 @@ func (s *Server) initializeNode(ctx context.Context, i *instance) error {
 		if err != nil {
 			return err
 		}
+		// An Update and not a patch: it can lose against whoever else writes to a young node,
+		// and others can lose against it. Both have to cope.
 		if node.Labels == nil {
 			node.Labels = map[string]string{}
 		}

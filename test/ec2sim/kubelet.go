@@ -41,6 +41,8 @@ func newKubelet() *kubelet {
 
 // cluster checks that the node is told to join the cluster that is there.
 func (k *kubelet) cluster(c Cluster, name, endpoint, ca string) error {
+	// The mistakes come in the order in which a booting node would meet them: no route
+	// to the API server, no trust in it, and only then no permission.
 	if c.Endpoint != "" && strings.TrimSuffix(endpoint, "/") != strings.TrimSuffix(c.Endpoint, "/") {
 		return fmt.Errorf("joining the cluster: dialing %s: no such host", endpoint)
 	}
@@ -48,6 +50,7 @@ func (k *kubelet) cluster(c Cluster, name, endpoint, ca string) error {
 	if err != nil {
 		return fmt.Errorf("decoding the certificate authority: %w", err)
 	}
+	// Compared as certificates, not as text: line ends and bundles may differ.
 	if len(c.CA) > 0 {
 		if err := sameCA(given, c.CA); err != nil {
 			return fmt.Errorf("joining the cluster: %w", err)
@@ -135,6 +138,9 @@ func (k *kubelet) check() error {
 		if e := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(k.labels[key])...); len(e) > 0 {
 			return fmt.Errorf("starting kubelet: label %s=%s: %s", key, k.labels[key], strings.Join(e, "; "))
 		}
+		// NodeRestriction keeps a node from giving itself labels that others trust. Kubelet
+		// does not even start with them, and so the node never joins: the hardest mistake in
+		// user data to find, and the reason to check it here.
 		if reserved(key) && !kubeletapis.IsKubeletLabel(key) {
 			return fmt.Errorf("starting kubelet: unknown 'kubernetes.io' or 'k8s.io' labels specified with --node-labels: [%s]", key)
 		}
@@ -148,6 +154,8 @@ func (k *kubelet) check() error {
 			return fmt.Errorf("starting kubelet: invalid taint effect: %v, unsupported taint effect", t.Effect)
 		}
 		id := [2]string{t.Key, string(t.Effect)}
+		// Kubelet starts with two of one key and effect; it is the API server that refuses
+		// the Node.
 		if seen[id] {
 			return fmt.Errorf("registering node: taint %s: Duplicate value", t.ToString())
 		}
@@ -185,6 +193,8 @@ func (t InstanceType) seenMemory() int64 {
 
 // resources are the node's capacity and what is left of it for pods.
 func (k *kubelet) resources(t InstanceType, rootGiB int) (capacity, allocatable corev1.ResourceList, err error) {
+	// Number by number as kubelet and the EKS images compute it, and not as the product
+	// predicts it: see the laws of the package.
 	pods := k.maxPods
 	if pods == 0 {
 		pods = t.eniPods()
@@ -203,6 +213,8 @@ func (k *kubelet) resources(t InstanceType, rootGiB int) (capacity, allocatable 
 	}
 	left := maps.Clone(full)
 	kube := map[string]string{"cpu": fmt.Sprintf("%dm", reservedCPU(t.VCPU)), "memory": fmt.Sprintf("%dMi", 255+11*t.eniPods()), "ephemeral-storage": "1Gi"}
+	// What user data says of one resource replaces the image's value of that one; the
+	// others stay.
 	maps.Copy(kube, k.kubeReserved)
 	for _, set := range []map[string]string{kube, k.systemReserved} {
 		if err := keep(left, set); err != nil {
@@ -230,6 +242,7 @@ func keep(left map[corev1.ResourceName]int64, reserved map[string]string) error 
 		if name == "cpu" {
 			n = q.MilliValue()
 		}
+		// Reservations of what no node has (pid, say) are legal, and take nothing.
 		if _, ok := left[corev1.ResourceName(name)]; ok {
 			left[corev1.ResourceName(name)] -= n
 		}
@@ -246,6 +259,8 @@ func threshold(text string, whole int64) (int64, error) {
 		}
 		return int64(float64(whole) * p / 100), nil
 	}
+	// Kubelet fills in its defaults only if it is given no threshold at all, and the
+	// images give it some.
 	if text == "" {
 		return 0, nil
 	}
@@ -302,6 +317,8 @@ func quantities(of map[corev1.ResourceName]int64) corev1.ResourceList {
 			out[name] = *resource.NewQuantity(n, resource.BinarySI)
 		}
 	}
+	// Kubelet reports huge pages also where there are none. Whoever adds up resources
+	// by name has to cope with zeros.
 	for _, huge := range []corev1.ResourceName{"hugepages-1Gi", "hugepages-2Mi"} {
 		out[huge] = *resource.NewQuantity(0, resource.DecimalSI)
 	}

@@ -22,6 +22,8 @@ func (s *Server) resolve(sp spec, capacityType string) (site, error) {
 	if at.kind, ok = s.typeNamed(sp.instanceType); !ok {
 		return at, fail("InvalidParameterValue", "Invalid value '%s' for InstanceType.", sp.instanceType)
 	}
+	// This account has no default VPC, as accounts of clusters often have none. What
+	// happens to work in one that does would fail there.
 	if sp.subnet == "" {
 		return at, fail("VPCIdNotSpecified", "No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC.")
 	}
@@ -38,6 +40,7 @@ func (s *Server) resolve(sp spec, capacityType string) (site, error) {
 		return at, fail("InvalidParameterValue", "The architecture '%s' of the specified instance type does not match the architecture '%s' of the specified AMI. Specify an instance type and an AMI that have matching architectures, and try again.",
 			wireArch(at.kind.Arch), wireArch(at.image.Arch))
 	}
+	// What has no price is not sold: a test takes a pool off the market by SetPrice.
 	_, priced := s.price(at.kind.pool(at.subnet.Zone, capacityType))
 	if !at.kind.sells(at.subnet.Zone) || !priced || capacityType == cloudprovider.Spot && at.kind.NoSpot {
 		return at, fail("InvalidFleetConfiguration", "Your requested instance type (%s) is not supported in your requested Availability Zone (%s).", at.kind.Name, at.subnet.Zone)
@@ -61,6 +64,8 @@ func (s *Server) checkIdentity(sp spec, capacityType string) error {
 			return fail("InvalidParameterValue", "IAM Instance Profile %q has no associated IAM Roles", p.arn(s.opts.Account))
 		}
 	}
+	// A launch template that serves both capacity types must not have such tags: the
+	// reason why callers make two.
 	if sp.tagsSpot && capacityType != cloudprovider.Spot {
 		return fail("InvalidParameterValue", "You cannot specify tags for Spot instances requests if there are no Spot instances requests being created by the request.")
 	}
@@ -85,6 +90,8 @@ func (s *Server) launch(sp spec, capacityType string, maxPrice int64) (*instance
 	if s.freeAddresses(at.subnet) < 1 {
 		return nil, fail("InsufficientFreeAddressesInSubnet", "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", at.subnet.ID)
 	}
+	// After everything that can refuse: a launch that fails for another reason must not
+	// use up what a Shortage has left.
 	if err := s.faults.take(pool); err != nil {
 		return nil, err
 	}
@@ -144,6 +151,8 @@ func (s *Server) runInstances(p params) (any, error) {
 	if p.sub("InstanceMarketOptions").str("MarketType") == "spot" {
 		capacityType = cloudprovider.Spot
 	}
+	// A dry run checks all but capacity and addresses, which a caller that only wants to
+	// know its permissions does not need.
 	if _, err := s.resolve(sp, capacityType); err != nil {
 		return nil, err
 	}
@@ -159,6 +168,8 @@ func (s *Server) run(sp spec, capacityType string, least, most int) (any, error)
 	for n := range most {
 		i, err := s.launch(sp, capacityType, 0)
 		if err != nil && n < least {
+			// All or nothing below MinCount. EC2 launches nothing at all then; what was made
+			// here ends before anybody sees it run.
 			for _, w := range out.Instances {
 				s.shutDown(s.find(w.ID), "Server.InsufficientInstanceCapacity", "Server.InsufficientInstanceCapacity")
 			}

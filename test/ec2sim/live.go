@@ -33,6 +33,8 @@ func (s *Server) rest(stop <-chan struct{}, d time.Duration) bool {
 // jittered are the delays of one instance's life. They follow from the seed and
 // from how many instances were launched before it.
 func (d Delays) jittered(seed, n uint64) Delays {
+	// A source of its own for each instance: shared, the delays of one would depend on
+	// which goroutine drew first. Streams 0 and 1 are the server's.
 	r := rand.New(rand.NewPCG(seed, 2+n))
 	for _, x := range []*time.Duration{&d.Pending, &d.Boot, &d.CloudIn, &d.Ready, &d.Warning, &d.Shutdown, &d.NodeLost, &d.NodeDelete, &d.Forget} {
 		*x = time.Duration(float64(*x) * (1 + d.Jitter*(2*r.Float64()-1)))
@@ -57,10 +59,13 @@ func (s *Server) live(i *instance) {
 	if !s.rest(nil, lost) {
 		return
 	}
+	// The machine is down before EC2 says terminated, and its kubelet with it: for some
+	// seconds there is a Node that nobody stands behind.
 	s.loseNode(i)
 	if !s.rest(nil, d.Shutdown-lost) || !s.become(i, ShuttingDown, Terminated) {
 		return
 	}
+	// In life this is the cloud controller's, and some clusters run none.
 	if d.NodeDelete >= 0 {
 		if !s.rest(nil, d.NodeDelete) {
 			return

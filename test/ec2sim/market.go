@@ -78,6 +78,8 @@ func EmbeddedPrices(region string) (func(cloudprovider.Offering) (int64, bool), 
 	return func(o cloudprovider.Offering) (int64, bool) {
 		price, ok := table.Price(o)
 		if o.CapacityType == cloudprovider.Spot {
+			// The share follows from the offering's name and nothing else: prices are the same
+			// in every run, whatever its seed, so that plans can be compared.
 			h := fnv.New32a()
 			fmt.Fprint(h, o)
 			price += price * pricing.MicroUSD(h.Sum32()%13) / 100

@@ -106,6 +106,8 @@ func choose[T any](ids []string, all []T, key func(T) string, code, message stri
 	var out []T
 	for _, id := range ids {
 		t, ok := byID[id]
+		// By ID a missing thing is an error, by filter it is an empty answer. Callers have to
+		// know the two apart, so this does not soften the one.
 		if !ok {
 			return nil, fail(code, message, id)
 		}

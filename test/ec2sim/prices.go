@@ -75,6 +75,8 @@ func (s *Server) describeSpotPriceHistory(p params) (any, error) {
 	var all []wireSpotPrice
 	at := stamp(now())
 	types, products, zone := p.list("InstanceType"), p.list("ProductDescription"), p.str("AvailabilityZone")
+	// Windows and others have prices of their own, none of which are here: no answer is
+	// better than Linux's under their name.
 	if len(products) > 0 && !matches([]string{"Linux/UNIX", "Linux/UNIX (Amazon VPC)"}, products) {
 		return nil, nil
 	}
@@ -165,6 +167,7 @@ func (s *Server) currency() string {
 
 // product is the price list's entry of a type, a JSON document in a string.
 func (s *Server) product(t InstanceType, in productQuery) (string, bool) {
+	// On-demand prices are the region's, so any zone's will do; see SetPrice.
 	micro, ok := s.price(t.pool(s.world.Zones[0].Name, cloudprovider.OnDemand))
 	if !ok {
 		return "", false
@@ -188,6 +191,7 @@ func (s *Server) product(t InstanceType, in productQuery) (string, bool) {
 	term := map[string]any{
 		"sku": sku, "offerTermCode": "JRTCKXETXF",
 		"priceDimensions": map[string]any{sku + ".JRTCKXETXF.6YS6EN2CT7": map[string]any{
+			// Ten decimals, as in the real list: a reader that expects six fails here, not there.
 			"unit": "Hrs", "beginRange": "0", "endRange": "Inf", "pricePerUnit": map[string]string{s.currency(): strconv.FormatFloat(float64(micro)/1e6, 'f', 10, 64)},
 		}},
 	}

@@ -73,6 +73,7 @@ func (p params) present() bool {
 // list returns name.1, name.2, ….
 func (p params) list(name string) []string {
 	var out []string
+	// Numbers begin at 1. What comes after a gap is not seen: no SDK leaves one.
 	for i := 1; ; i++ {
 		v, ok := p.form[fmt.Sprintf("%s%s.%d", p.prefix, name, i)]
 		if !ok {
@@ -102,6 +103,7 @@ func (p params) tags(name string) (map[string]string, error) {
 		switch {
 		case key == "":
 			return nil, fail("InvalidParameterValue", "Tag key cannot be empty")
+		// Nobody but AWS may set these; fulfil does, as the fleet that it is.
 		case strings.HasPrefix(key, "aws:"):
 			return nil, fail("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
 		case len(key) > 128:
@@ -163,6 +165,7 @@ func filter[T any](p params, items []T, known fields[T], tags func(T) map[string
 		if !ok {
 			return nil, fail("InvalidParameterValue", "The filter '%s' is invalid", name)
 		}
+		// Would it match nothing, or everything? Rather an error than a guess.
 		if len(values) == 0 {
 			return nil, fail("InvalidParameterValue", "The filter '%s' has no values", name)
 		}
@@ -213,6 +216,8 @@ func matches(values, patterns []string) bool {
 
 // wild is shell matching in which * also matches a slash, and [ means itself.
 func wild(pattern, s string) bool {
+	// The NUL stands in for the slash, at which path.Match would stop; no text of AWS's
+	// holds one.
 	flat := strings.NewReplacer("/", "\x00", "[", "\\[", "]", "\\]")
 	ok, err := path.Match(flat.Replace(pattern), strings.ReplaceAll(s, "/", "\x00"))
 	return err == nil && ok

@@ -14,6 +14,8 @@ func runScript(script string, cluster Cluster) (*kubelet, error) {
 	if !strings.HasPrefix(script, "#!") {
 		return nil, errors.New("running user data: exec format error, since the script does not begin with a shebang")
 	}
+	// Running a real shell would be easier and would let a test's input do anything on
+	// the machine of whoever runs it.
 	commands, err := shellCommands(script)
 	if err != nil {
 		return nil, fmt.Errorf("running user data: %w", err)
@@ -33,6 +35,7 @@ func bootstrapSh(args []string, cluster Cluster) (*kubelet, error) {
 	for len(args) > 0 {
 		arg := args[0]
 		args = args[1:]
+		// The cluster's name may stand anywhere between the options.
 		if !strings.HasPrefix(arg, "--") {
 			if name != "" {
 				return nil, fmt.Errorf("bootstrap.sh: a second cluster name, %q", arg)
@@ -74,6 +77,7 @@ func bootstrapSh(args []string, cluster Cluster) (*kubelet, error) {
 	if err := k.cluster(cluster, name, endpoint, ca); err != nil {
 		return nil, err
 	}
+	// Flags are split at blanks only: the script passes them on unquoted.
 	return k, k.flags(strings.Fields(extra))
 }
 
@@ -85,6 +89,8 @@ func (k *kubelet) flags(args []string) error {
 		if !strings.HasPrefix(name, "-") {
 			return fmt.Errorf("starting kubelet: unknown command %q", name)
 		}
+		// A flag without a value is a boolean. To take the next flag for its value would
+		// swallow that one.
 		if !ok && len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 			value, args = args[0], args[1:]
 		}
@@ -151,6 +157,7 @@ func shellCommands(script string) ([][]string, error) {
 	for i := 0; i < len(script); i++ {
 		c := script[i]
 		switch {
+		// A backslash before a line end joins the lines: calls of bootstrap.sh are long.
 		case c == '\\' && i+1 < len(script):
 			i++
 			if script[i] != '\n' {

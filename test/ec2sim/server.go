@@ -56,6 +56,7 @@ func Start(o Options) (*Server, error) {
 	s := &Server{
 		opts: o, url: "http://" + ln.Addr().String(), ctx: ctx, cancel: cancel,
 		types: slices.Clone(o.Types), typeIndex: map[string]int{},
+		// Two sources: otherwise whether calls are throttled would change every ID.
 		rng: rand.New(rand.NewPCG(o.Seed, 0)), odds: rand.New(rand.NewPCG(o.Seed, 1)), world: o.World.clone(),
 		addresses: map[string]map[string]bool{}, cursor: map[string]uint32{},
 		templates: map[string]*template{}, fleets: map[string]fleet{}, prices: map[string]int64{},

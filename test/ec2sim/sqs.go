@@ -85,6 +85,8 @@ func (q *queue) take(n int, visibility time.Duration) ([]wireMessage, <-chan str
 
 // remove deletes the message of a receipt; one that is gone is no error.
 func (q *queue) remove(receipt string) error {
+	// A receipt that is not the last one deletes all the same, which SQS allows and does
+	// not promise.
 	id, _, ok := strings.Cut(receipt, "#")
 	if !ok {
 		return fail("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
@@ -122,6 +124,8 @@ func (s *Server) serveSQS(r request) (any, error) {
 	}
 	// All calls but the first name the queue by the URL that the first answered.
 	url := s.url + "/" + s.opts.Account + "/" + s.queue.name
+	// A URL of another server, kept over a restart, is refused like a queue that does
+	// not exist.
 	if s.queue.name == "" || r.action == "GetQueueUrl" && in.QueueName != s.queue.name || r.action != "GetQueueUrl" && in.QueueURL != url {
 		return nil, fail(noSuchQueue, "The specified queue does not exist.")
 	}

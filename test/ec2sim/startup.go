@@ -34,6 +34,8 @@ func (s *Server) removeStartupTaints() {
 			s.wg.Go(func() { s.removeTaint(node.Name, t.Key, delay) })
 		}
 	}
+	// Watched, and not told by join: whether a node is Ready is the cluster's to say,
+	// also of nodes that did not come from here.
 	informer := factory.Core().V1().Nodes().Informer()
 	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: see, UpdateFunc: func(_, n any) { see(n) }}); err != nil {
 		s.opts.Logf("watching nodes for startup taints: %v", err)

@@ -61,6 +61,8 @@ func readSpec(p params) (spec, error) {
 			}
 		}
 	}
+	// Groups belong either to the instance or to its first interface: EC2 refuses both
+	// at once, which is why a product that sets a public address moves them.
 	for i, n := range p.each("NetworkInterface") {
 		if len(sp.groups) > 0 && i == 0 {
 			return sp, fail("InvalidParameterCombination", "Network interfaces and an instance-level security groups may not be specified on the same request")
@@ -77,6 +79,7 @@ func readSpec(p params) (spec, error) {
 		return sp, err
 	}
 	sp.tags = tags["instance"]
+	// Only whether there are such tags matters: there are no spot requests to carry them.
 	_, sp.tagsSpot = tags["spot-instances-request"]
 	return sp, nil
 }
@@ -125,6 +128,8 @@ func (s *Server) createLaunchTemplate(p params) (any, error) {
 		return nil, err
 	}
 	token, digest := p.str("ClientToken"), p.digest()
+	// Whether the template is visible yet is no matter here: a name is taken before
+	// Describe calls tell of it.
 	if old, ok := s.templates[name]; ok {
 		switch {
 		case token == "" || old.token != token:
@@ -152,6 +157,7 @@ func (p params) digest() string { return p.form.Encode() }
 // findTemplate finds a visible template by ID or by name.
 func (s *Server) findTemplate(id, name string) (*template, error) {
 	for _, t := range s.templates {
+		// At most one matches: IDs and names are unique. So the order of the map is no matter.
 		if (id == "" || t.id == id) && (name == "" || t.name == name) && !now().Before(t.visible) {
 			return t, nil
 		}
@@ -240,6 +246,7 @@ func (s *Server) deleteLaunchTemplate(p params) (any, error) {
 	if p.boolean("DryRun") {
 		return nil, errDryRun
 	}
+	// Instances keep the copy of the data that they were launched with.
 	delete(s.templates, t.name)
 	return oneTemplate{s.wireTemplate(t)}, nil
 }

@@ -23,6 +23,8 @@ func bootstrap(by Bootstrap, userData []byte, cluster Cluster) (*kubelet, error)
 	if len(userData) == 0 {
 		return nil, errors.New("the instance has no user data")
 	}
+	// Which bootstrap runs is the image's to say and not the user data's: a NodeConfig
+	// given to an image without nodeadm does nothing, as in life.
 	if by == Script {
 		return runScript(string(userData), cluster)
 	}
@@ -137,6 +139,7 @@ func nodeConfigDoc(b []byte) (map[string]any, error) {
 	if err := yaml.Unmarshal(b, &d); err != nil {
 		return nil, fmt.Errorf("parsing YAML: %w", err)
 	}
+	// The words are nodeadm's, whose decoder asks a scheme for the kind.
 	if d["apiVersion"] != "node.eks.aws/v1alpha1" || d["kind"] != "NodeConfig" {
 		return nil, fmt.Errorf("no kind NodeConfig is registered for version %v, kind %v", d["apiVersion"], d["kind"])
 	}
@@ -155,6 +158,8 @@ func mergeNodeConfig(into, from map[string]any) {
 		switch {
 		case a && b:
 			mergeNodeConfig(oldMap, newMap)
+		// Flags of all documents reach kubelet, in their order: what comes of one that
+		// stands twice is kubelet's to say.
 		case have && k == "flags" && c && d:
 			into[k] = append(slices.Clone(oldList), newList...)
 		default:
@@ -176,6 +181,8 @@ func (c *nodeConfig) kubelet(cluster Cluster) (*kubelet, error) {
 			return nil, errors.New("validating NodeConfig: " + f.missing)
 		}
 	}
+	// Missing fields were the configuration's fault; from here on it is the cluster that
+	// does not match.
 	k := newKubelet()
 	if err := k.cluster(cluster, x.Name, x.Endpoint, x.CertificateAuthority); err != nil {
 		return nil, err
@@ -183,6 +190,7 @@ func (c *nodeConfig) kubelet(cluster Cluster) (*kubelet, error) {
 	if err := k.serviceCIDR(cluster, x.CIDR); err != nil {
 		return nil, err
 	}
+	// Mount gives each disk a path of its own, and the node no ephemeral storage.
 	switch strategy := c.Spec.Instance.LocalStorage.Strategy; strategy {
 	case "", "Mount":
 	case "RAID0", "RAID10":
@@ -216,6 +224,7 @@ func (k *kubelet) configure(config map[string]any) error {
 	if err := yaml.Unmarshal(raw, &c); err != nil {
 		return fmt.Errorf("starting kubelet: loading its configuration: %w", err)
 	}
+	// Decoded twice: the strict pass is for the warning alone.
 	var strict kubeletv1beta1.KubeletConfiguration
 	if err := yaml.UnmarshalStrict(raw, &strict); err != nil {
 		k.warnings = append(k.warnings, "kubelet decodes its configuration leniently: "+err.Error())

@@ -27,6 +27,8 @@ func (e *apiError) status() int {
 	switch e.Code {
 	case "RequestLimitExceeded", "Unavailable", "ServiceUnavailable":
 		return http.StatusServiceUnavailable
+	// The status matters: the SDK repeats what ends in 5xx, and a want of capacity is
+	// among that outside of fleets.
 	case "InternalError", "InternalFailure", "InsufficientInstanceCapacity":
 		return http.StatusInternalServerError
 	case "UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "MissingAuthenticationToken":
@@ -137,6 +139,8 @@ func writeJSON(w http.ResponseWriter, contentType string, body any, err error) {
 	if body == nil {
 		body = struct{}{}
 	}
+	// No value of ours fails to encode. If one does, a status that the SDK repeats keeps
+	// the mistake from looking like an answer.
 	out, err := json.Marshal(body)
 	if err != nil {
 		status, out = http.StatusInternalServerError, []byte(`{"__type":"InternalFailure"}`)

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/pricing"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -105,6 +106,18 @@ func (c *Cloud) Price(o cloudprovider.Offering) (micro int64, ok bool) {
 		perCPU = 10_000
 	}
 	return t.Capacity[cloudprovider.CPU]/1000*perCPU + int64(slices.Index(Zones, o.Zone)), true
+}
+
+// Prices returns a book of all prices. They never change.
+func (c *Cloud) Prices() *pricing.Book {
+	prices := map[cloudprovider.Offering]pricing.MicroUSD{}
+	for _, t := range c.Catalogue.InstanceTypes {
+		for _, o := range t.Offerings {
+			micro, _ := c.Price(o)
+			prices[o] = pricing.MicroUSD(micro)
+		}
+	}
+	return pricing.NewBook(pricing.NewTable(c.Catalogue.Region, "the simulation", prices))
 }
 
 // Catalog implements cloudprovider.Provider.

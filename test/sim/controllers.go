@@ -10,9 +10,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/batch"
 	"github.com/stowage-sh/stowage/provisioner/disrupt"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
+	"github.com/stowage-sh/stowage/provisioner/metrics"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	"github.com/stowage-sh/stowage/provisioner/provision"
 )
@@ -31,38 +34,36 @@ type Controllers struct {
 	Registry *prometheus.Registry
 }
 
-// openWhenReady is the command's setting.
-const openWhenReady = 30 * time.Second
-
 // AddControllers adds the product's controllers to a process, as the command
 // wires them, but that they do one thing at a time and name NodeClaims by number.
 func (p *Process) AddControllers() *Controllers {
 	c := &Controllers{Availability: &cloudprovider.Availability{}, Registry: prometheus.NewRegistry()}
+	prices := p.world.Cloud.Prices()
 	claims, err1 := lifecycle.NewMetrics(c.Registry)
-	pools, err2 := nodepool.NewMetrics(c.Registry)
-	moves, err3 := disrupt.NewMetrics(c.Registry)
-	bought, err4 := provision.NewMetrics(c.Registry)
-	for _, err := range []error{err1, err2, err3, err4} {
+	moves, err2 := disrupt.NewMetrics(c.Registry)
+	bought, err3 := provision.NewMetrics(c.Registry)
+	for _, err := range []error{err1, err2, err3, p.show(c.Registry, prices)} {
 		if err != nil {
 			p.world.Fail(err)
 		}
 	}
+	bought.Witness = p.observer
 	c.Provision = &provision.Controller{
 		Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Events: p.Events,
-		Availability: c.Availability, Price: p.world.Cloud.Price, Metrics: bought,
+		Availability: c.Availability, Prices: prices, Metrics: bought,
 		NewName: p.world.newClaimName,
 		Window:  batch.Window{Idle: time.Second, Max: 10 * time.Second},
 	}
 	roster := &lifecycle.Roster{Cloud: p.world.Cloud}
 	c.Lifecycle = &lifecycle.Controller{
 		Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Instances: roster, Events: p.Events,
-		Availability: c.Availability, Prices: p.world.Cloud.Price, Metrics: claims,
-		BeforeOpen: c.Provision.Nominate, OpenWhenReady: openWhenReady,
+		Availability: c.Availability, Prices: prices, Metrics: claims,
+		BeforeOpen: c.Provision.Nominate, Hold: c.Provision.Hold,
 	}
 	c.Collector = &lifecycle.Collector{
 		Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Instances: roster, Metrics: claims,
 	}
-	c.NodePool = &nodepool.Controller{Cluster: p.Cluster, Write: p.Write, Metrics: pools}
+	c.NodePool = &nodepool.Controller{Cluster: p.Cluster, Write: p.Write}
 	c.Disrupt = &disrupt.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: moves}
 	p.addProvision(c.Provision)
 	p.AddMapped("NodeClaim", lifecycle.Concerned, c.Lifecycle.Reconcile)
@@ -70,6 +71,18 @@ func (p *Process) AddControllers() *Controllers {
 	p.AddStepper("collect", c.Collector.Step)
 	p.AddStepper("disrupt", c.Disrupt.Step)
 	return c
+}
+
+// show registers what shows the process's view of the cluster.
+func (p *Process) show(r *prometheus.Registry, prices *pricing.Book) (err error) {
+	now, leading := func() time.Time { return p.world.Now }, func() bool { return true }
+	words := metrics.Vocabulary{ClassKind: awsv1.Kind, ClassLabel: awsv1.LabelNodeClass, NodeLabels: awsv1.WellKnownLabels}
+	if p.observer, err = metrics.NewObserver(r, now, leading, words); err != nil {
+		return err
+	}
+	return r.Register(metrics.NewCluster(metrics.Sources{
+		State: p.Cluster, Observer: p.observer, Prices: prices, Now: now, Leading: leading, Vocabulary: words,
+	}))
 }
 
 // addProvision adds the provision controller: it looks at once when a node

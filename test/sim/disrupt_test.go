@@ -216,6 +216,7 @@ func TestMetrics(t *testing.T) {
 		s.bind(sim.DaemonPod("daemon", node.Name), node.Name)
 		s.consolidate("0s")
 		s.until(3*time.Minute, "the node gone", func() bool { return s.claim("one") == nil })
+		s.pass(time.Minute) // until the watch has told
 		families, err := s.Registry.Gather()
 		if err != nil {
 			t.Fatal(err)
@@ -223,13 +224,15 @@ func TestMetrics(t *testing.T) {
 		got := map[string]float64{}
 		for _, f := range families {
 			for _, m := range f.Metric {
-				got[f.GetName()] += m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+				got[f.GetName()] += m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount()+m.GetSummary().GetSampleCount())
 			}
 		}
 		for _, name := range []string{
 			"karpenter_nodeclaims_terminated_total", "karpenter_nodeclaims_disrupted_total", "karpenter_nodes_created_total",
 			"karpenter_nodes_terminated_total", "karpenter_nodes_drained_total", "karpenter_pods_eviction_requests_total",
 			"karpenter_nodeclaims_termination_duration_seconds", "karpenter_voluntary_disruption_decisions_total",
+			"karpenter_nodes_termination_duration_seconds", "karpenter_pods_drained_total",
+			"operator_nodeclaim_termination_duration_seconds", "operator_node_termination_duration_seconds",
 		} {
 			if got[name] != 1 {
 				t.Errorf("%s is %v, want 1", name, got[name])

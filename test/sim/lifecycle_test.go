@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
-	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 	"github.com/stowage-sh/stowage/test/sim"
 )
@@ -71,7 +71,6 @@ func eachSeed(t *testing.T, run func(t *testing.T, s *scene)) {
 			if n > 0 { // seed 0 is the quiet world
 				w.MaxLag = 2 * time.Second
 			}
-			w.SetNodeClass(sim.Class, state.NodeClass{Ready: true, Generation: 1})
 			w.Check(sim.NoLostMachine(3 * time.Minute))
 			w.Check(sim.LaunchedOnce)
 			w.Check(sim.LimitsKept)
@@ -81,6 +80,7 @@ func eachSeed(t *testing.T, run func(t *testing.T, s *scene)) {
 			w.Check(sim.PlannedOnce())
 			w.Check(sim.PlansFit())
 			s.pool.Spec.Disruption.ConsolidateAfter = v1.Never
+			s.create(sim.NodeClass())
 			s.create(s.pool)
 			s.restart()
 			run(t, s)
@@ -321,8 +321,10 @@ func TestChangedNodeClassIsForgiven(t *testing.T) {
 			_, failures := nodepool.Backoff(pool)
 			return failures == 1
 		})
-		s.SetNodeClass(sim.Class, state.NodeClass{Ready: true, Generation: 2})
-		sim.Update(s.API, s.pool, func(p *v1.NodePool) { p.Labels = map[string]string{"touched": "yes"} })
+		sim.Update(s.API, s.nodeClass(), func(c *awsv1.EC2NodeClass) {
+			c.Generation++
+			c.SetReady(nil, s.Now)
+		})
 		s.until(time.Minute, "forgiven", func() bool {
 			pool, _ := sim.Get[*v1.NodePool](s.API, "", "pool")
 			_, failures := nodepool.Backoff(pool)

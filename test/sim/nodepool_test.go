@@ -7,7 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/stowage-sh/stowage/provisioner/state"
+	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 	"github.com/stowage-sh/stowage/test/sim"
 )
@@ -15,6 +15,11 @@ import (
 func (s *scene) nodePool() *v1.NodePool {
 	p, _ := sim.Get[*v1.NodePool](s.API, "", "pool")
 	return p
+}
+
+func (s *scene) nodeClass() *awsv1.EC2NodeClass {
+	c, _ := sim.Get[*awsv1.EC2NodeClass](s.API, "", "default")
+	return c
 }
 
 func TestNodePoolStatus(t *testing.T) {
@@ -52,19 +57,22 @@ func TestNodePoolConditions(t *testing.T) {
 			}
 			return "", ""
 		}
-		touch := func(value string) {
-			sim.Update(s.API, s.nodePool(), func(p *v1.NodePool) { p.Labels = map[string]string{"touched": value} })
-		}
 		s.until(time.Minute, "ready", func() bool { status, _ := condition(v1.ConditionReady); return status == "True" })
-		for i, c := range []struct {
-			class  state.NodeClass
+		for _, c := range []struct {
 			reason string
+			edit   func(*awsv1.EC2NodeClass)
 		}{
-			{state.NodeClass{Ready: false, Reason: "no subnets", Generation: 1}, "NodeClassNotReady"},
-			{state.NodeClass{Ready: true, Deleting: true, Generation: 1}, "NodeClassTerminating"},
+			{"NodeClassNotReady", func(c *awsv1.EC2NodeClass) {
+				c.SetCondition(metav1.Condition{Type: awsv1.ConditionSubnetsReady, Status: metav1.ConditionFalse}, s.Now)
+				c.SetReady([]string{awsv1.ConditionSubnetsReady}, s.Now)
+			}},
+			{"NodeClassTerminating", func(c *awsv1.EC2NodeClass) {
+				c.SetReady(nil, s.Now)
+				c.Finalizers, c.DeletionTimestamp = []string{awsv1.FinalizerTermination}, &metav1.Time{Time: s.Now}
+			}},
+			{"NodeClassNotFound", func(c *awsv1.EC2NodeClass) { c.Finalizers = nil }},
 		} {
-			s.SetNodeClass(sim.Class, c.class)
-			touch(string(rune('a' + i)))
+			sim.Update(s.API, s.nodeClass(), c.edit)
 			s.until(time.Minute, c.reason, func() bool {
 				_, reason := condition(v1.ConditionNodeClassReady)
 				ready, _ := condition(v1.ConditionReady)

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/stowage-sh/stowage/provisioner/metrics"
 	"github.com/stowage-sh/stowage/provisioner/state"
 )
 
@@ -43,6 +44,8 @@ type Process struct {
 	dead    bool
 	last    map[string]time.Time // the latest delivery by kind: watches keep order
 	notices []func(client.Object)
+	// observer hears of everything before Cluster does; nil without controllers.
+	observer *metrics.Observer
 }
 
 // Start begins a process: it lists what there is, then watches. Its controllers
@@ -51,9 +54,6 @@ func (w *World) Start() *Process {
 	p := &Process{Cluster: state.New(), world: w, last: map[string]time.Time{}}
 	p.Write = state.Recorded(writer{p}, p.Cluster)
 	p.Events = recorder{w}
-	for ref, class := range w.classes {
-		p.Cluster.SetNodeClass(ref, class)
-	}
 	for _, obj := range w.API.all() {
 		p.Cluster.Observe(obj)
 	}
@@ -87,15 +87,26 @@ func (p *Process) watch(obj client.Object, gone bool) {
 		if p.dead {
 			return
 		}
-		if gone {
-			p.Cluster.Forget(obj)
-		} else {
-			p.Cluster.Observe(obj)
-		}
+		p.take(obj, gone)
 		for _, notice := range p.notices {
 			notice(obj)
 		}
 	})
+}
+
+// take takes in what the watch delivers.
+func (p *Process) take(obj client.Object, gone bool) {
+	if gone {
+		if p.observer != nil {
+			p.observer.Forget(obj)
+		}
+		p.Cluster.Forget(obj)
+		return
+	}
+	if p.observer != nil {
+		p.observer.Observe(obj)
+	}
+	p.Cluster.Observe(obj)
 }
 
 // AddStepper adds a controller that looks at everything: it is called at once,

@@ -10,14 +10,20 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
-// Class is the NodeClass that NodePool and NodeClaim refer to.
-var Class = cloudprovider.NodeClassRef{Group: "karpenter.k8s.aws", Kind: "EC2NodeClass", Name: "default"}
+// NodeClass describes the NodeClass that NodePool and NodeClaim refer to. No
+// controller looks at it here: it is ready because it says so.
+func NodeClass() *awsv1.EC2NodeClass {
+	class := &awsv1.EC2NodeClass{ObjectMeta: metav1.ObjectMeta{Name: "default", Generation: 1}}
+	class.SetReady(nil, Start)
+	return class
+}
 
 func classReference() v1.NodeClassReference {
-	return v1.NodeClassReference{Group: Class.Group, Kind: Class.Kind, Name: Class.Name}
+	return v1.NodeClassReference{Group: awsv1.Group, Kind: awsv1.Kind, Name: "default"}
 }
 
 // NodePool describes a NodePool without requirements. Its budget is one that

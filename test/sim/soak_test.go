@@ -7,13 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
-	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 	"github.com/stowage-sh/stowage/test/sim"
 )
@@ -45,6 +45,7 @@ type trouble struct {
 	pool *v1.NodePool
 	proc *sim.Process
 	web  *sim.ReplicaSet
+	show *prometheus.Registry // of the process that runs
 	calm bool
 	made int // NodeClaims made by hand
 	pods int // pods made by hand
@@ -53,7 +54,6 @@ type trouble struct {
 func soak(seed uint64) error {
 	w := newWorld(seed)
 	w.MaxLag = 3 * time.Second
-	w.SetNodeClass(sim.Class, state.NodeClass{Ready: true, Generation: 1})
 	w.Check(sim.NoLostMachine(10 * time.Minute)) // crashes may fall into every collection
 	w.Check(sim.LaunchedOnce)
 	w.Check(sim.BudgetsKept)
@@ -64,7 +64,7 @@ func soak(seed uint64) error {
 	x := &trouble{World: w, pool: sim.NodePool("pool")}
 	x.pool.Spec.Disruption.ConsolidateAfter = "2m"
 	x.pool.Spec.Disruption.Budgets = []v1.Budget{{Nodes: "2"}}
-	if err := w.API.Create(x.pool); err != nil {
+	if err := errors.Join(w.API.Create(sim.NodeClass()), w.API.Create(x.pool)); err != nil {
 		return err
 	}
 	w.Check(sim.NoPodForgotten(time.Minute, x.could))
@@ -127,7 +127,11 @@ func (x *trouble) live() {
 		x.proc.Conflicts = 0.1
 		x.proc.Before = func(verb string, _ client.Object) error { return x.fault(verb) }
 		x.proc.After = x.proc.Before
-		x.proc.AddControllers()
+		x.show = x.proc.AddControllers().Registry
+	}
+	// Whatever state things are in, they can be shown.
+	if _, err := x.show.Gather(); err != nil {
+		x.Fail(err)
 	}
 	x.After(7*time.Second, x.live)
 }
@@ -216,6 +220,11 @@ func (x *trouble) settled() error {
 	for _, i := range x.Cloud.Alive() {
 		left = append(left, "machine "+i.ID)
 	}
+	shown, err := x.shown()
+	if err != nil {
+		return err
+	}
+	left = append(left, shown...)
 	if len(left) > 0 {
 		return fmt.Errorf("left when all is done: %s", strings.Join(left, ", "))
 	}
@@ -223,4 +232,23 @@ func (x *trouble) settled() error {
 		return fmt.Errorf("only %d claims and %d pods were made: nothing happened", x.made, x.pods)
 	}
 	return nil
+}
+
+// shown lists the series that name an object, but for NodePools and NodeClasses:
+// they stay.
+func (x *trouble) shown() (series []string, err error) {
+	families, err := x.show.Gather()
+	for _, f := range families {
+		if strings.HasPrefix(f.GetName(), "operator_nodepool_") || strings.HasPrefix(f.GetName(), "operator_ec2nodeclass_") {
+			continue
+		}
+		for _, m := range f.Metric {
+			for _, l := range m.Label {
+				if l.GetName() == "name" || l.GetName() == "node_name" {
+					series = append(series, fmt.Sprintf("series %s of %s", f.GetName(), l.GetValue()))
+				}
+			}
+		}
+	}
+	return series, err
 }

@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
-
-	"github.com/stowage-sh/stowage/cloudprovider"
-	"github.com/stowage-sh/stowage/provisioner/state"
 )
 
 // Start is the time at which every world begins.
@@ -41,13 +38,12 @@ type World struct {
 	failures  []error
 	processes []*Process
 	named     map[string]bool // names given to NodeClaims so far
-	classes   map[cloudprovider.NodeClassRef]state.NodeClass
 	kube      *kubernetes
 }
 
 // New makes an empty world. The cloud has the instance types of [Catalogue].
 func New(seed uint64) *World {
-	w := &World{Now: Start, Rand: rand.New(rand.NewPCG(seed, 1)), named: map[string]bool{}, classes: map[cloudprovider.NodeClassRef]state.NodeClass{}}
+	w := &World{Now: Start, Rand: rand.New(rand.NewPCG(seed, 1)), named: map[string]bool{}}
 	w.API = newAPI(w)
 	w.Cloud = newCloud(w)
 	w.kube = startKubernetes(w)
@@ -94,16 +90,6 @@ func (w *World) RunUntil(limit time.Duration, done func() bool) (bool, error) {
 		}
 		if len(w.failures) > 0 {
 			return false, fmt.Errorf("at %v: %w", w.Now.Sub(Start), errors.Join(w.failures...))
-		}
-	}
-}
-
-// SetNodeClass says what is known of a NodeClass, now and to later processes.
-func (w *World) SetNodeClass(ref cloudprovider.NodeClassRef, class state.NodeClass) {
-	w.classes[ref] = class
-	for _, p := range w.processes {
-		if !p.dead {
-			p.Cluster.SetNodeClass(ref, class)
 		}
 	}
 }

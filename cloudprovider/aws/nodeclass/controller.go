@@ -38,9 +38,13 @@ type Controller struct {
 	// Region and Cluster that the nodes are for.
 	Region  string
 	Cluster aws.Cluster
-	// Get reads an EC2NodeClass from the cache; nil if there is none. What it
-	// returns is not modified.
-	Get func(ctx context.Context, name string) (*v1.EC2NodeClass, error)
+	// Version is the version of Kubernetes that the control plane runs, major and
+	// minor: "1.36". The images of an alias are chosen by it, and looked up anew when
+	// it changes.
+	Version func() string
+	// Get returns an EC2NodeClass as it is known now, own writes included. It is not
+	// modified.
+	Get func(name string) (class *v1.EC2NodeClass, ok bool)
 	// Claims lists the NodeClaims that use a class, by name.
 	Claims func(class string) []string
 	Write  Writer
@@ -66,11 +70,8 @@ type Controller struct {
 // Reconcile does for one class what can be done now, and says when to look
 // again; 0 means not before it changes.
 func (c *Controller) Reconcile(ctx context.Context, now time.Time, name string) (next time.Duration, err error) {
-	class, err := c.Get(ctx, name)
-	if err != nil {
-		return 0, fmt.Errorf("reading EC2NodeClass %s: %w", name, err)
-	}
-	if class == nil {
+	class, ok := c.Get(name)
+	if !ok {
 		c.forget(name)
 		return 0, nil
 	}
@@ -95,7 +96,7 @@ func (c *Controller) keep(ctx context.Context, now time.Time, class *v1.EC2NodeC
 		return 0, err
 	}
 	before := class.DeepCopy()
-	m := moment{now, class}
+	m := moment{now, class, c.Version()}
 	found, failure := c.resolve(ctx, m)
 	if found.show(m) {
 		c.Classes.Put(found.class(class))

@@ -253,6 +253,45 @@ func TestImagesOfARelease(t *testing.T) {
 	}
 }
 
+// TestControlPlaneIsUpgraded: an alias stands for the images of the new version as
+// soon as it is seen, and for those of the old one until EC2 has told.
+func TestControlPlaneIsUpgraded(t *testing.T) {
+	w := newWorld(t, goodSpec())
+	images := func() (ids []string) {
+		for _, i := range w.class().Status.AMIs {
+			ids = append(ids, i.ID)
+		}
+		resolved, _ := w.Classes.Get("default")
+		if !w.class().IsReady() || len(resolved.Images) != len(ids) || resolved.Images[0].ID != ids[0] {
+			t.Errorf("images of the status %v, of the resolved class %+v", ids, resolved)
+		}
+		return ids
+	}
+	w.step(0)
+	before := images()
+	w.account.images = append(w.account.images, ami("ami-5", "x86_64", 3))
+	w.account.parameters[strings.Replace(ssmPath, "1.36", "1.37", 1)+"x86_64/standard/recommended/image_id"] = "ami-5"
+	w.version = "1.37"
+	w.account.fail["GetParameter"] = "InternalServerError"
+	w.now = w.now.Add(time.Second)
+	if _, err := w.Reconcile(t.Context(), w.now, "default"); !codeIs(err, "InternalServerError") {
+		t.Fatalf("error is %v", err)
+	}
+	if got := images(); !slices.Equal(got, before) {
+		t.Errorf("images are %v while SSM does not answer, want %v as before", got, before)
+	}
+	w.account.fail = map[string]string{}
+	w.step(time.Second)
+	if got := images(); !slices.Equal(got, []string{"ami-5"}) {
+		t.Errorf("images are %v, want those of 1.37", got)
+	}
+	calls := w.account.calls["GetParameter"]
+	w.step(time.Minute)
+	if n := w.account.calls["GetParameter"] - calls; n != 0 {
+		t.Errorf("SSM was asked %d times more though nothing had changed", n)
+	}
+}
+
 func TestFailedCalls(t *testing.T) {
 	t.Run("at first they are unknown", func(t *testing.T) {
 		w := newWorld(t, goodSpec())

@@ -245,6 +245,7 @@ type world struct {
 	account *account
 	api     client.Client
 	now     time.Time
+	version string // of the control plane
 	writes  int
 	claims  []string
 	events  []string
@@ -267,7 +268,7 @@ func newWorld(t *testing.T, spec v1.EC2NodeClassSpec) *world {
 		t.Fatal(err)
 	}
 	class := &v1.EC2NodeClass{ObjectMeta: metav1.ObjectMeta{Name: "default", UID: "class-uid", Generation: 1}, Spec: spec}
-	w := &world{T: t, account: newAccount(), now: noon}
+	w := &world{T: t, account: newAccount(), now: noon, version: "1.36"}
 	w.api = fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(class).WithObjects(class).Build()
 	w.restart()
 	return w
@@ -276,20 +277,12 @@ func newWorld(t *testing.T, spec v1.EC2NodeClassSpec) *world {
 // restart replaces the controller by that of a new process.
 func (w *world) restart() {
 	w.Controller = &Controller{
-		Region: "us-west-2", Classes: &aws.Classes{}, Write: w, Events: w, Get: w.get,
-		Cluster: aws.Cluster{Name: "harbour", Endpoint: "https://api.example", CABundle: "Q0E=", ServiceCIDR: "10.100.0.0/16", Version: "1.36"},
+		Region: "us-west-2", Classes: &aws.Classes{}, Write: w, Events: w, Get: func(string) (*v1.EC2NodeClass, bool) { class := w.class(); return class, class != nil },
+		Cluster: aws.Cluster{Name: "harbour", Endpoint: "https://api.example", CABundle: "Q0E=", ServiceCIDR: "10.100.0.0/16"},
+		Version: func() string { return w.version },
 		Claims:  func(string) []string { return w.claims },
 		EC2:     w.account, Parameters: w.account, Profiles: w.account, Leftovers: w.account, Templates: w.account,
 	}
-}
-
-func (w *world) get(ctx context.Context, name string) (*v1.EC2NodeClass, error) {
-	var class v1.EC2NodeClass
-	err := w.api.Get(ctx, client.ObjectKey{Name: name}, &class)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	return &class, err
 }
 
 func (w *world) Patch(ctx context.Context, obj client.Object, patch client.Patch) error {
@@ -320,11 +313,15 @@ func (w *world) step(after time.Duration) time.Duration {
 // class reads the NodeClass; nil if it is gone.
 func (w *world) class() *v1.EC2NodeClass {
 	w.Helper()
-	class, err := w.get(w.Context(), "default")
+	var class v1.EC2NodeClass
+	err := w.api.Get(w.Context(), client.ObjectKey{Name: "default"}, &class)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
 	if err != nil {
 		w.Fatal(err)
 	}
-	return class
+	return &class
 }
 
 // edit changes the spec as a user would.

@@ -33,26 +33,27 @@ type image struct {
 
 // images finds the spec's images: the best of each set of requirements, newest
 // first.
-func (c *Controller) images(ctx context.Context, now time.Time, spec *v1.EC2NodeClassSpec) ([]v1.AMI, *verdict, error) {
+func (c *Controller) images(ctx context.Context, m moment) ([]v1.AMI, *verdict, error) {
 	var found []image
-	if family, version, ok := spec.Alias(); ok {
+	spec := &m.class.Spec
+	if family, release, ok := spec.Alias(); ok {
 		if family != v1.AMIFamilyAL2023 {
 			return nil, verdictf("AMINotFound", "spec.amiSelectorTerms[0].alias: family %s is not understood yet", family), nil
 		}
-		images, err := c.published(ctx, now, version)
+		images, err := c.published(ctx, m, release)
 		if err != nil {
 			return nil, nil, err
 		}
 		found = images
 	} else {
-		images, err := c.selected(ctx, now, spec.AMISelectorTerms)
+		images, err := c.selected(ctx, m.now, spec.AMISelectorTerms)
 		if err != nil {
 			return nil, nil, err
 		}
 		found = images
 	}
 	if len(found) == 0 {
-		return nil, verdictf("AMINotFound", "no image matches spec.amiSelectorTerms: %s", saidTerms(spec.AMISelectorTerms, c.Cluster.Version)), nil
+		return nil, verdictf("AMINotFound", "no image matches spec.amiSelectorTerms: %s", saidTerms(spec.AMISelectorTerms, m.version)), nil
 	}
 	return best(found), nil, nil
 }
@@ -78,14 +79,14 @@ var withoutDevices = []corev1.NodeSelectorRequirement{
 // published finds the images that AWS publishes for the cluster's version of
 // Kubernetes: the recommended ones for "latest", else those of a release. Not
 // every release has every variant.
-func (c *Controller) published(ctx context.Context, now time.Time, version string) ([]image, error) {
+func (c *Controller) published(ctx context.Context, m moment, release string) ([]image, error) {
 	needs := map[string][]corev1.NodeSelectorRequirement{}
 	for _, v := range variants {
-		release := "recommended"
-		if version != "latest" {
-			release = fmt.Sprintf("amazon-eks-node-al2023-%s-%s-%s-%s", v.arch, v.name, c.Cluster.Version, version)
+		name := "recommended"
+		if release != "latest" {
+			name = fmt.Sprintf("amazon-eks-node-al2023-%s-%s-%s-%s", v.arch, v.name, m.version, release)
 		}
-		id, ok, err := c.parameter(ctx, fmt.Sprintf("/aws/service/eks/optimized-ami/%s/amazon-linux-2023/%s/%s/%s/image_id", c.Cluster.Version, v.arch, v.name, release))
+		id, ok, err := c.parameter(ctx, fmt.Sprintf("/aws/service/eks/optimized-ami/%s/amazon-linux-2023/%s/%s/%s/image_id", m.version, v.arch, v.name, name))
 		if err != nil {
 			return nil, err
 		}
@@ -96,7 +97,7 @@ func (c *Controller) published(ctx context.Context, now time.Time, version strin
 	if len(needs) == 0 {
 		return nil, nil
 	}
-	found, err := c.describe(ctx, now, &ec2.DescribeImagesInput{IncludeDeprecated: sdk.Bool(true), Filters: []types.Filter{byID(keys(needs))}})
+	found, err := c.describe(ctx, m.now, &ec2.DescribeImagesInput{IncludeDeprecated: sdk.Bool(true), Filters: []types.Filter{byID(keys(needs))}})
 	for i := range found {
 		found[i].Requirements = append(found[i].Requirements, needs[found[i].ID]...)
 	}

@@ -41,6 +41,9 @@ func verdictf(reason, format string, args ...any) *verdict {
 type moment struct {
 	now   time.Time
 	class *v1.EC2NodeClass
+	// version of Kubernetes; asked for once, so that all images of a class are for
+	// the same one.
+	version string
 }
 
 // look brings the part up to date. find returns a value, or a verdict, or an
@@ -85,6 +88,7 @@ func (p *part[T]) show(m moment, kind string) (looked bool) {
 // A resolved is what is known of one class.
 type resolved struct {
 	uid       types.UID
+	version   string // of Kubernetes, when the images were last due
 	subnets   part[[]aws.Subnet]
 	groups    part[[]v1.SecurityGroup]
 	images    part[[]v1.AMI]
@@ -97,6 +101,9 @@ type resolved struct {
 // wrong; the parts are independent of each other.
 func (c *Controller) resolve(ctx context.Context, m moment) (*resolved, error) {
 	r, spec := c.known(m.class), &m.class.Spec
+	if r.version != m.version {
+		r.version, r.images.until = m.version, time.Time{} // what was found stays until its successor is
+	}
 	subnets, images := cmp.Or(c.SubnetInterval, time.Minute), cmp.Or(c.ImageInterval, 5*time.Minute)
 	return r, errors.Join(
 		r.valid.look(m, v1.ConditionValidationSucceeded, 10*time.Minute, func() (struct{}, *verdict, error) {
@@ -112,7 +119,7 @@ func (c *Controller) resolve(ctx context.Context, m moment) (*resolved, error) {
 			return c.securityGroups(ctx, spec)
 		}),
 		r.images.look(m, v1.ConditionAMIsReady, images, func() ([]v1.AMI, *verdict, error) {
-			return c.images(ctx, m.now, spec)
+			return c.images(ctx, m)
 		}),
 		r.profile.look(m, v1.ConditionInstanceProfileReady, 15*time.Minute, func() (string, *verdict, error) {
 			return c.profile(ctx, m.class)

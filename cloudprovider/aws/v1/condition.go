@@ -7,6 +7,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
 )
 
 // SetCondition sets the condition of d's type and reports whether anything
@@ -46,9 +48,29 @@ func (c *EC2NodeClass) SetReady(dependents []string, now time.Time) (changed boo
 	return c.SetCondition(ready, now)
 }
 
+// Ref names the NodeClass as NodePools refer to it.
+func (c *EC2NodeClass) Ref() cloudprovider.NodeClassRef {
+	return cloudprovider.NodeClassRef{Group: Group, Kind: Kind, Name: c.Name}
+}
+
+// Readiness is IsReady, with the reason why it is not.
+func (c *EC2NodeClass) Readiness() (ready bool, reason string) {
+	if c.IsReady() {
+		return true, ""
+	}
+	condition := meta.FindStatusCondition(c.Status.Conditions, ConditionReady)
+	if condition == nil || condition.ObservedGeneration != c.Generation {
+		return false, "its status is not known yet"
+	}
+	return false, condition.Message
+}
+
 // IsReady reports whether the NodeClass can be launched from: Ready is True, and
 // speaks of the spec as it is now.
 func (c *EC2NodeClass) IsReady() bool {
 	ready := meta.FindStatusCondition(c.Status.Conditions, ConditionReady)
 	return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == c.Generation
 }
+
+// StatusConditions returns the conditions, for whoever shows them to users.
+func (c *EC2NodeClass) StatusConditions() []metav1.Condition { return c.Status.Conditions }

@@ -215,12 +215,16 @@ func TestReady(t *testing.T) {
 func TestReadyIsOfThisGeneration(t *testing.T) {
 	c := class(t)
 	c.SetReady(nil, time.Unix(0, 0))
-	if !c.IsReady() {
-		t.Error("ready without dependents")
+	if ready, why := c.Readiness(); !c.IsReady() || !ready || why != "" {
+		t.Errorf("ready without dependents: %v, %q", ready, why)
+	}
+	c.SetReady([]string{awsv1.ConditionSubnetsReady}, time.Unix(1, 0))
+	if ready, why := c.Readiness(); ready || why != "SubnetsReady=Unknown" {
+		t.Errorf("ready without its subnets: %v, %q", ready, why)
 	}
 	c.Generation++
-	if c.IsReady() {
-		t.Error("ready for a spec that nobody has looked at")
+	if ready, why := c.Readiness(); c.IsReady() || ready || why != "its status is not known yet" {
+		t.Errorf("ready for a spec that nobody has looked at: %v, %q", ready, why)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -64,6 +65,8 @@ func check(o client.Object) field.ErrorList {
 		c.podSpec(spec.Child("template", "spec"), &o.Spec.Template.Spec)
 	case *policyv1.PodDisruptionBudget:
 		c.selector(spec.Child("selector"), o.Spec.Selector)
+	case *nodev1.RuntimeClass:
+		c.runtimeClass(o)
 	default:
 		c.ours(o)
 	}

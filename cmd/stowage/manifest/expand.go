@@ -16,8 +16,9 @@ import (
 
 // Expand adds the pods that the controllers of workloads would make: all of a
 // workload's replicas when none of its pods is in the set, and otherwise none. It
-// gives every pod the priority of its PriorityClass, and marks pods without a
-// node as those that kube-scheduler found none for.
+// gives every pod the priority of its PriorityClass and what its RuntimeClass adds,
+// takes out those that no API server would take in, and marks pods without a node
+// as those that kube-scheduler found none for.
 func (s *Set) Expand() error {
 	pods := list[*corev1.Pod](s)
 	workloads := s.workloads()
@@ -88,6 +89,7 @@ var builtinPriorities = map[string]int32{"system-cluster-critical": 2_000_000_00
 
 // completePods fills in what admission and kube-scheduler would.
 func (s *Set) completePods() error {
+	s.noteDaemons()
 	classes := list[*schedulingv1.PriorityClass](s)
 	for _, key := range s.keys() {
 		e := s.objects[key]
@@ -102,8 +104,10 @@ func (s *Set) completePods() error {
 			}
 			p.Spec.Priority = &priority
 		}
-		if p.Spec.RuntimeClassName != nil && byHand(p) {
-			count(s.notes, "RuntimeClass "+*p.Spec.RuntimeClassName+": not read, pods are planned without what it adds to them", fmt.Sprintf("%s: %s", e.at, key))
+		if why := s.admit(p); why != "" {
+			delete(s.objects, key)
+			s.refusals = append(s.refusals, Refusal{p, problem.Reason{Code: NotAdmitted, Message: why}})
+			continue
 		}
 		if p.Spec.NodeName == "" && len(p.Spec.SchedulingGates) == 0 {
 			setUnschedulable(p)

@@ -6,6 +6,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -43,6 +44,7 @@ var kinds = map[schema.GroupKind]kind{
 	{Group: "apps", Kind: "ReplicaSet"}:                 {"v1", true, false, func() client.Object { return &appsv1.ReplicaSet{} }},
 	{Group: "apps", Kind: "DaemonSet"}:                  {"v1", true, false, func() client.Object { return &appsv1.DaemonSet{} }},
 	{Group: "batch", Kind: "Job"}:                       {"v1", true, false, func() client.Object { return &batchv1.Job{} }},
+	{Group: "node.k8s.io", Kind: "RuntimeClass"}:        {"v1", false, false, func() client.Object { return &nodev1.RuntimeClass{} }},
 	{Group: "policy", Kind: "PodDisruptionBudget"}:      {"v1", true, false, func() client.Object { return &policyv1.PodDisruptionBudget{} }},
 	{Group: "scheduling.k8s.io", Kind: "PriorityClass"}: {"v1", false, false, func() client.Object { return &schedulingv1.PriorityClass{} }},
 	{Group: "storage.k8s.io", Kind: "StorageClass"}:     {"v1", false, false, func() client.Object { return &storagev1.StorageClass{} }},

@@ -52,8 +52,9 @@ func (k Key) compare(l Key) int {
 // A Set is the objects that were read, and those that Expand made of them. Every
 // object has a UID: its own, or one made of its kind and name.
 type Set struct {
-	objects map[Key]entry
-	notes   map[string]tally
+	objects  map[Key]entry
+	notes    map[string]tally
+	refusals []Refusal
 }
 
 type entry struct {

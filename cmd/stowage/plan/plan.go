@@ -23,11 +23,20 @@ import (
 type Input struct {
 	// Objects of the cluster, in any order. Make only reads them.
 	Objects []client.Object
+	// Refused are pods that are not among Objects, since no API server would take
+	// them in; by namespace and name.
+	Refused []Refused
 	Market  Market
 	// MaxSteps as in binpack.Problem.
 	MaxSteps int64
 	// Now tells the time before and after solving.
 	Now func() time.Time
+}
+
+// A Refused pod finds no place, for a reason that has nothing to do with places.
+type Refused struct {
+	Pod    *corev1.Pod
+	Reason problem.Reason
 }
 
 // An InputError says what in the objects makes a plan impossible.
@@ -71,12 +80,8 @@ type unplaced struct {
 // the objects are to blame.
 func Make(ctx context.Context, in Input) (*Plan, error) {
 	cluster := state.New()
-	classes := map[string]*awsv1.EC2NodeClass{}
 	for _, o := range in.Objects {
 		cluster.Observe(o)
-		if class, ok := o.(*awsv1.EC2NodeClass); ok {
-			classes[class.Name] = class
-		}
 	}
 	// From here on it is what the controller does with a snapshot, but that nothing
 	// comes of it.
@@ -85,12 +90,12 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	if err := p.accept(snapshot); err != nil {
 		return nil, &InputError{err}
 	}
-	question, err := p.question(snapshot, classes)
+	question, err := p.question(snapshot)
 	if err != nil {
 		return nil, &InputError{err}
 	}
 	question.MaxSteps = in.MaxSteps
-	p.pods = len(question.Pods)
+	p.pods = len(question.Pods) + len(in.Refused)
 	before := in.Now()
 	p.translation = problem.Build(question)
 	for _, x := range p.translation.Excluded {
@@ -105,6 +110,7 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 		return nil, fmt.Errorf("refusing the plan, which is a fault of Stowage: %w", err)
 	}
 	p.readSolution()
+	p.addRefused(in.Refused)
 	return p, nil
 }
 
@@ -157,15 +163,12 @@ func nameOf(pod *corev1.Pod) string { return pod.Namespace + "/" + pod.Name }
 // question gathers what the decision depends on, as the controller does. A
 // NodePool that cannot buy does not stop the others: the reason becomes part of
 // the answer.
-func (p *Plan) question(s *state.Snapshot, classes map[string]*awsv1.EC2NodeClass) (*problem.Input, error) {
+func (p *Plan) question(s *state.Snapshot) (*problem.Input, error) {
 	in := &problem.Input{
 		Snapshot: s,
 		Catalogs: map[string]*cloudprovider.Catalog{},
 		Excluded: map[string]string{},
-		Price: func(o cloudprovider.Offering) (binpack.MicroUSD, bool) {
-			price, ok := p.market.Prices.Price(o)
-			return binpack.MicroUSD(price), ok
-		},
+		Prices:   p.market.Prices,
 	}
 	for _, pod := range s.Pods.All() {
 		if problem.Provisionable(pod) {
@@ -187,8 +190,9 @@ func (p *Plan) question(s *state.Snapshot, classes map[string]*awsv1.EC2NodeClas
 		name := ref.Name
 		o, ok := byClass[name]
 		if !ok {
-			class := classes[name]
-			if class == nil {
+			known, _ := s.NodeClasses.Get(name)
+			class, ok := known.(*awsv1.EC2NodeClass)
+			if !ok {
 				p.note("EC2NodeClass %s is not given: assuming AL2023 with a root volume of 20 GiB in every zone", name)
 			}
 			var err error
@@ -236,5 +240,17 @@ func (p *Plan) readSolution() {
 		u := &p.solution.Unplaced[i]
 		pods := p.translation.Pods[u.Group]
 		p.unplaced = append(p.unplaced, unplaced{pods[len(pods)-int(u.Count):], p.translation.Explain(u)})
+	}
+}
+
+// addRefused adds the pods that were refused, those with one reason in a row
+// together.
+func (p *Plan) addRefused(refused []Refused) {
+	for i, r := range refused {
+		if i == 0 || r.Reason != refused[i-1].Reason {
+			p.unplaced = append(p.unplaced, unplaced{reasons: []problem.Reason{r.Reason}})
+		}
+		last := &p.unplaced[len(p.unplaced)-1]
+		last.pods = append(last.pods, r.Pod)
 	}
 }

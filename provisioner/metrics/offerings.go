@@ -1,0 +1,97 @@
+package metrics
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/pricing"
+	"github.com/stowage-sh/stowage/provisioner/state"
+)
+
+// OfferingSources are what Offerings shows. All fields are needed.
+type OfferingSources struct {
+	// State says which NodeClasses there are.
+	State *state.Cluster
+	// Catalog of a NodeClass, as the provider holds it: it must not wait for a cloud.
+	Catalog      func(context.Context, cloudprovider.NodeClassRef) (*cloudprovider.Catalog, error)
+	Availability *cloudprovider.Availability
+	Prices       *pricing.Book
+	// Memory of an instance type in bytes, as it is sold.
+	Memory func(*cloudprovider.InstanceType) int64
+	Now    func() time.Time
+	// Leading as in Sources.
+	Leading func() bool
+}
+
+// Offerings is a prometheus.Collector that shows what the NodeClasses together
+// can buy.
+type Offerings struct {
+	from                            OfferingSources
+	available, price, cores, memory family
+}
+
+// NewOfferings returns a collector that is to be registered.
+func NewOfferings(from OfferingSources) *Offerings {
+	const prefix = "karpenter_cloudprovider_instance_type_"
+	offering := []string{"instance_type", "capacity_type", "zone"}
+	return &Offerings{
+		from:      from,
+		available: newFamily(prefix+"offering_available", "1 for an offering that can be bought now, 0 for one that ran out a while ago or has no known price.", offering...),
+		price:     newFamily(prefix+"offering_price_estimate", "Dollars for an hour of an offering; one without a known price has none.", offering...),
+		cores:     newFamily(prefix+"cpu_cores", "CPUs of an instance type.", "instance_type"),
+		memory:    newFamily(prefix+"memory_bytes", "Memory of an instance type as it is sold: its nodes see less.", "instance_type"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (o *Offerings) Describe(out chan<- *prometheus.Desc) {
+	for _, f := range []family{o.available, o.price, o.cores, o.memory} {
+		out <- f.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (o *Offerings) Collect(out chan<- prometheus.Metric) {
+	if !o.from.Leading() {
+		return
+	}
+	s := &scrape{out: out}
+	types := map[string]*cloudprovider.InstanceType{}
+	offerings := map[cloudprovider.Offering]bool{}
+	seen := map[*cloudprovider.Catalog]bool{} // classes that differ in nothing may share one
+	for _, class := range o.from.State.Snapshot().NodeClasses.All() {
+		catalog, err := o.from.Catalog(context.Background(), class.Ref())
+		if err != nil || seen[catalog] { // one that is not ready has nothing to buy; its conditions say so
+			continue
+		}
+		seen[catalog] = true
+		for i := range catalog.InstanceTypes {
+			t := &catalog.InstanceTypes[i]
+			types[t.Name] = t
+			for _, offering := range t.Offerings {
+				offerings[offering] = true
+			}
+		}
+	}
+	now, prices := o.from.Now(), o.from.Prices.Table()
+	for offering := range offerings {
+		labels := o.available.labels.with(offering.InstanceType, offering.CapacityType, offering.Zone)
+		price, known := prices.Price(offering)
+		available := 0.0
+		if known && !o.from.Availability.Unavailable(now, offering) {
+			available = 1
+		}
+		s.add(o.available, available, labels)
+		if known {
+			s.add(o.price, float64(price)/1e6, labels)
+		}
+	}
+	for name, t := range types {
+		labels := o.cores.labels.with(name)
+		s.add(o.cores, float64(t.Capacity[cloudprovider.CPU])/1000, labels)
+		s.add(o.memory, float64(o.from.Memory(t)), labels)
+	}
+}
