@@ -6,22 +6,25 @@ import "testing"
 // candidate and every node opened, works in place.
 func TestInnerLoopDoesNotAllocate(t *testing.T) {
 	table := newTable(canonical(corpusProblem(2)))
-	s := newPass(t.Context(), table, packAndBlend)
+	s := newPass(t.Context(), table, recipes[0])
 	s.caps = table.caps()
 	for _, g := range s.order() {
 		s.place(g)
 	}
 	o := s.opener(s.weights[0], s.levels(false)[0])
-	if len(o.live) == 0 || len(o.ways) != 2 {
+	if len(o.live) == 0 || len(o.candidates) == 0 {
 		t.Fatal("nothing to try")
+	}
+	prices := make([]float64, len(o.kinds))
+	for i := range prices {
+		prices[i] = float64(o.kinds[i].value)
 	}
 	try := func() {
 		for i := range o.candidates {
-			for _, fill := range o.ways {
-				o.try.reset()
-				copy(o.room, o.candidates[i].room)
-				fill(o.candidates[i].offer, &o.try)
+			for way := range ways {
+				o.fill(&o.candidates[i], way)
 			}
+			o.fillFor(&o.candidates[i], prices)
 		}
 	}
 	try() // once to grow the buffers

@@ -43,6 +43,17 @@ type claimant struct {
 // bounded apart and added up. Within such a component each may have prices of
 // its own: see lift.
 func (s *pass) lowerBound() MicroUSD {
+	bound := s.fluidBound()
+	// Where the mixture's prices promise more, it is worth a search.
+	claimants := s.claimants()
+	if price := s.prices(); worthOfAll(claimants, price) > float64(bound)*worthwhile {
+		bound = max(bound, s.certify(claimants, price))
+	}
+	return bound
+}
+
+// fluidBound is the part of lowerBound that lets pods be cut.
+func (s *pass) fluidBound() MicroUSD {
 	sum := MicroUSD(0)
 	for _, list := range components(s.claimants()) {
 		best := MicroUSD(0)
@@ -55,6 +66,21 @@ func (s *pass) lowerBound() MicroUSD {
 			best = max(best, s.priced(list, false))
 		}
 		sum += best
+	}
+	return sum
+}
+
+// worthwhile is by how much the prices of a mixture must be above the fluid bound to
+// search for a proof of them.
+const worthwhile = 1.002
+
+// worthOfAll is what the pods of claimants are worth at the given prices by group.
+func worthOfAll(list []claimant, price map[int]float64) float64 {
+	sum := 0.0
+	for i := range list {
+		for _, sh := range list[i].groups {
+			sum += float64(price[sh.Group] * float64(sh.Count))
+		}
 	}
 	return sum
 }

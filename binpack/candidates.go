@@ -31,8 +31,11 @@ import (
 type candidate struct {
 	offer int
 	room  Vector
-	norm  Vector
-	value uint64 // of the whole room
+	norm  Vector    // the room in parts of unit
+	size  []float64 // the same in parts of 1
+	open  []bool    // by set of table.sets: whether the offer is in it
+	value uint64    // of the whole room
+	guess []float64 // by resource: its price in the last packing of the candidate
 }
 
 // candidates lists the offers of pools of the given weight that some part may
@@ -55,7 +58,12 @@ func (s *pass) candidates(weight int32) []candidate {
 	var out []candidate
 	for _, name := range order {
 		for _, o := range s.undominated(classes[name]) {
-			out = append(out, candidate{offer: o, room: s.room[o], norm: s.norm(s.room[o])})
+			c := candidate{offer: o, room: s.room[o], norm: s.norm(s.room[o]), open: make([]bool, len(s.sets)), guess: make([]float64, len(s.Resources))}
+			c.size = floats(c.norm)
+			for i, set := range s.sets {
+				c.open[i] = set.Has(o)
+			}
+			out = append(out, c)
 		}
 	}
 	return out
@@ -70,11 +78,11 @@ func (s *pass) candidates(weight int32) []candidate {
 // equal ones, and the map is only asked, never walked.
 func (s *pass) columns(weight int32) []string {
 	var sets []Set // distinct ones among the parts
-	seen := map[string]bool{}
+	seen := make([]bool, len(s.sets))
 	for i := range s.parts {
-		if name := s.parts[i].offers.key(); s.parts[i].left > 0 && !seen[name] {
-			seen[name] = true
-			sets = append(sets, s.parts[i].offers)
+		if p := &s.parts[i]; p.left > 0 && !seen[p.set] {
+			seen[p.set] = true
+			sets = append(sets, s.sets[p.set])
 		}
 	}
 	words := (len(sets) + 63) / 64

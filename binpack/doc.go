@@ -27,30 +27,39 @@
 //
 // # How Solve works
 //
-//	canonical → table → pass ( order → split → fill → open → again ) → bound
+//	canonical → table → plans by several recipes, each a pass → the best → bound
+//	pass: order → split → fill existing nodes → open new ones → again
 //
 // A pass takes the groups by priority, then by worth. It splits a group that
 // minds topology domains over its cells (split.go), fills existing nodes with
 // the best fit, and leaves the rest as parts. For the parts it opens nodes, pools
-// of the heaviest weight first: the dual prices of the fluid problem say what a
-// unit of each resource is worth (fluid.go); every offer worth a look is packed
-// full; the one that costs least for the worth of its load is opened, as often
-// as the parts last, after a change to the cheapest offer that still holds the
-// load (open.go). What was sent where there turned out to be no room is sent
-// again. If limits have left a spread lopsided, the pass is repeated with
-// quotas that can be met. While the step budget lasts, passes with other recipes
-// follow, and the best by the objective wins: pods placed by priority, pool
-// weight, cost, number of nodes.
+// of the heaviest weight first (open.go): the dual prices of the fluid problem say
+// what a unit of each resource is worth for what is left to place (fluid.go); every
+// offer worth a look is filled, in several ways (fill.go, relax.go); the one that
+// costs least for the worth of its load is opened, as often as the pods last,
+// after a change to the cheapest offer that still holds the load. What was sent
+// where there turned out to be no room is sent again. If limits have left a spread
+// lopsided, the pass is repeated with quotas that can be met.
+//
+// The first recipe makes the first plan. While the step budget lasts and the plan is
+// not proven near enough to the bound, other recipes follow. Some decide most nodes by
+// a mixture of patterns, found by column generation (mix.go, master.go, knapsack.go), and
+// only the rest one by one. The best plan by the objective wins: pods placed by
+// priority, pool weight, cost, number of nodes.
+//
+// The lower bound is that of the fluid problem (bound.go) or, where pods are large
+// against nodes, one proven from the mixture's prices (certify.go).
 //
 // Solve does not yet place owners of an [Affinity], nor open nodes of pools with
 // [MinValues]; it reports both as [Unsupported]. Verify checks both.
 //
 // # Cost
 //
-// With G groups, O offers of which C are not dominated, E existing nodes, N
-// patterns and R resources, a pass takes O(G·O + G·E + N·C·G·R) steps at worst;
-// most offers are ruled out by their price before they are packed. Only split
-// looks at single pods, and only of groups that mind a domain. A thousand pods in
-// 40 groups on 5,000 offers take some 20 ms, ten thousand in 1,000 groups a
-// fraction of a second. Memory is O(G·O/64 + O·R).
+// Groups that are alike in need and places are one kind to the packing. With K kinds,
+// O offers of which C are not dominated, N patterns and R resources, a pass takes
+// O(G·O/64 + N·K·R) steps and a few looks at each candidate for each pattern; most are
+// ruled out by their price before they are filled. A mixture takes some hundred rounds of
+// O(C·K·R + K²). Only split looks at single pods, and only of groups that mind a
+// domain. Without a budget of its own a problem gets 100,000 steps for each kind, 30
+// million at most; a step takes some 30 ns. Memory is O(G·O/64 + O·R + K²).
 package binpack

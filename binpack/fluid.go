@@ -123,7 +123,7 @@ const (
 // excess is priced 0 there, and would let the packing waste it: it gets a part
 // of the least that any offer charges for it alone.
 func worthOf(rooms [][]float64, prices []float64, demand []float64) worth {
-	const part = 1.0 / 16
+	const part = 1.0 / 4096
 	y := fluid(rooms, prices, demand)
 	w := make(worth, len(y))
 	for r := range w {

@@ -21,11 +21,9 @@ import (
 // A part is what is left of a group for new nodes of one cell.
 type part struct {
 	group, cell int
-	left        int64 // pods that have no place yet; never negative
-	offers      Set
-	need, norm  Vector // of one pod: as it is, and in parts of unit
-	value       uint64 // of one pod, by the worth in force
-	filler      bool   // may only fill nodes that others open
+	left        int64  // pods that have no place yet; never negative
+	set         int    // the cell's offers: an index into table.sets
+	need        Vector // of one pod
 }
 
 // An opened is a pattern under construction.
@@ -59,6 +57,9 @@ type pass struct {
 	parts  []part
 	opened []opened
 
+	incumbent []opened // nodes of the best plan so far
+	until     int64    // steps after which no more patterns are looked for
+
 	steps     int64
 	bound     bool // a limit or stock stood in somebody's way
 	truncated bool
@@ -71,14 +72,18 @@ type caps struct {
 	cell  [][]int64
 }
 
-// A recipe is how loads for new nodes are tried.
-type recipe int
+// A recipe is a way to make a plan. No one is best for all problems, and each takes
+// little time.
+type recipe struct {
+	fair  float64 // of a kind, at most this many fair shares to a node; 0 for no bound. See relax
+	mixed float64 // share of the mixture's cost that is decided before nodes are opened one by one
+}
 
-const (
-	packAndBlend recipe = iota // the better of both on each offer
-	blendOnly                  // pods of odd shape are mixed from the start
-	recipes
-)
+// recipes in the order in which they are tried; the first makes the first plan.
+var recipes = []recipe{
+	{fair: 1}, {fair: 2}, {}, {fair: 1.5},
+	{fair: 1, mixed: 0.75}, {fair: 1, mixed: 0.9}, {mixed: 0.5}, {fair: 1, mixed: 1}, {mixed: 0.95}, {fair: 2, mixed: 0.85},
+}
 
 // newPass starts with everything empty and all limits untouched.
 func newPass(ctx context.Context, t *table, r recipe) *pass {
@@ -223,8 +228,7 @@ func (s *pass) place(g int) {
 		s.placed[g][i] += filled
 		if rest := quota[i] - filled; rest > 0 && s.opens[g] {
 			s.parts = append(s.parts, part{
-				group: g, cell: i, left: rest, offers: cells[i].offers,
-				need: s.need[g], norm: s.norm(s.need[g]),
+				group: g, cell: i, left: rest, set: s.intern(cells[i].offers), need: s.need[g],
 			})
 		}
 	}

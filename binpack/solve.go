@@ -14,9 +14,15 @@ import (
 // plan made in one go has the properties that its steps have; a repaired one would
 // have to be shown to have them.
 
-// defaultSteps is the budget for improving the first plan if the problem names
-// none: a fraction of a second.
-const defaultSteps = 4_000_000
+// stepsPerKind and mostSteps make the budget for improving the first plan if the
+// problem names none: min(stepsPerKind × kinds of pods, mostSteps). A step takes some 30 ns.
+const (
+	stepsPerKind = 100_000
+	mostSteps    = 30_000_000
+)
+
+// proven is the gap to the lower bound, as a factor, at which no better plan is looked for.
+const proven = 1.0005
 
 // Solve places every pod that fits somewhere, pods of higher priority first
 // where not all do, at little cost. Pods that find no place are data in
@@ -28,29 +34,53 @@ func Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	}
 	c := canonical(p)
 	t := newTable(c)
-	budget := p.MaxSteps
+	best, steps := t.search(ctx)
+	others := steps - best.steps // before solution adds to best's own
+	s := best.solution()
+	s.LowerBound = best.lowerBound()
+	s.Steps = others + best.steps
+	c.restore(s)
+	return s, nil
+}
+
+// search makes a plan by each recipe while the budget lasts, and returns the best with
+// the steps of all.
+func (t *table) search(ctx context.Context) (best *pass, steps int64) {
+	best = t.plan(ctx, recipes[0], nil, 0)
+	budget := t.MaxSteps
 	if budget == 0 {
-		budget = defaultSteps
+		budget = min(stepsPerKind*int64(t.widest), mostSteps)
 	}
-	// Another recipe is tried only if, going by the best so far, the budget lasts
-	// to its end: half a plan is no plan.
-	best := t.plan(ctx, 0)
-	steps := best.steps
-	for r := recipe(1); r < recipes && !best.truncated && steps+best.steps <= budget; r++ {
-		next := t.plan(ctx, r)
+	steps = best.steps
+	last := steps
+	bound := best.fluidBound()
+	for _, r := range recipes[1:] {
+		// Another recipe is tried only if, going by the last, the budget lasts to its end:
+		// half a plan is no plan.
+		if best.truncated || steps+last > budget || float64(best.cost()) <= float64(bound)*proven {
+			break
+		}
+		if r.mixed > 0 && t.widest > maxRows {
+			continue
+		}
+		next := t.plan(ctx, r, best.opened, (budget-steps)*3/4)
 		steps += next.steps
+		last = next.steps
 		if next.truncated {
 			best.truncated = true
 		} else if next.betters(best) {
 			best = next
 		}
 	}
-	others := steps - best.steps // before solution adds to best's own
-	s := best.solution()
-	s.Steps = others + best.steps
-	s.LowerBound = best.lowerBound()
-	c.restore(s)
-	return s, nil
+	return best, steps
+}
+
+// cost is that of the new nodes.
+func (s *pass) cost() (sum MicroUSD) {
+	for _, o := range s.opened {
+		sum += s.price[o.offer] * MicroUSD(o.count)
+	}
+	return sum
 }
 
 // betters compares two plans by the objective: pods placed by priority, then on
@@ -89,14 +119,14 @@ func (s *pass) score() []int64 {
 // ends too far above it. Then the quotas are capped by what was possible, and
 // the plan is made anew: pods that may not stay must not have taken the room of
 // others.
-func (t *table) plan(ctx context.Context, r recipe) *pass {
+func (t *table) plan(ctx context.Context, r recipe, incumbent []opened, until int64) *pass {
 	// What passes learn from each other. Steps add up over all of them.
 	caps := t.caps()
 	strict := false
 	steps := int64(0)
 	for attempt := 0; ; attempt++ {
 		s := newPass(ctx, t, r)
-		s.caps, s.strict, s.steps = caps, strict, steps
+		s.caps, s.strict, s.steps, s.incumbent, s.until = caps, strict, steps, incumbent, until
 		s.run()
 		steps = s.steps
 		// A pass that ctx ended has not seen all groups. A pass in which a limit

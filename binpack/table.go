@@ -32,6 +32,12 @@ type table struct {
 	running []map[int]int64 // by spread over Hostname: counted pods by node
 	cells   [][]cell        // by group
 
+	sets     []Set           // distinct sets of offers that cells have; see intern
+	setAt    map[*uint64]int // by where one begins in memory: an index into sets
+	setNamed map[string]int  // by content
+	mixtures []*mixture      // made so far; see opener.mixture
+	widest   int             // the most kinds that were opened for together
+
 	weights    []int32            // of pools, heaviest first
 	priorities map[int32]struct{} // of groups that have pods
 }
@@ -39,7 +45,10 @@ type table struct {
 // newTable looks once at every number of the problem. What depends on the order
 // of things here is only the order of canonical lists.
 func newTable(c *canon) *table {
-	t := &table{canon: c, scale: make([]int64, len(c.Resources)), priorities: map[int32]struct{}{}}
+	t := &table{
+		canon: c, scale: make([]int64, len(c.Resources)), priorities: map[int32]struct{}{},
+		setAt: map[*uint64]int{}, setNamed: map[string]int{},
+	}
 	for r := range t.scale {
 		t.scale[r] = 1
 	}
