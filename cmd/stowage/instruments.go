@@ -42,9 +42,10 @@ type subject struct {
 
 // vocabulary is what AWS calls its things.
 var vocabulary = metrics.Vocabulary{
-	ClassKind:  awsv1.Kind,
-	ClassLabel: awsv1.LabelNodeClass,
-	NodeLabels: append(slices.Clone(awsv1.WellKnownLabels), awsv1.LabelZoneID, awsv1.LabelEBSZone),
+	ClassKind:      awsv1.Kind,
+	ClassLabel:     awsv1.LabelNodeClass,
+	ClassReadiness: awsv1.Readiness,
+	NodeLabels:     append(slices.Clone(awsv1.WellKnownLabels), awsv1.LabelZoneID, awsv1.LabelEBSZone),
 }
 
 // newInstruments makes all metrics and registers them.

@@ -23,10 +23,10 @@ func registerProcess(r prometheus.Registerer, of subject) error {
 	build.Set(1)
 	return errors.Join(
 		r.Register(build),
-		r.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		r.Register(whileLeading{of.leading, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "karpenter_cluster_state_node_count",
 			Help: "Nodes in the state, those of others included.",
-		}, func() float64 { return float64(of.cluster.Snapshot().Nodes.Len()) })),
+		}, func() float64 { return float64(of.cluster.Snapshot().Nodes.Len()) })}),
 		r.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "karpenter_cluster_state_synced",
 			Help: "1 when all that the watches found at the start is in the state.",
@@ -46,6 +46,20 @@ func registerProcess(r prometheus.Registerer, of subject) error {
 			return of.now().Sub(begun).Seconds()
 		})),
 	)
+}
+
+// whileLeading shows what a collector does as long as this process is the one that
+// acts.
+type whileLeading struct {
+	leading func() bool
+	prometheus.Collector
+}
+
+// Collect implements prometheus.Collector.
+func (w whileLeading) Collect(out chan<- prometheus.Metric) {
+	if w.leading() {
+		w.Collector.Collect(out)
+	}
 }
 
 // A cloudMeter counts and times the calls to a cloud.

@@ -45,8 +45,10 @@ func scrape(t *testing.T, r *prometheus.Registry) string {
 }
 
 func TestProcessMetrics(t *testing.T) {
-	r, c, synced, now := prometheus.NewRegistry(), state.New(), false, time.Unix(0, 0)
-	err := registerProcess(r, subject{cluster: c, synced: func() bool { return synced }, now: func() time.Time { return now }})
+	r, c, synced, leading, now := prometheus.NewRegistry(), state.New(), false, true, time.Unix(0, 0)
+	err := registerProcess(r, subject{
+		cluster: c, synced: func() bool { return synced }, leading: func() bool { return leading }, now: func() time.Time { return now },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +63,10 @@ karpenter_cluster_state_unsynced_time_seconds 9
 	synced = true
 	if got := scrape(t, r); !strings.Contains(got, "karpenter_cluster_state_node_count 1\nkarpenter_cluster_state_synced 1\nkarpenter_cluster_state_unsynced_time_seconds 0\n") {
 		t.Errorf("with a node:\n%s", got)
+	}
+	leading = false
+	if got := scrape(t, r); strings.Contains(got, "node_count") || !strings.Contains(got, "karpenter_cluster_state_synced 1\n") {
+		t.Errorf("while another process acts:\n%s", got)
 	}
 }
 

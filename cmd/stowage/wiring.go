@@ -121,11 +121,13 @@ func (w *wiring) measure() (err error) {
 	return err
 }
 
-// leading reports whether this process holds the Lease, or needs none.
+// leading reports whether this process acts: it holds the Lease, or needs none, and
+// no other provisioner lives, which would show the same cluster.
 func (w *wiring) leading() bool {
 	select {
 	case <-w.manager.Elected():
-		return true
+		_, alone := w.guard.clear()
+		return alone
 	default:
 		return false
 	}

@@ -44,7 +44,8 @@ type Controller struct {
 
 	// Hold, if set, says how much longer a node that has joined is to be kept closed
 	// by our own taint, and why; 0 means that it is opened now. It is asked at least
-	// once a second while it holds.
+	// once a second while it holds. Nodes that join anew are opened without asking:
+	// what was planned for them is bound or elsewhere by now.
 	Hold func(now time.Time, claim *v1.NodeClaim, node *corev1.Node) (wait time.Duration, why string)
 	// LaunchTimeout is how long a claim may exist without a machine; 0 means five
 	// minutes.
@@ -115,7 +116,7 @@ func (c *Controller) advance(ctx context.Context, now time.Time, claim *v1.NodeC
 	node, found := c.Cluster.Snapshot().NodeOf(claim)
 	var wait time.Duration
 	var why string
-	if found && c.Hold != nil && hasTaint(node, v1.UnregisteredTaint()) {
+	if found && c.Hold != nil && hasTaint(node, v1.UnregisteredTaint()) && !v1.IsTrue(before.Status.Conditions, v1.ConditionRegistered) {
 		wait, why = c.Hold(now, claim, node)
 	}
 	var err error

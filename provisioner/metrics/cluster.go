@@ -19,6 +19,8 @@ type Vocabulary struct {
 	// ClassLabel is the key of the label on nodes and NodeClaims that names the
 	// NodeClass.
 	ClassLabel string
+	// ClassReadiness lists the conditions that a NodeClass's Ready is computed from.
+	ClassReadiness []string
 	// NodeLabels are keys of labels of nodes that the metrics of nodes carry beside
 	// v1.WellKnownLabels. Of two that end alike the earlier counts, if it is there.
 	NodeLabels []string
@@ -27,7 +29,7 @@ type Vocabulary struct {
 // Sources are what Cluster shows. All fields are needed.
 type Sources struct {
 	State *state.Cluster
-	// Observer must hear of every object of State, before State does.
+	// Observer must hear of every pod of State, before State does.
 	Observer *Observer
 	// Prices for what a NodePool's nodes cost.
 	Prices *pricing.Book
@@ -106,6 +108,8 @@ type kind struct {
 	name, all string
 	// labels are keys of labels of such objects that their metrics carry.
 	labels []string
+	// readiness lists the conditions that Ready is computed from.
+	readiness []string
 	// of lists the objects of a view, by name.
 	of func(*view) []object
 }
@@ -114,9 +118,9 @@ type kind struct {
 // by; a node also whether it is open, as Karpenter has it.
 func kinds(words Vocabulary) []kind {
 	return []kind{
-		{"nodeclaim", "NodeClaims", []string{v1.LabelNodePool, words.ClassLabel}, func(v *view) []object { return objects(v.NodeClaims.All(), ofClaim) }},
-		{"nodepool", "NodePools", nil, func(v *view) []object { return objects(v.NodePools.All(), ofPool) }},
-		{"node", "nodes", []string{v1.LabelNodePool, v1.LabelInitialized, words.ClassLabel}, func(v *view) []object { return objects(v.Nodes.All(), ofNode) }},
-		{strings.ToLower(words.ClassKind), words.ClassKind + "es", nil, func(v *view) []object { return objects(v.NodeClasses.All(), ofClass) }},
+		{"nodeclaim", "NodeClaims", []string{v1.LabelNodePool, words.ClassLabel}, v1.NodeClaimReadiness, func(v *view) []object { return objects(v.NodeClaims.All(), ofClaim) }},
+		{"nodepool", "NodePools", nil, v1.NodePoolReadiness, func(v *view) []object { return objects(v.NodePools.All(), ofPool) }},
+		{"node", "nodes", []string{v1.LabelNodePool, v1.LabelInitialized, words.ClassLabel}, nil, func(v *view) []object { return objects(v.Nodes.All(), ofNode) }},
+		{strings.ToLower(words.ClassKind), words.ClassKind + "es", nil, words.ClassReadiness, func(v *view) []object { return objects(v.NodeClasses.All(), ofClass) }},
 	}
 }

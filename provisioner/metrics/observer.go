@@ -20,9 +20,9 @@ import (
 // every decision on a pod, and measures what lies between two of them. It
 // remembers pods until they run, and the latest conditions of what has any.
 //
-// What was there already when it was first seen was not seen to begin, and is not
-// measured: a restart shows in no duration. Its methods may be called by many
-// goroutines at once, and wait for nothing but its own short lock.
+// What was over already when it was first seen is not measured: after a restart,
+// pods that run and conditions that stand are in no duration. Its methods may be
+// called by many goroutines at once, and wait for nothing but its own short lock.
 type Observer struct {
 	now     func() time.Time
 	leading func() bool
@@ -36,8 +36,8 @@ type Observer struct {
 }
 
 // NewObserver returns an observer whose durations are registered with r. As long
-// as leading says no, it remembers and measures nothing: of two processes that
-// see the same, one tells of it.
+// as leading says no, it remembers and does not measure: of two processes that see
+// the same, one tells of it.
 func NewObserver(r prometheus.Registerer, now func() time.Time, leading func() bool, words Vocabulary) (*Observer, error) {
 	o := &Observer{
 		now: now, leading: leading, pods: newPodDurations(), changes: map[string]changes{}, class: strings.ToLower(words.ClassKind),

@@ -94,8 +94,8 @@ func TestPodsThatNeverArrive(t *testing.T) {
 	}
 }
 
-// TestTransitions: what was there at first sight is none; what Ready depends on was
-// Unknown from the beginning; of the rest only changes are timed.
+// TestTransitions: what was there at first sight is none; what Ready of that kind
+// depends on was Unknown from the beginning; of the rest only changes are timed.
 func TestTransitions(t *testing.T) {
 	r := newRig(t)
 	const prefix = "operator_nodeclaim_status_condition_transition"
@@ -123,8 +123,14 @@ func TestTransitions(t *testing.T) {
 	nodeClass.Name, nodeClass.UID, nodeClass.CreationTimestamp = "default", "class", metav1.NewTime(noon)
 	r.see(nodeClass)
 	set(&nodeClass.conditions, v1.ConditionReady, metav1.ConditionTrue, time.Minute)
+	set(&nodeClass.conditions, "KeelLaid", metav1.ConditionTrue, 40*time.Second)
+	set(&nodeClass.conditions, v1.ConditionLaunched, metav1.ConditionTrue, time.Second) // is a NodeClaim's
 	r.see(nodeClass)
 	r.shows(`
+		operator_testnodeclass_status_condition_transition_seconds_count{status="Unknown",to_status="True",type="KeelLaid"} 1
+		operator_testnodeclass_status_condition_transition_seconds_sum{status="Unknown",to_status="True",type="KeelLaid"} 40
+		operator_testnodeclass_status_condition_transitions_total{reason="KeelLaid",status="True",type="KeelLaid"} 1
+		operator_testnodeclass_status_condition_transitions_total{reason="Launched",status="True",type="Launched"} 1
 		operator_testnodeclass_status_condition_transition_seconds_count{status="Unknown",to_status="True",type="Ready"} 1
 		operator_testnodeclass_status_condition_transition_seconds_sum{status="Unknown",to_status="True",type="Ready"} 60
 		operator_testnodeclass_status_condition_transitions_total{reason="Ready",status="True",type="Ready"} 1`, "operator_testnodeclass_status_condition_transition")

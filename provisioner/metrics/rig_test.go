@@ -29,7 +29,7 @@ var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
 // words are those of a cloud that calls few things.
 var words = metrics.Vocabulary{
-	ClassKind: "TestNodeClass", ClassLabel: "cloud.example/testnodeclass",
+	ClassKind: "TestNodeClass", ClassLabel: "cloud.example/testnodeclass", ClassReadiness: []string{"KeelLaid"},
 	NodeLabels: []string{"cloud.example/testnodeclass", "cloud.example/instance-cpu", "disks.example/zone"},
 }
 

@@ -61,7 +61,7 @@ func (o *Observer) observe(kind string, next object) {
 		is := &next.conditions[i]
 		was := last.condition(is.name)
 		if was == nil {
-			was = unborn(next, is.name)
+			was = c.kind.unborn(next, is.name)
 		}
 		if was != nil && was.status == is.status {
 			continue
@@ -74,10 +74,11 @@ func (o *Observer) observe(kind string, next object) {
 }
 
 // unborn returns the condition that stands for one that an object did not have
-// yet. Those that Ready depends on were Unknown since the object was made, whether
-// or not somebody wrote that down; of others nothing is known, and it is nil.
-func unborn(o object, name string) *condition {
-	if name != v1.ConditionReady && !slices.Contains(v1.NodeClaimReadiness, name) {
+// yet. Ready, and those that it is computed from, were Unknown since the object was
+// made, whether or not somebody wrote that down; of others nothing is known, and it
+// is nil.
+func (k kind) unborn(o object, name string) *condition {
+	if name != v1.ConditionReady && !slices.Contains(k.readiness, name) {
 		return nil
 	}
 	return &condition{name: name, status: string(metav1.ConditionUnknown), since: o.GetCreationTimestamp().Time}

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
@@ -40,48 +41,85 @@ func (c *Controller) Hold(now time.Time, claim *v1.NodeClaim, node *corev1.Node)
 	if len(claim.Spec.StartupTaints) > 0 {
 		return 0, ""
 	}
-	if ready, _ := readiness(node); !ready {
+	if !lifecycle.NodeReady(node) {
 		return max(0, unreadyHold-now.Sub(node.CreationTimestamp.Time)), "it is not Ready"
 	}
-	g := gather(c.Cluster.Snapshot(), claim.Name)
-	if g.awaited != "" {
-		return max(0, g.until.Sub(now)), "its pods spread over domains, and NodeClaim " + g.awaited + " of the same batch is not there yet"
+	batch := batchOf(c.Cluster.Snapshot(), claim.Name)
+	if batch.IsZero() {
+		return 0, ""
 	}
-	if opens, ok := c.named.opens(g.decided, now); ok && opens.Before(g.until) {
-		g.until = opens
+	until := readySince(node).Add(spreadHold)
+	if opens, ok := c.named.opens(batch, now); ok && opens.Before(until) {
+		until = opens
 	}
-	return max(0, g.until.Sub(now)), "its pods spread over domains, and all nodes of their batch open together"
+	// Who is awaited is left out: it changes with each node that comes, and every
+	// NodeClaim of the batch would be written anew for it.
+	return max(0, until.Sub(now)), "its pods spread over domains, and the nodes of their batch open together"
 }
 
-// A gathering is what a Ready node with pods that spread over domains waits
-// for. It is zero for any other node.
+// batchOf returns when the batch was decided whose nodes the one of a NodeClaim
+// opens with: that of the first of its pods which spread over domains. It is zero
+// for a node that waits for nobody.
+func batchOf(s *state.Snapshot, claim string) time.Time {
+	var first time.Time
+	for _, uid := range s.PlannedFor(claim) {
+		if p := s.Plans[uid]; p.Spread && (first.IsZero() || p.At.Before(first)) {
+			first = p.At
+		}
+	}
+	return first
+}
+
+// A gathering is the NodeClaims for which pods were planned in one batch.
 type gathering struct {
-	decided time.Time // when its batch was
-	until   time.Time // when it opens at the latest
-	awaited string    // the first NodeClaim, by name, that is late; empty when none is
+	// claims says by name whether any of these pods spread over domains.
+	claims map[string]bool
+	// late tells that the node of one of them is still awaited.
+	late bool
 }
 
-// gather says what the Ready node of a NodeClaim waits for.
-func gather(s *state.Snapshot, name string) gathering {
-	var g gathering
+// gatherings returns those of all plans, by when they were decided. It takes time
+// in proportion to the plans, so a Step asks once.
+func gatherings(s *state.Snapshot) map[time.Time]*gathering {
+	all := map[time.Time]*gathering{}
 	for _, p := range s.Plans {
-		if p.NodeClaim == name && p.Spread && (g.decided.IsZero() || p.At.Before(g.decided)) {
-			g.decided = p.At // with its first pods
+		if p.NodeClaim == "" {
+			continue
+		}
+		if all[p.At] == nil {
+			all[p.At] = &gathering{claims: map[string]bool{}}
+		}
+		all[p.At].claims[p.NodeClaim] = all[p.At].claims[p.NodeClaim] || p.Spread
+	}
+	for _, g := range all {
+		for name, spread := range g.claims {
+			g.late = g.late || late(s, name, spread)
 		}
 	}
-	if g.decided.IsZero() {
-		return g
+	return all
+}
+
+// late reports whether a NodeClaim is still to become a node that is Ready. One
+// that waits for nobody, since its pods do not spread, is to be open too: each node
+// that opens makes kube-scheduler try all pods again, and erase the nominations to
+// nodes that are closed. What will never be a node is not late.
+func late(s *state.Snapshot, name string, spread bool) bool {
+	claim, ok := s.NodeClaims.Get(name)
+	if !ok || claim.DeletionTimestamp != nil {
+		return false
 	}
-	for claim, spread := range decidedAt(s, g.decided) {
-		since, late := lateness(s, claim, spread)
-		if late && (g.awaited == "" || claim < g.awaited) {
-			g.awaited = claim
-		}
-		if claim == name {
-			g.until = since.Add(spreadHold)
+	node, ok := s.NodeOf(claim)
+	return !ok || !lifecycle.NodeReady(node) || !spread && hasOwnTaint(node)
+}
+
+// readySince tells since when kubelet has said of a node's readiness what it says.
+func readySince(node *corev1.Node) time.Time {
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			return condition.LastTransitionTime.Time
 		}
 	}
-	return g
+	return time.Time{}
 }
 
 // A roll says of which batches whose nodes open together all pods have been
@@ -101,6 +139,7 @@ func (r *roll) call(decided time.Time) {
 	if r.batches == nil {
 		r.batches = map[time.Time]time.Time{}
 	}
+	// Nodes are closed for minutes, not hours: nobody asks for those any more.
 	maps.DeleteFunc(r.batches, func(other, _ time.Time) bool { return decided.Sub(other) > time.Hour })
 	r.batches[decided] = time.Time{}
 }
@@ -123,44 +162,4 @@ func (r *roll) opens(decided, now time.Time) (time.Time, bool) {
 		r.batches[decided] = at
 	}
 	return at, ok
-}
-
-// decidedAt returns the names of the NodeClaims for which pods were planned at a
-// moment, and whether any of those spread.
-func decidedAt(s *state.Snapshot, at time.Time) map[string]bool {
-	claims := map[string]bool{}
-	for _, p := range s.Plans {
-		if p.NodeClaim != "" && p.At.Equal(at) {
-			claims[p.NodeClaim] = claims[p.NodeClaim] || p.Spread
-		}
-	}
-	return claims
-}
-
-// lateness reports whether a NodeClaim is still to become a node that is Ready,
-// and else since when it is one. One that waits for nobody, since its pods do not
-// spread, is to be open too: each node that opens makes kube-scheduler try all
-// pods again, and erase the nominations to nodes that are closed. What will never be
-// a node is not late.
-func lateness(s *state.Snapshot, name string, spread bool) (since time.Time, late bool) {
-	claim, ok := s.NodeClaims.Get(name)
-	if !ok || claim.DeletionTimestamp != nil {
-		return time.Time{}, false
-	}
-	node, ok := s.NodeOf(claim)
-	if !ok {
-		return time.Time{}, true
-	}
-	ready, since := readiness(node)
-	return since, !ready || (!spread && hasOwnTaint(node))
-}
-
-// readiness tells whether kubelet says that a node is ready, and since when.
-func readiness(node *corev1.Node) (ready bool, since time.Time) {
-	for _, condition := range node.Status.Conditions {
-		if condition.Type == corev1.NodeReady {
-			return condition.Status == corev1.ConditionTrue, condition.LastTransitionTime.Time
-		}
-	}
-	return false, time.Time{}
 }

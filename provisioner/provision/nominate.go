@@ -30,7 +30,7 @@ func (c *Controller) Nominate(ctx context.Context, _ time.Time, claim *v1.NodeCl
 		return nil // others hold it closed; nominateOpen will see it open
 	}
 	s := c.Cluster.Snapshot()
-	if g := gather(s, claim.Name); !g.decided.IsZero() && c.named.called(g.decided) {
+	if batch := batchOf(s, claim.Name); !batch.IsZero() && c.named.called(batch) {
 		return nil // done a moment ago, and now all nodes are to open at once
 	}
 	if err := c.nominate(ctx, s, map[string]target{claim.Name: {node: node.Name}}, true); err != nil {
@@ -42,40 +42,53 @@ func (c *Controller) Nominate(ctx context.Context, _ time.Time, claim *v1.NodeCl
 // nominateOpen writes again the names that kube-scheduler erased while a node
 // was closed by taints of others. As long as our own taint is on it, it is for
 // Nominate to do that; but where a batch's nodes open together, the names are
-// written here before the first of them opens. A failure is logged: the plan is only a hint to
-// kube-scheduler, and the next Step tries again.
+// written here before the first of them opens. A failure is logged: the plan is only
+// a hint to kube-scheduler, and the next Step tries again as long as the nodes are
+// closed. It takes no longer than they are kept so: other pods wait meanwhile.
 func (c *Controller) nominateOpen(ctx context.Context, s *state.Snapshot) {
 	if c.NoNominations {
 		return
 	}
-	nodes := map[string]target{}
-	var together []time.Time
-	for _, plan := range s.Plans {
-		claim, ok := s.NodeClaims.Get(plan.NodeClaim)
-		if !ok || nodes[claim.Name].node != "" {
-			continue
-		}
-		node, ok := s.NodeOf(claim)
-		if !ok || !opening(node, claim) {
-			continue
-		}
-		to := target{node: node.Name}
-		if hasOwnTaint(node) {
-			g := gather(s, claim.Name)
-			if g.decided.IsZero() || g.awaited != "" {
+	nodes, together := c.targets(s)
+	limited, stop := context.WithTimeout(ctx, spreadHold)
+	defer stop()
+	if err := c.nominate(limited, s, nodes, false); err != nil {
+		log.FromContext(ctx).Error(err, "nominating")
+		return
+	}
+	for _, batch := range together {
+		c.named.call(batch)
+	}
+}
+
+// targets returns the nodes that nominateOpen is to name, by NodeClaim, and the
+// batches whose nodes may open together once it has.
+func (c *Controller) targets(s *state.Snapshot) (nodes map[string]target, together []time.Time) {
+	nodes = map[string]target{}
+	batches := gatherings(s)
+	for _, g := range batches {
+		for name := range g.claims {
+			claim, ok := s.NodeClaims.Get(name)
+			if !ok {
 				continue
 			}
-			together = append(together, g.decided)
-			to.spread = !c.named.called(g.decided)
+			node, ok := s.NodeOf(claim)
+			if !ok || !opening(node, claim) {
+				continue
+			}
+			to := target{node: node.Name}
+			if hasOwnTaint(node) {
+				batch := batchOf(s, name)
+				if batch.IsZero() || batches[batch].late {
+					continue
+				}
+				together = append(together, batch)
+				to.spread = !c.named.called(batch)
+			}
+			nodes[name] = to
 		}
-		nodes[claim.Name] = to
 	}
-	if err := c.nominate(ctx, s, nodes, false); err != nil {
-		log.FromContext(ctx).Error(err, "nominating")
-	}
-	for _, decided := range together {
-		c.named.call(decided)
-	}
+	return nodes, together
 }
 
 // A target is a node to nominate for the pods planned for it: for all of them, or
@@ -88,14 +101,20 @@ type target struct {
 // nominate names to kube-scheduler the nodes of NodeClaims, by name, for the pods
 // planned for them: for all of them, or for those that do not carry the name.
 func (c *Controller) nominate(ctx context.Context, s *state.Snapshot, nodes map[string]target, all bool) error {
+	if len(nodes) == 0 {
+		return nil
+	}
 	var group errgroup.Group
 	group.SetLimit(max(1, c.Parallel))
 	for _, p := range s.Pods.All() {
-		plan, planned := s.Plans[p.UID]
-		node := nodes[plan.NodeClaim].node
+		if ctx.Err() != nil {
+			break
+		}
+		plan := s.Plans[p.UID]
+		to, ok := nodes[plan.NodeClaim]
+		node := to.node
 		switch {
-		case !planned || node == "" || !problem.Provisionable(p), !all && p.Status.NominatedNodeName == node,
-			spreadsOverDomains(p) && !nodes[plan.NodeClaim].spread:
+		case !ok || !problem.Provisionable(p), !all && p.Status.NominatedNodeName == node, plan.Spread && !to.spread:
 			continue
 		}
 		group.Go(func() error {
@@ -109,7 +128,10 @@ func (c *Controller) nominate(ctx context.Context, s *state.Snapshot, nodes map[
 			return nil
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // spreadsOverDomains reports whether a pod has a hard spread over more than
@@ -127,15 +149,17 @@ func spreadsOverDomains(p *corev1.Pod) bool {
 }
 
 // opening reports whether a node is open to pods, or as good as: our own taint is
-// about to go, and that of a node that is not ready goes once it is.
+// about to go, that of a node that is not ready goes once it is, and startup taints
+// go when their owners please, without asking us.
 func opening(node *corev1.Node, claim *v1.NodeClaim) bool {
 	if !lifecycle.NodeReady(node) {
 		return false
 	}
 	for _, t := range node.Spec.Taints {
 		stays := slices.ContainsFunc(claim.Spec.Taints, func(s corev1.Taint) bool { return s.MatchTaint(&t) })
+		starts := slices.ContainsFunc(claim.Spec.StartupTaints, func(s corev1.Taint) bool { return s.MatchTaint(&t) })
 		goes := t.Key == v1.TaintUnregistered || t.Key == corev1.TaintNodeNotReady
-		if t.Effect != corev1.TaintEffectPreferNoSchedule && !stays && !goes {
+		if t.Effect != corev1.TaintEffectPreferNoSchedule && !stays && !starts && !goes {
 			return false
 		}
 	}

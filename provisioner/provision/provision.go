@@ -4,8 +4,8 @@
 //
 // Its laws: nothing is created that binpack.Verify refused; a pod with a decided
 // place is not solved again as long as that place lives; and a pod that finds
-// none is told why. One goroutine at a time calls Step; Nominate may be called
-// by any number meanwhile.
+// none is told why. One goroutine at a time calls Step; Nominate and Hold may be
+// called by any number meanwhile.
 package provision
 
 import (

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -34,6 +35,7 @@ type Snapshot struct {
 	podsByNode      map[string][]*corev1.Pod
 	claimByProvider map[string]*v1.NodeClaim
 	nodeByProvider  map[string]*corev1.Node
+	plannedFor      func() map[string][]types.UID
 }
 
 // A Plan is the place decided for a pod that kube-scheduler has not bound yet: a
@@ -76,14 +78,7 @@ func (s *Snapshot) NodeClass(ref cloudprovider.NodeClassRef) (NodeClass, bool) {
 
 // PlannedFor returns the UIDs of the pods planned for a NodeClaim, sorted.
 func (s *Snapshot) PlannedFor(claim string) []types.UID {
-	var uids []types.UID
-	for uid, p := range s.Plans {
-		if p.NodeClaim == claim {
-			uids = append(uids, uid)
-		}
-	}
-	slices.Sort(uids)
-	return uids
+	return slices.Sorted(slices.Values(s.plannedFor()[claim]))
 }
 
 // SetPlans adds decided places, replacing earlier ones of the same pods.
@@ -91,7 +86,7 @@ func (c *Cluster) SetPlans(plans map[types.UID]Plan) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	maps.Copy(c.plans, plans)
-	c.touch(len(plans) > 0)
+	c.touchPlans(len(plans) > 0)
 }
 
 // DropPlans forgets the decided places of pods: they were bound, or are to be
@@ -103,11 +98,39 @@ func (c *Cluster) DropPlans(uids ...types.UID) {
 	for _, uid := range uids {
 		delete(c.plans, uid)
 	}
-	c.touch(len(c.plans) != before)
+	c.touchPlans(len(c.plans) != before)
+}
+
+func (c *Cluster) touchPlans(changed bool) {
+	if changed {
+		c.frozenPlans = nil
+	}
+	c.touch(changed)
+}
+
+// freezePlans copies the plans if they changed since the last snapshot. Most
+// snapshots are never asked what was planned for a NodeClaim, so the index waits
+// for somebody who does.
+func (c *Cluster) freezePlans() {
+	if c.frozenPlans != nil {
+		return
+	}
+	plans := maps.Clone(c.plans)
+	c.frozenPlans = plans
+	c.plannedFor = sync.OnceValue(func() map[string][]types.UID {
+		index := map[string][]types.UID{}
+		for uid, p := range plans {
+			if p.NodeClaim != "" {
+				index[p.NodeClaim] = append(index[p.NodeClaim], uid)
+			}
+		}
+		return index
+	})
 }
 
 // freeze copies what changed since the last snapshot and shares the rest with it.
 func (c *Cluster) freeze() *Snapshot {
+	c.freezePlans()
 	s := &Snapshot{
 		Revision:    c.revision,
 		Pods:        c.pods.freeze(),
@@ -116,7 +139,8 @@ func (c *Cluster) freeze() *Snapshot {
 		NodePools:   c.pools.freeze(),
 		DaemonSets:  c.daemonSets.freeze(),
 		NodeClasses: c.classes.freeze(),
-		Plans:       maps.Clone(c.plans),
+		Plans:       c.frozenPlans,
+		plannedFor:  c.plannedFor,
 	}
 	if !c.pods.indexed {
 		c.podsByNode = map[string][]*corev1.Pod{}

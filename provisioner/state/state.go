@@ -43,6 +43,10 @@ type Cluster struct {
 	podsByNode      map[string][]*corev1.Pod
 	claimByProvider map[string]*v1.NodeClaim
 	nodeByProvider  map[string]*corev1.Node
+	// frozenPlans is what the last snapshot has of plans, and plannedFor its index;
+	// nil when plans changed since.
+	frozenPlans map[types.UID]Plan
+	plannedFor  func() map[string][]types.UID
 }
 
 // A NodeClass is an object of the cloud's own kind that NodePools refer to: what
@@ -99,9 +103,10 @@ func (c *Cluster) Forget(obj client.Object) {
 	changed := false
 	switch o := obj.(type) {
 	case *corev1.Pod:
-		_, changed = c.plans[o.UID]
+		_, planned := c.plans[o.UID]
 		delete(c.plans, o.UID)
-		changed = c.pods.remove(o) || changed
+		c.touchPlans(planned)
+		changed = c.pods.remove(o)
 	case *corev1.Node:
 		changed = c.nodes.remove(o)
 	case *v1.NodeClaim:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -87,6 +88,8 @@ func TestRevisionRisesWithChangesOnly(t *testing.T) {
 		{func() { c.SetPlans(nil) }, false},
 		{func() { c.DropPlans("2") }, false},
 		{func() { c.DropPlans("1") }, true},
+		{func() { c.SetPlans(map[types.UID]Plan{"9": {Node: "n"}}) }, true},
+		{func() { c.Forget(pod("z", "9", "1")) }, true}, // its plan went
 	} {
 		c1.do()
 		next := c.Snapshot()
@@ -164,6 +167,24 @@ func TestSnapshotShares(t *testing.T) {
 	}
 	if _, ok := after.NodeOf(claim); !ok {
 		t.Error("the old snapshot changed")
+	}
+}
+
+// TestPlansAreShared as long as none changes; and what an old snapshot says of them
+// does not depend on when it is asked.
+func TestPlansAreShared(t *testing.T) {
+	c := New()
+	c.SetPlans(map[types.UID]Plan{"1": {NodeClaim: "new"}})
+	before := c.Snapshot()
+	c.Observe(pod("a", "1", "1"))
+	after := c.Snapshot()
+	if reflect.ValueOf(before.Plans).Pointer() != reflect.ValueOf(after.Plans).Pointer() {
+		t.Error("plans were copied though only pods changed")
+	}
+	c.SetPlans(map[types.UID]Plan{"2": {NodeClaim: "new"}})
+	last := c.Snapshot()
+	if got := fmt.Sprint(before.PlannedFor("new"), len(before.Plans), last.PlannedFor("new"), len(last.Plans)); got != "[1] 1 [1 2] 2" {
+		t.Errorf("planned before and after: %s", got)
 	}
 }
 

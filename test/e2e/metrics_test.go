@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path"
@@ -83,10 +84,7 @@ func whatThereIs(s *scene, hosts []corev1.Node) []value {
 	ofPool, ofScene := map[string]string{"nodepool": s.name}, map[string]string{"namespace": s.name}
 	ready := map[string]string{"type": "Ready", "status": "True"}
 	with := func(labels map[string]string, more ...string) map[string]string {
-		out := map[string]string{}
-		for k, v := range labels {
-			out[k] = v
-		}
+		out := maps.Clone(labels)
 		for i := 0; i < len(more); i += 2 {
 			out[more[i]] = more[i+1]
 		}

@@ -66,7 +66,9 @@ func (k *kubernetes) notice(obj client.Object, gone bool) {
 	if gone {
 		k.w.After(collectDelay, func() { k.collect(obj.GetUID()) })
 	}
-	k.soonSchedule()
+	if pod, ok := obj.(*corev1.Pod); !ok || gone || k.retries(pod) {
+		k.soonSchedule()
+	}
 }
 
 // kubelet starts bound pods and ends deleted ones, while its machine lives.

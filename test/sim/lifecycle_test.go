@@ -502,6 +502,32 @@ func TestNodeDeletedByHand(t *testing.T) {
 	})
 }
 
+// TestNodeJoinsAnew: the node of a running machine is gone, and comes back as it
+// joined at first. It is opened again, and its claim, which is older than a machine
+// may be that never joined, lives on.
+func TestNodeJoinsAnew(t *testing.T) {
+	eachSeed(t, func(t *testing.T, s *scene) {
+		node := s.ready("one")
+		s.pass(20 * time.Minute)
+		s.API.Remove(node)
+		again := &corev1.Node{}
+		again.Name, again.Spec.ProviderID = node.Name, node.Spec.ProviderID
+		again.Spec.Taints = []corev1.Taint{v1.UnregisteredTaint()}
+		again.Status.Capacity, again.Status.Allocatable = node.Status.Capacity, node.Status.Allocatable
+		again.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionFalse}}
+		s.create(again)
+		s.pass(10 * time.Second)
+		sim.Update(s.API, again, func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionTrue })
+		s.until(time.Minute, "opened and initialized again", func() bool {
+			n, _ := sim.Get[*corev1.Node](s.API, "", node.Name)
+			return n != nil && n.Labels[v1.LabelInitialized] == "true" && !tainted(n, v1.TaintUnregistered)
+		})
+		if !s.is("one", v1.ConditionReady) || len(s.Cloud.Alive()) != 1 {
+			t.Error("the claim of a node that came back is not Ready")
+		}
+	})
+}
+
 func TestForeignNodeIsNotTouched(t *testing.T) {
 	eachSeed(t, func(t *testing.T, s *scene) {
 		node := &corev1.Node{}

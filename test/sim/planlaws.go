@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
@@ -96,8 +97,9 @@ func PlannedOnce() func(*World) error {
 	}
 }
 
-// underWay reports whether a NodeClaim may still become a node, and is none that
-// is open to pods yet.
+// underWay reports whether a NodeClaim may still become a node, and is none yet that
+// is open to pods, or as good as: a Ready node is about to open, and whether its places
+// are still there is known.
 func (w *World) underWay(name string) bool {
 	claim, ok := Get[*v1.NodeClaim](w.API, "", name)
 	if !ok || claim.DeletionTimestamp != nil {
@@ -105,7 +107,7 @@ func (w *World) underWay(name string) bool {
 	}
 	node := w.nodeOf(claim)
 	return node == nil && !v1.IsTrue(claim.Status.Conditions, v1.ConditionRegistered) ||
-		node != nil && node.DeletionTimestamp == nil && hasTaint(node, v1.TaintUnregistered)
+		node != nil && node.DeletionTimestamp == nil && hasTaint(node, v1.TaintUnregistered) && !lifecycle.NodeReady(node)
 }
 
 func (w *World) nodeOf(claim *v1.NodeClaim) *corev1.Node {

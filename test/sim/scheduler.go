@@ -27,6 +27,19 @@ func (k *kubernetes) soonSchedule() {
 	k.w.After(delay, k.schedule)
 }
 
+// retries reports whether a change of a pod makes kube-scheduler look at those that
+// wait: it is new, or gives room back. What is written into the status of one that was
+// tried already does not, or each nomination would end by being tried.
+func (k *kubernetes) retries(p *corev1.Pod) bool {
+	if p.Spec.NodeName != "" {
+		return ended(p)
+	}
+	if k.w.Now.Sub(p.CreationTimestamp.Time) < time.Second { // API timestamps are in whole seconds
+		return true
+	}
+	return !slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodScheduled })
+}
+
 // A round of kube-scheduler: what is free on each node, and for whom it is kept.
 type round struct {
 	nodes     []*corev1.Node

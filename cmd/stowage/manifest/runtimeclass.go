@@ -27,12 +27,18 @@ const NotAdmitted = "NotAdmitted"
 // are no error: a cluster would go on without them, and so does a plan.
 func (s *Set) Refusals() []Refusal { return s.refusals }
 
-// admit does for a new pod what the API server does when it has a RuntimeClass
-// (admission plugin RuntimeClass): its overhead, node selector and tolerations
-// become the pod's. It returns why the pod would be refused, or "". A pod that was
-// on a server, or has a node, has been through this.
+// admit does for a new pod what the API server's admission plugin RuntimeClass
+// does: the overhead, node selector and tolerations of its RuntimeClass become the
+// pod's. It returns why the pod would be refused, or "". A pod that was on a
+// server, or has a node, has been through this.
 func (s *Set) admit(p *corev1.Pod) string {
-	if p.Spec.RuntimeClassName == nil || !byHand(p) || p.Spec.NodeName != "" {
+	if !byHand(p) || p.Spec.NodeName != "" {
+		return ""
+	}
+	if p.Spec.RuntimeClassName == nil {
+		if len(p.Spec.Overhead) > 0 {
+			return "spec.overhead: is for a RuntimeClass to set, and the pod has none"
+		}
 		return ""
 	}
 	class, ok := s.objects[Key{Kind: "RuntimeClass", Name: *p.Spec.RuntimeClassName}].object.(*nodev1.RuntimeClass)
