@@ -2,7 +2,7 @@
 
 GO       ?= go
 # The packages of the inner loop: no server is started.
-UNIT     := ./binpack/... ./pricing/... ./cloudprovider/... ./provisioner/... ./charts/... ./cmd/... ./test/sim/... ./test/tidy/... ./test/demo/...
+UNIT     := ./binpack/... ./pricing/... ./cloudprovider/... ./provisioner/... ./charts/... ./cmd/... ./test/sim/... ./test/corpus/... ./test/tidy/... ./test/demo/...
 # Those of the inner loop that have more than one goroutine.
 RACE     := ./cloudprovider/... ./pricing/... ./cmd/... ./provisioner/state ./provisioner/provision \
             ./provisioner/lifecycle ./provisioner/nodepool ./provisioner/disrupt ./provisioner/metrics ./test/sim/...
@@ -16,7 +16,7 @@ export CGO_ENABLED := 0
 export GOFLAGS     := -trimpath
 
 .DEFAULT_GOAL := help
-.PHONY: help build unit test demo lint fuzz bench generate golden clean
+.PHONY: help build unit test demo lint fuzz bench bench-peer generate golden clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,7 +47,10 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 	    echo "fuzz $$pkg $$target"; $(GO) test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) $$pkg; done; done
 
 bench: ## the benchmarks: pods/s, $/h, gap, allocations
-	$(GO) test -run='^$$' -bench=. -benchmem ./binpack/... ./provisioner/...
+	$(GO) test -run='^$$' -bench=. -benchmem ./binpack/... ./provisioner/... ./test/corpus/...
+
+bench-peer: ## against Karpenter's scheduler, half an hour; writes docs/benchmarks.md
+	cd test/peer && $(GO) test . && $(GO) run . -out ../../docs/benchmarks.md
 
 generate: ## deepcopy, CRDs, the embedded catalog and prices
 	$(GO) generate ./...

@@ -36,7 +36,7 @@ func (s *pass) solution() *Solution {
 	}
 	byPrice := s.byPrice()
 	for _, o := range s.merged() {
-		offers := s.alternatives(o, byPrice[s.Offers[o.offer].Pool])
+		offers := s.alternatives(&o, byPrice[s.Offers[o.offer].Pool])
 		out.New = append(out.New, Pattern{o.count, offers, o.pods})
 		out.Cost += MicroUSD(o.count) * s.price[o.offer]
 	}
@@ -51,7 +51,7 @@ func (s *pass) merged() []opened {
 	order := func(a, b opened) int {
 		return cmp.Or(cmp.Compare(a.offer, b.offer), slices.CompareFunc(a.pods, b.pods, func(x, y Share) int {
 			return cmp.Or(cmp.Compare(x.Group, y.Group), cmp.Compare(y.Count, x.Count))
-		}), slices.Compare(a.cells, b.cells))
+		}), slices.Compare(a.cells, b.cells), slices.Compare(a.listed, b.listed))
 	}
 	slices.SortFunc(s.opened, order)
 	var out []opened
@@ -76,37 +76,54 @@ func sortPods(o *opened) {
 }
 
 // byPrice lists the offers of each pool by price, then ID.
-func (s *pass) byPrice() [][]int {
-	out := make([][]int, len(s.Pools))
-	for o := range s.Offers {
-		out[s.Offers[o].Pool] = append(out[s.Offers[o].Pool], o)
+func (t *table) byPrice() [][]int {
+	if t.cheapest != nil {
+		return t.cheapest
+	}
+	out := make([][]int, len(t.Pools))
+	for o := range t.Offers {
+		out[t.Offers[o].Pool] = append(out[t.Offers[o].Pool], o)
 	}
 	for _, list := range out {
-		slices.SortStableFunc(list, func(a, b int) int { return cmp.Compare(s.price[a], s.price[b]) })
+		slices.SortStableFunc(list, func(a, b int) int { return cmp.Compare(t.price[a], t.price[b]) })
 	}
+	t.cheapest = out
 	return out
 }
 
-// alternatives lists the decided offer and those that could stand in for it:
-// offers of the same pool that hold the load, in the same cells, within
-// alternativePercent of the price. They may charge more to limits and stocks
-// than the decided one only as far as there is still room, which they take.
-func (s *pass) alternatives(o opened, pool []int) []int {
+// alternatives lists the decided offer, those that it was opened with for the sake of
+// MinValues, and those that could stand in for it: offers of the same pool that hold the
+// load, in the same cells, within alternativePercent of the price. They may charge more
+// to limits and stocks than the decided one only as far as there is still room, which
+// they take.
+func (s *pass) alternatives(o *opened, pool []int) []int {
 	load := s.sum(o.pods)
 	out := []int{o.offer}
-	most := slices.Clone(s.charge[o.offer]) // the largest charge of those listed
-	// What is reserved already: the pass has charged the decided offer.
-	stocks := slices.Clone(s.stocks[o.offer])
+	missing := len(o.listed) // of those that must be listed
+	// What is reserved already: the pass has charged the decided offer with its bundle.
+	most, stocks := slices.Clone(s.charge[o.offer]), slices.Clone(s.stocks[o.offer])
+	for _, alt := range o.listed {
+		for r, q := range s.charge[alt] {
+			most[r] = max(most[r], q)
+		}
+		for _, i := range s.stocks[alt] {
+			if !slices.Contains(stocks, i) {
+				stocks = append(stocks, i)
+			}
+		}
+	}
 	highest := MicroUSD(-1)
-	if len(stocks) == 0 {
+	if len(s.stocks[o.offer]) == 0 {
 		highest = percent(s.Offers[o.offer].Price)
 	}
 	for _, alt := range pool {
 		s.steps++
-		if len(out) == MaxOffers || (highest >= 0 && s.Offers[alt].Price > highest) {
+		full := len(out)+missing >= MaxOffers || (highest >= 0 && s.Offers[alt].Price > highest)
+		if full && missing == 0 {
 			break
 		}
-		if alt == o.offer || !s.stands(alt, o, load) {
+		must := slices.Contains(o.listed, alt)
+		if alt == o.offer || (!must && (full || !s.stands(alt, o, load))) {
 			continue
 		}
 		if highest < 0 && len(s.stocks[alt]) == 0 {
@@ -114,7 +131,9 @@ func (s *pass) alternatives(o opened, pool []int) []int {
 			// bought for money sets the measure.
 			highest = percent(s.Offers[alt].Price)
 		}
-		if !s.reserve(alt, o.count, most, &stocks) {
+		if must {
+			missing--
+		} else if !s.reserve(alt, o.count, most, &stocks) {
 			continue
 		}
 		out = append(out, alt)
@@ -130,7 +149,7 @@ func percent(p MicroUSD) MicroUSD {
 // stands reports whether offer alt holds the load, and each pod may be on it in the
 // cell that the split gave it. That keeps the domain of every key that any of the
 // pods minds; other keys are free to differ.
-func (s *pass) stands(alt int, o opened, load Vector) bool {
+func (s *pass) stands(alt int, o *opened, load Vector) bool {
 	if s.room[alt] == nil || !covers(s.room[alt], load) {
 		return false
 	}

@@ -45,17 +45,29 @@ type claimant struct {
 func (s *pass) lowerBound() MicroUSD {
 	bound := s.fluidBound()
 	// Where the mixture's prices promise more, it is worth a search.
-	claimants := s.claimants()
-	if price := s.prices(); worthOfAll(claimants, price) > float64(bound)*worthwhile {
-		bound = max(bound, s.certify(claimants, price))
+	claimants := s.claimants(true)
+	for _, price := range s.prices() {
+		if worthOfAll(claimants, price) > float64(bound)*worthwhile {
+			bound = max(bound, s.certify(claimants, price))
+		}
 	}
 	return bound
 }
 
-// fluidBound is the part of lowerBound that lets pods be cut.
+// fluidBound is the part of lowerBound that lets pods be cut: the better of what
+// follows with spreads and without. With them pods are of more kinds, and a count of
+// each is less than a count of all.
 func (s *pass) fluidBound() MicroUSD {
-	sum := MicroUSD(0)
-	for _, list := range components(s.claimants()) {
+	bound := s.componentBounds(s.claimants(false))
+	if len(s.Spreads) > 0 {
+		bound = max(bound, s.componentBounds(s.claimants(true)))
+	}
+	return bound
+}
+
+// componentBounds adds up the bounds of claimants that share no offers.
+func (s *pass) componentBounds(list []claimant) (sum MicroUSD) {
+	for _, list := range components(list) {
 		best := MicroUSD(0)
 		for _, c := range list {
 			best = max(best, s.countBound(c))
@@ -87,32 +99,45 @@ func worthOfAll(list []claimant, price map[int]float64) float64 {
 
 // claimants sorts the pods on new nodes by what they may use: offers of their
 // group in pools of at least the weight they got, that hold a pod of some group
-// of the kind.
-func (s *pass) claimants() []claimant {
+// of the kind. With spread set, the pods that a spread puts into each domain may use
+// only the offers there.
+func (s *pass) claimants(spread bool) []claimant {
 	type kind struct {
-		offers string
+		set    int
 		weight int32
 	}
 	index := map[kind]int{}
 	var out []claimant
 	var weights []int32
+	add := func(offers Set, weight int32, g int, n int64) {
+		k := kind{s.intern(offers), weight}
+		i, ok := index[k]
+		if !ok {
+			i = len(out)
+			index[k] = i
+			out = append(out, claimant{offers: offers, demand: make(Vector, len(s.Resources))})
+			weights = append(weights, weight)
+		}
+		out[i].groups = with(out[i].groups, g, n)
+		for r, q := range s.need[g] {
+			out[i].demand[r] += q * n
+		}
+	}
 	// A group may be spread over pools of several weights: those pods are of
 	// several kinds, since a heavier pool may cost more and was not open to all.
-	for _, o := range s.opened {
-		weight := s.Pools[s.Offers[o.offer].Pool].Weight
-		for _, sh := range o.pods {
-			offers := s.Groups[sh.Group].Offers
-			k := kind{offers.key(), weight}
-			i, ok := index[k]
-			if !ok {
-				i = len(out)
-				index[k] = i
-				out = append(out, claimant{offers: offers, demand: make(Vector, len(s.Resources))})
-				weights = append(weights, weight)
+	for _, weight := range s.weights {
+		for g, n := range s.bought(weight) {
+			if n == 0 {
+				continue
 			}
-			out[i].groups = with(out[i].groups, sh.Group, sh.Count*o.count)
-			for r, q := range s.need[sh.Group] {
-				out[i].demand[r] += q * sh.Count * o.count
+			if sp, least := s.leastEach(g, n); spread && sp != nil {
+				for _, d := range sp.Domains {
+					add(s.Groups[g].Offers.and(s.in(sp.Key, d.Domain)), weight, g, least)
+					n -= least
+				}
+			}
+			if n > 0 {
+				add(s.Groups[g].Offers, weight, g, n)
 			}
 		}
 	}
@@ -129,6 +154,57 @@ func (s *pass) claimants() []claimant {
 		out[i].offers = offers
 	}
 	return out
+}
+
+// bought counts by group the pods on new nodes of pools of a weight.
+func (s *pass) bought(weight int32) []int64 {
+	out := make([]int64, len(s.Groups))
+	for _, o := range s.opened {
+		if s.Pools[s.Offers[o.offer].Pool].Weight == weight {
+			for _, sh := range o.pods {
+				out[sh.Group] += sh.Count * o.count
+			}
+		}
+	}
+	return out
+}
+
+// leastEach is how many of n pods of group g any plan puts into each domain of a
+// spread: with skew s over D domains, at least (n − s·(D−1)) / D. There is none
+// where that cannot be told: where others are counted, some run already, some are not
+// on new nodes of one weight, or the lowest number is taken as 0.
+func (s *pass) leastEach(g int, n int64) (by *Spread, least int64) {
+	if n < total(s.placed[g]) {
+		return nil, 0
+	}
+	for _, i := range s.regions.spreads[g] {
+		sp := &s.Spreads[i]
+		d := int64(len(sp.Domains))
+		if !sp.Owners.Has(g) || sp.Counted.Len() != 1 || !sp.Counted.Has(g) || d < max(sp.MinDomains, 2) ||
+			slices.ContainsFunc(sp.Domains, func(c DomainCount) bool { return c.Count > 0 }) {
+			continue
+		}
+		if l := (n - sp.MaxSkew*(d-1) + d - 1) / d; l > least {
+			by, least = sp, l
+		}
+	}
+	return by, least
+}
+
+// in returns the offers in a domain of a key.
+func (t *table) in(key, domain int) Set {
+	at := [2]int{key, domain}
+	if set, ok := t.within[at]; ok {
+		return set
+	}
+	var set Set
+	for o := range t.Offers {
+		if t.Offers[o].Domains[key] == domain {
+			set.Add(o)
+		}
+	}
+	t.within[at] = set
+	return set
 }
 
 // components gathers claimants that share an offer, transitively.
@@ -149,20 +225,32 @@ func components(list []claimant) [][]claimant {
 	return out
 }
 
-// countBound: a group needs a number of nodes that hold its pods, whatever else
-// is on them, and none is cheaper than the cheapest that holds one.
+// countBound: pods need a number of nodes that hold them, whatever else is on
+// these, and none is cheaper than the cheapest that holds one. Groups that ask for the
+// same, and that no rule of one node binds, are counted together.
 func (s *pass) countBound(c claimant) MicroUSD {
+	groups := slices.Clone(c.groups)
+	slices.SortStableFunc(groups, func(a, b Share) int { return slices.Compare(s.need[a.Group], s.need[b.Group]) })
+	var offers []int
+	for o := range c.offers.All {
+		offers = append(offers, o)
+	}
+	offers = s.frontier(offers, func(int, int) bool { return true })
 	best := MicroUSD(0)
-	for _, sh := range c.groups {
+	for i := 0; i < len(groups); {
+		sh := groups[i]
+		for i++; i < len(groups) && !s.isRuled(sh.Group) && !s.isRuled(groups[i].Group) && slices.Equal(s.need[groups[i].Group], s.need[sh.Group]); i++ {
+			sh.Count += groups[i].Count
+		}
 		least, most := MicroUSD(math.MaxInt64), int64(0)
-		for o := range c.offers.All {
+		for _, o := range offers {
 			if n := fit(s.room[o], s.need[sh.Group], sh.Count); n > 0 {
 				least, most = min(least, s.price[o]), max(most, n)
 			}
 		}
 		if most > 0 {
 			// The rules of one node may allow fewer pods than its room does.
-			most = max(s.joins(sh.Group, nil, -1, most), 1)
+			most = max(s.abides(sh.Group, nil, -1, most), 1)
 			best = max(best, MicroUSD((sh.Count+most-1)/most)*least)
 		}
 	}

@@ -3,17 +3,19 @@ package binpack
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
 // TestBoundOptimumPlan compares with brute force on problems of up to six pods
-// that resources and the sets decide: bound ≤ optimum ≤ plan. The optimum is
+// that resources, the sets and spreads over ordinary keys decide: bound ≤ optimum ≤ plan. The optimum is
 // that of the pods which the plan puts on new nodes, each in pools of at least
 // the weight it got, as LowerBound says.
 func TestBoundOptimumPlan(t *testing.T) {
 	exact, n := 0, 0
 	forSeeds(t, 2000, small, func(t *testing.T, r *rand.Rand, p *Problem) {
-		p.Spreads, p.Affinities, p.Nodes = nil, nil, nil
+		p.Affinities, p.Nodes = nil, nil
+		p.Spreads = slices.DeleteFunc(p.Spreads, func(s Spread) bool { return s.Key == Hostname })
 		for i := range p.Groups {
 			p.Groups[i].Nodes = nil
 		}
@@ -89,7 +91,9 @@ func (b *brute) buy(j int, cost MicroUSD, taken []int) {
 		return
 	}
 	if j == len(b.bins) {
-		b.best = cost
+		if b.spreads(taken) {
+			b.best = cost
+		}
 		return
 	}
 	for o := range b.p.Offers {
@@ -135,12 +139,46 @@ func (b *brute) afford(taken []int) bool {
 	return true
 }
 
-// holds checks one node.
+// spreads checks the spreads, with bin j on offer taken[j].
+func (b *brute) spreads(taken []int) bool {
+	for _, s := range b.p.Spreads {
+		counted, owners := map[int]int64{}, map[int]bool{}
+		for _, d := range s.Domains {
+			counted[d.Domain] = d.Count
+		}
+		for j, bin := range b.bins {
+			at := b.p.Offers[taken[j]].Domains[s.Key]
+			for _, pod := range bin {
+				if s.Counted.Has(pod.group) {
+					counted[at]++
+				}
+				owners[at] = owners[at] || s.Owners.Has(pod.group)
+			}
+		}
+		lowest := int64(math.MaxInt64)
+		for _, d := range s.Domains {
+			lowest = min(lowest, counted[d.Domain])
+		}
+		if int64(len(s.Domains)) < s.MinDomains {
+			lowest = 0
+		}
+		for at, any := range owners {
+			if !any {
+				continue
+			}
+			listed := slices.ContainsFunc(s.Domains, func(d DomainCount) bool { return d.Domain == at })
+			if !listed || counted[at] > lowest+s.MaxSkew {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// holds checks one node. MinValues are not looked at: then the optimum may be below what
+// any plan costs, and LowerBound still is not above it.
 func (b *brute) holds(o int, bin []brutePod) bool {
 	offer := &b.p.Offers[o]
-	if len(b.p.Pools[offer.Pool].MinValues) > 0 {
-		return false // as Solve has it; LowerBound allows them, which only lowers it
-	}
 	count := map[int]int64{}
 	used := make(Vector, len(b.p.Resources))
 	copy(used, offer.Overhead)

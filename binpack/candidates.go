@@ -36,6 +36,13 @@ type candidate struct {
 	open  []bool    // by set of table.sets: whether the offer is in it
 	value uint64    // of the whole room
 	guess []float64 // by resource: its price in the last packing of the candidate
+
+	// What openNext remembers: the share of its worth that it held last, 1 at first; the way
+	// that was best, and how often it was filled; and the price for the worth to hope for.
+	full   float64
+	way    int
+	rounds int
+	hope   float64
 }
 
 // candidates lists the offers of pools of the given weight that some part may
@@ -58,7 +65,7 @@ func (s *pass) candidates(weight int32) []candidate {
 	var out []candidate
 	for _, name := range order {
 		for _, o := range s.undominated(classes[name]) {
-			c := candidate{offer: o, room: s.room[o], norm: s.norm(s.room[o]), open: make([]bool, len(s.sets)), guess: make([]float64, len(s.Resources))}
+			c := candidate{offer: o, room: s.room[o], norm: s.norm(s.room[o]), open: make([]bool, len(s.sets)), guess: make([]float64, len(s.Resources)), full: 1}
 			c.size = floats(c.norm)
 			for i, set := range s.sets {
 				c.open[i] = set.Has(o)
@@ -96,10 +103,15 @@ func (s *pass) columns(weight int32) []string {
 			columns[o][i>>6] |= 1 << (i & 63)
 		}
 	}
+	s.bundleUp(weight, columns)
 	names := make([]string, len(s.Offers))
 	for o := range columns {
 		pool := s.Offers[o].Pool
-		if columns[o] == nil || s.Pools[pool].Weight != weight || !s.usable(pool) || s.room[o] == nil {
+		if columns[o] == nil || s.Pools[pool].Weight != weight || s.room[o] == nil {
+			continue
+		}
+		_, stocks, ok := s.dues(o)
+		if !ok {
 			continue
 		}
 		var b strings.Builder
@@ -108,7 +120,7 @@ func (s *pass) columns(weight int32) []string {
 		if s.Pools[pool].Left != nil || s.Pools[pool].NodesLeft != Unlimited {
 			b.Write(binary.AppendUvarint([]byte{'p'}, uint64(pool)))
 		}
-		for _, i := range s.stocks[o] {
+		for _, i := range stocks {
 			b.Write(binary.AppendUvarint([]byte{'s'}, uint64(i)))
 		}
 		names[o] = b.String()
@@ -125,18 +137,22 @@ func (s Set) key() string {
 	return string(append(b, '.'))
 }
 
-// undominated keeps of offers alike in all else those that no other beats. By
-// rising price an offer can only be beaten by one that is kept already. Of two that
-// are equal in everything the first by ID stays.
+// undominated keeps of offers alike in all else those that no other beats.
 func (s *pass) undominated(offers []int) []int {
+	return s.frontier(offers, func(k, o int) bool { return covers(s.owed(o), s.owed(k)) })
+}
+
+// frontier keeps the offers that no other beats: none that is kept has as much room in
+// every resource for no more, and may stand in for it. By rising price an offer can only
+// be beaten by one that is kept already. Of two that are equal in everything the first by
+// ID stays. It sorts offers.
+func (t *table) frontier(offers []int, mayStand func(k, o int) bool) []int {
 	slices.SortFunc(offers, func(a, b int) int {
-		return cmp.Or(cmp.Compare(s.price[a], s.price[b]), slices.Compare(s.room[b], s.room[a]), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(t.price[a], t.price[b]), slices.Compare(t.room[b], t.room[a]), cmp.Compare(a, b))
 	})
 	var kept []int
 	for _, o := range offers {
-		if !slices.ContainsFunc(kept, func(k int) bool {
-			return covers(s.room[k], s.room[o]) && covers(s.charge[o], s.charge[k])
-		}) {
+		if !slices.ContainsFunc(kept, func(k int) bool { return covers(t.room[k], t.room[o]) && mayStand(k, o) }) {
 			kept = append(kept, o)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // 	  on-demand   │ cell       │     –      │ cell      │   capacity type
 // 	              └────────────┴────────────┴───────────┘
 //
-// A spread or an exclusion over an ordinary key makes the plan's pods in a domain
+// A spread, an exclusion or an affinity over an ordinary key makes the plan's pods in a domain
 // depend on each other. So the domain must be decided before a node is packed, and
 // must be the same for all offers that the node's pattern lists. Cells hold those
 // offers and nodes of the group that agree in every key it minds; only those that
@@ -23,7 +23,7 @@ import (
 // the cloud more to choose from.
 
 // A cell is the part of a group's places that lies in one domain of each key
-// that a spread or an exclusion makes the group mind. A group that minds no key
+// that a spread, an exclusion or an affinity makes the group mind. A group that minds no key
 // has one cell.
 type cell struct {
 	domains []int // by key minded; NoDomain where the place has none
@@ -31,6 +31,7 @@ type cell struct {
 	nodes   Set
 	seats   []seat
 	corners []corner
+	bonds   []bond
 
 	// Of the offers in the cell that hold a pod of the group, if there are any:
 	opens  bool
@@ -60,6 +61,9 @@ func (t *table) minds(g int) []int {
 	for _, i := range t.regions.exclusions[g] {
 		keys = append(keys, t.Exclusions[i].Key)
 	}
+	for _, i := range t.regions.affinities[g] {
+		keys = append(keys, t.Affinities[i].Key)
+	}
 	slices.Sort(keys)
 	return slices.Compact(keys)
 }
@@ -75,7 +79,7 @@ func (t *table) divide(g int) []cell {
 	}
 	b := builder{table: t, keys: keys, index: map[string]int{}}
 	for o := range group.Offers.All {
-		if t.room[o] == nil || !t.usable(t.Offers[o].Pool) || !t.eligible(g, t.Offers[o].Domains) {
+		if t.room[o] == nil || !t.eligible(g, t.Offers[o].Domains) {
 			continue
 		}
 		// The price of a pod is that of a node full of its like. It only orders
@@ -140,12 +144,17 @@ func (c *cell) offer(weight int32, price uint64) {
 	}
 }
 
-// eligible reports whether the spreads that g owns allow the domains at all. What
-// is merely counted may also be where nobody counts.
+// eligible reports whether the spreads and affinities that g owns allow the domains at
+// all. What is merely counted, or a target, may also be where nobody counts.
 func (t *table) eligible(g int, domains []int) bool {
 	for _, i := range t.regions.spreads[g] {
 		s := &t.Spreads[i]
 		if s.Owners.Has(g) && position(s.Domains, domains[s.Key]) < 0 {
+			return false
+		}
+	}
+	for _, i := range t.regions.affinities[g] {
+		if a := &t.Affinities[i]; a.Owners.Has(g) && domains[a.Key] == NoDomain {
 			return false
 		}
 	}
@@ -170,6 +179,7 @@ func (t *table) seat(g int, keys []int, c *cell) {
 			c.corners = append(c.corners, corner{i, d, x.A.Has(g), x.B.Has(g)})
 		}
 	}
+	c.bonds = t.bonds(g, domain)
 }
 
 // position finds domain d in a list sorted by domain, or returns -1.

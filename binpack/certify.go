@@ -97,7 +97,7 @@ func (c *certificate) begin(price map[int]float64) bool {
 	for i := range c.list {
 		for _, sh := range c.list[i].groups {
 			if p := price[sh.Group] * float64(uint64(1)<<c.shift); p > 0 && p < 1<<58 {
-				most := c.joins(sh.Group, nil, -1, sh.Count)
+				most := c.abides(sh.Group, nil, -1, sh.Count)
 				c.items = append(c.items, item{i, c.need[sh.Group], sh.Count, most, uint64(p)})
 			}
 		}
@@ -143,17 +143,7 @@ func (c *certificate) undominatedOffers() []int {
 	}
 	var out []int
 	for _, name := range names {
-		var kept []int
-		offers := classes[name]
-		slices.SortFunc(offers, func(a, b int) int {
-			return cmp.Or(cmp.Compare(c.price[a], c.price[b]), slices.Compare(c.room[b], c.room[a]), cmp.Compare(a, b))
-		})
-		for _, o := range offers {
-			if !slices.ContainsFunc(kept, func(k int) bool { return covers(c.room[k], c.room[o]) }) {
-				kept = append(kept, o)
-			}
-		}
-		out = append(out, kept...)
+		out = append(out, c.frontier(classes[name], func(int, int) bool { return true })...)
 	}
 	return out
 }

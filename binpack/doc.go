@@ -31,7 +31,8 @@
 //	pass: order → split → fill existing nodes → open new ones → again
 //
 // A pass takes the groups by priority, then by worth. It splits a group that
-// minds topology domains over its cells (split.go), fills existing nodes with
+// minds topology domains over its cells (split.go), targets of an affinity before its
+// owners (affinity.go), fills existing nodes with
 // the best fit, and leaves the rest as parts. For the parts it opens nodes, pools
 // of the heaviest weight first (open.go): the dual prices of the fluid problem say
 // what a unit of each resource is worth for what is left to place (fluid.go); every
@@ -50,8 +51,10 @@
 // The lower bound is that of the fluid problem (bound.go) or, where pods are large
 // against nodes, one proven from the mixture's prices (certify.go).
 //
-// Solve does not yet place owners of an [Affinity], nor open nodes of pools with
-// [MinValues]; it reports both as [Unsupported]. Verify checks both.
+// Owners of an [Affinity] over Hostname go with their targets, on nodes that are opened for
+// both (company.go). Nodes of pools with [MinValues] are opened as bundles of offers that
+// each hold what the first holds (flexible.go). Groups of which each is an owner that
+// waits for the other, with no target in place, stay unplaced: nobody could come first.
 //
 // # Cost
 //

@@ -23,6 +23,7 @@ type filling struct {
 	heads       []int   // by resource: position in live from where blend looks
 	held        []int64 // by kind: pods in the load under way; all 0 between loads
 	try, best   load
+	second      load // see fillBest
 	relaxation  *relaxation
 	ratio       []float64 // by kind; see rank
 	ranked      []int
@@ -54,7 +55,7 @@ func (o *opener) fill(c *candidate, way int) {
 	case relaxed:
 		o.relax(c, &o.try)
 	}
-	o.pack(c, &o.try)
+	o.packAll(c, &o.try)
 	o.close(&o.try)
 }
 
@@ -156,6 +157,11 @@ func (o *opener) dominant(k *kind) int {
 	return best
 }
 
+// mostRelaxed is how many kinds are looked at to fill a node. Of more kinds, those are
+// taken that are evenly far apart in the order of packing, large and small ones, and
+// others for the next node.
+const mostRelaxed = 1000
+
 // relax takes the whole pods of the packing in which pods may be cut. Of each kind it
 // takes at most the recipe's number of fair shares, a fair share being what the node
 // would get if all that is left were dealt out evenly: so pods of odd shape, which
@@ -164,10 +170,12 @@ func (o *opener) relax(c *candidate, l *load) {
 	x := o.relaxation
 	share := 1.0
 	if o.recipe.fair > 0 {
-		share = min(1, o.recipe.fair*float64(c.value)/o.worthLeft())
+		share = min(1, o.recipe.fair*float64(c.value)/o.remaining)
 	}
 	x.order = x.order[:0]
-	for _, i := range o.live {
+	stride := 1 + len(o.live)/mostRelaxed
+	for j := len(o.opened) % stride; j < len(o.live); j += stride {
+		i := o.live[j]
 		o.steps++
 		if k := &o.kinds[i]; !k.filler && c.open[k.set] && covers(c.room, k.need) {
 			x.value[i], x.left[i] = float64(k.value), math.Ceil(float64(k.left)*share)
@@ -192,7 +200,7 @@ func (o *opener) fits(c *candidate, i int, l *load) int64 {
 	}
 	n := fit(o.room, k.need, k.left-o.held[i])
 	if n > 0 && k.ruled >= 0 {
-		n = o.joins(k.ruled, l.ruled, -1, n)
+		n = o.joinsFrom(k.ruled, l.ruled, -1, n, o.start)
 	}
 	return n
 }

@@ -9,7 +9,7 @@ import (
 // Deployments differ in name and agree in what they ask for: a thousand groups come in
 // a hundred shapes. Packing looks at kinds, and only when a node is opened is it
 // settled whose pods they are (deal). Groups that a rule of one node binds (MaxPerNode,
-// an exclusion or a spread over Hostname) are kinds of their own.
+// an exclusion, a spread or an affinity over Hostname) are kinds of their own.
 
 // A kind is all parts that are alike to whoever packs a node.
 type kind struct {
@@ -65,7 +65,7 @@ func (s *pass) kinds(keep func(p *part) bool, level int32) []kind {
 
 // isRuled reports whether a rule of one node binds the pods of group g.
 func (t *table) isRuled(g int) bool {
-	return t.Groups[g].MaxPerNode > 0 || len(t.hosts.exclusions[g]) > 0 || len(t.hosts.spreads[g]) > 0
+	return t.Groups[g].MaxPerNode > 0 || len(t.hosts.exclusions[g]) > 0 || len(t.hosts.spreads[g]) > 0 || len(t.hosts.affinities[g]) > 0
 }
 
 // intern numbers the sets of offers that cells have, so that equal ones are found

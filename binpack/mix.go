@@ -27,21 +27,29 @@ import (
 // A mixture is the master problem of one weight, solved, and the patterns behind its
 // columns.
 type mixture struct {
-	kinds   []kind  // as they were when it was made
-	groups  [][]int // by kind
-	dearest MicroUSD
+	kinds   []kind   // as they were when it was made
+	groups  [][]int  // by kind
+	dearest MicroUSD // price of a candidate: what prices here are parts of
 	master  *master
 	loads   []mixed // by column
+
+	// center are the prices by kind that prove the best lower bound so far, and least is
+	// that bound. excess is by what factor some candidate was worth more than it costs
+	// at the prices looked at last.
+	center        []float64
+	least, excess float64
 }
 
-// prices are those of one pod of each group, in MicroUSD, as far as mixtures know them.
-func (t *table) prices() map[int]float64 {
-	out := map[int]float64{}
+// prices are two guesses at what a pod of each group costs, in MicroUSD, as far as
+// mixtures know: by the best bound on the way, and by the last mixture.
+func (t *table) prices() [2]map[int]float64 {
+	out := [2]map[int]float64{{}, {}}
 	for _, m := range t.mixtures {
 		for i, groups := range m.groups {
 			for _, g := range groups {
-				if _, ok := out[g]; !ok {
-					out[g] = m.master.y[i] * float64(m.dearest)
+				if _, ok := out[0][g]; !ok {
+					out[0][g] = m.center[i] * float64(m.dearest)
+					out[1][g] = m.master.y[i] * float64(m.dearest)
 				}
 			}
 		}
@@ -100,21 +108,11 @@ func (m *mixture) begin(o *opener) bool {
 	var diagonal []column
 	for i := range o.kinds {
 		demand[i] = float64(o.kinds[i].left)
-		best, most := -1, int64(0)
-		for t := range o.candidates {
-			c := &o.candidates[t]
-			copy(o.room, c.room)
-			o.empty()
-			n := o.fits(c, i, &o.try)
-			if n > 0 && (best < 0 || compareRatio(o.price[c.offer], uint64(n), o.price[o.candidates[best].offer], uint64(most)) < 0) {
-				best, most = t, n
-			}
-		}
-		if best < 0 {
+		p, ok := o.alone(i)
+		if !ok {
 			return false
 		}
-		l := load{kinds: []int{i}, counts: []int64{most}}
-		diagonal = append(diagonal, m.add(o, mixed{o.candidates[best].offer, l}))
+		diagonal = append(diagonal, m.add(o, p))
 	}
 	m.master = newMaster(demand, diagonal)
 	index := map[[2]int]int{}
@@ -124,12 +122,34 @@ func (m *mixture) begin(o *opener) bool {
 		}
 	}
 	for _, done := range o.incumbent {
+		if o.weightOf(done.offer) != o.weightOf(o.candidates[0].offer) {
+			continue // another round's
+		}
 		if l, ok := loadOf(done, index); ok {
 			m.master.columns = append(m.master.columns, m.add(o, mixed{done.offer, l}))
 		}
 	}
 	return true
 }
+
+// alone is the pattern that holds kind i alone at the least cost for each pod.
+func (o *opener) alone(i int) (p mixed, ok bool) {
+	most := int64(0)
+	for t := range o.candidates {
+		c := &o.candidates[t]
+		copy(o.room, c.room)
+		o.empty()
+		n := o.fits(c, i, &o.try)
+		if n > 0 && (!ok || compareRatio(o.price[c.offer], uint64(n), o.price[p.offer], uint64(most)) < 0) {
+			p.offer, most, ok = c.offer, n, true
+		}
+	}
+	p.kinds, p.counts = []int{i}, []int64{most}
+	return p, ok
+}
+
+// weightOf is that of an offer's pool.
+func (t *table) weightOf(offer int) int32 { return t.Pools[t.Offers[offer].Pool].Weight }
 
 // loadOf reads the load of an opened node, if all its pods are of the kinds that
 // index finds by group and cell.
@@ -162,39 +182,52 @@ func (m *mixture) add(o *opener, p mixed) column {
 // generate finds patterns until none improves the mixture, or the budget ends.
 func (m *mixture) generate(o *opener) {
 	prices := make([]float64, len(o.kinds))
-	// The fluid prices are where the master's end up: they are the first to hold on to.
-	center := make([]float64, len(o.kinds))
-	whole := 0.0
-	for i := range o.kinds {
-		whole += float64(float64(o.kinds[i].value) * m.master.demand[i])
-	}
 	m.pivot(o)
-	for i := range center {
-		center[i] = float64(o.kinds[i].value) * (m.master.cost() / whole)
+	// The fluid prices are where the master's end up: they are the first to hold on to.
+	for i := range o.kinds {
+		m.center = append(m.center, float64(o.kinds[i].value)/worthScale/unit)
 	}
 	hold := stability
 	for o.steps < o.until && !o.ended() {
 		for i, y := range m.master.y {
-			prices[i] = float64(hold*center[i]) + float64((1-hold)*y)
+			prices[i] = float64(hold*m.center[i]) + float64((1-hold)*y)
 		}
 		found := m.search(o, prices)
-		if found == 0 {
-			if hold == 0 {
-				if m.master.cost() < o.fluidCost()*coarse || m.exact(o) == 0 {
-					return
-				}
-				m.pivot(o)
-				continue
-			}
+		m.recenter(prices)
+		switch {
+		case found == 0 && hold > 0: // the master's own prices may still find some
 			if hold /= 2; hold < stability/4 {
 				hold = 0
 			}
-			continue
+		case found == 0:
+			if m.master.cost() < o.fluidCost()*coarse || m.exact(o) == 0 {
+				return
+			}
+			m.pivot(o)
+		default:
+			m.pivot(o)
+			if m.master.cost() < o.fluidCost()*fine {
+				return
+			}
 		}
-		m.pivot(o)
-		if m.master.cost() < o.fluidCost()*fine {
-			return
-		}
+	}
+}
+
+// recenter keeps the prices that were looked at if they prove the best lower bound so
+// far: scaled down until no candidate is worth more than it costs (Farley's bound; see
+// certify.go, which proves it exactly).
+func (m *mixture) recenter(prices []float64) {
+	bound := 0.0
+	for i, p := range prices {
+		bound += float64(p * m.master.demand[i])
+	}
+	scale := 1 / math.Max(m.excess, 1)
+	if bound *= scale; bound <= m.least {
+		return
+	}
+	m.least = bound
+	for i, p := range prices {
+		m.center[i] = float64(p * scale)
 	}
 }
 
@@ -206,162 +239,11 @@ const (
 	coarse = 1.02
 )
 
-// exact looks for patterns by branch and bound, where filling finds none any more,
-// keeps those that improve the mixture, and returns their number.
-func (m *mixture) exact(o *opener) (found int) {
-	need := make([]Vector, len(o.kinds))
-	for i := range need {
-		need[i] = o.kinds[i].need
-	}
-	const unit = 1 << 56 // of worth, for the dearest node
-	k := newKnapsack(o.table, need)
-	for i, y := range m.master.y {
-		k.price[i] = uint64(math.Max(min(y, 4), 0) * unit)
-	}
-	var items []int
-	for t := range o.candidates {
-		c := &o.candidates[t]
-		items = items[:0]
-		copy(o.room, c.room)
-		o.empty()
-		for i := range o.kinds {
-			if k.price[i] > 0 {
-				if k.most[i] = o.fits(c, i, &o.try); k.most[i] > 0 {
-					items = append(items, i)
-				}
-			}
-		}
-		price := o.relative(c.offer)
-		k.solve(c.room, c.size, items, uint64(price*unit))
-		o.steps += k.steps()
-		if l, ok := o.legal(c, k.found); ok && l.worth(m.master.y) > price*(1+1e-7) {
-			m.master.columns = append(m.master.columns, m.add(o, mixed{c.offer, l}))
-			found++
-		}
-	}
-	return found
-}
-
-// legal makes a load of counts by kind, as far as the rules of one node let them
-// join each other.
-func (o *opener) legal(c *candidate, counts []int64) (load, bool) {
-	o.empty()
-	copy(o.room, c.room)
-	for i, n := range counts {
-		if n > 0 {
-			if n = min(n, o.fits(c, i, &o.try)); n > 0 {
-				o.put(i, n, &o.try)
-			}
-		}
-	}
-	o.close(&o.try)
-	return load{kinds: slices.Clone(o.try.kinds), counts: slices.Clone(o.try.counts)}, len(o.try.kinds) > 0
-}
-
 // pivot brings the master to its optimum.
 func (m *mixture) pivot(o *opener) {
 	n := len(m.master.demand)
 	pivots := m.master.primal(5 * n)
 	o.steps += int64(pivots) * int64(n*n/16+len(m.loads))
-}
-
-// mostFound is how many patterns join the master at a time.
-const mostFound = 20
-
-// search fills each candidate for the given prices, keeps the patterns that improve
-// the mixture most, and returns their number.
-func (m *mixture) search(o *opener, prices []float64) int {
-	type find struct {
-		mixed
-		ratio float64 // of price to worth
-	}
-	var found []find
-	for t := range o.candidates {
-		c := &o.candidates[t]
-		price := o.relative(c.offer)
-		o.fillFor(c, prices)
-		if worth := o.best.worth(m.master.y); worth > price*(1+1e-7) {
-			l := load{kinds: slices.Clone(o.best.kinds), counts: slices.Clone(o.best.counts)}
-			found = append(found, find{mixed{c.offer, l}, price / worth})
-		}
-	}
-	slices.SortFunc(found, func(a, b find) int { return cmp.Or(cmp.Compare(a.ratio, b.ratio), cmp.Compare(a.offer, b.offer)) })
-	found = found[:min(len(found), mostFound)]
-	for _, f := range found {
-		m.master.columns = append(m.master.columns, m.add(o, f.mixed))
-	}
-	return len(found)
-}
-
-// fillFor fills candidate c for the given prices of pods, into o.best: the packing with
-// pods that may be cut, rounded down and filled up, or the kinds in order of price for
-// their size, whichever is worth more.
-func (o *opener) fillFor(c *candidate, prices []float64) {
-	x := o.relaxation
-	x.order = x.order[:0]
-	for i := range o.kinds {
-		if k := &o.kinds[i]; prices[i] > 0 && c.open[k.set] && covers(c.room, k.need) {
-			x.value[i], x.left[i] = prices[i], float64(k.left)
-			x.order = append(x.order, i)
-		}
-	}
-	before := x.looks
-	o.rank(x.order, prices, c.guess)
-	x.solve(c.size)
-	o.steps += x.looks - before + 4*int64(len(x.order))
-	for r, y := range x.price {
-		c.guess[r] = max(y, c.guess[r]/1024)
-	}
-	order := o.rank(append(o.ranked[:0], x.order...), prices, c.guess)
-	o.ranked = order
-	o.empty()
-	copy(o.room, c.room)
-	for _, i := range x.order {
-		if n := min(x.whole(i), o.fits(c, i, &o.try)); n > 0 {
-			o.put(i, n, &o.try)
-		}
-	}
-	o.top(c, order)
-	o.try, o.best = o.best, o.try
-	o.empty()
-	copy(o.room, c.room)
-	o.top(c, order)
-	if o.try.worth(prices) > o.best.worth(prices) {
-		o.try, o.best = o.best, o.try
-	}
-}
-
-// top fills up o.try with kinds in the given order, and closes it.
-func (o *opener) top(c *candidate, order []int) {
-	for _, i := range order {
-		if n := o.fits(c, i, &o.try); n > 0 {
-			o.put(i, n, &o.try)
-		}
-	}
-	o.close(&o.try)
-}
-
-// rank sorts kinds by price for their size, size measured by weights of the
-// resources.
-func (o *opener) rank(kinds []int, prices, weights []float64) []int {
-	for _, i := range kinds {
-		size := tiny
-		for r, q := range o.kinds[i].size {
-			size += float64(weights[r] * q)
-		}
-		o.ratio[i] = prices[i] / size
-	}
-	slices.SortFunc(kinds, func(a, b int) int { return cmp.Or(cmp.Compare(o.ratio[b], o.ratio[a]), cmp.Compare(a, b)) })
-	return kinds
-}
-
-// worth is what the pods of a load are worth at the given prices by kind.
-func (l *load) worth(prices []float64) float64 {
-	sum := 0.0
-	for j, i := range l.kinds {
-		sum += float64(prices[i] * float64(l.counts[j]))
-	}
-	return sum
 }
 
 // mix decides nodes of the mixture until the given share of its cost is decided.

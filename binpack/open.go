@@ -35,14 +35,13 @@ import (
 func (s *pass) open() {
 	for _, level := range s.levels(s.strict) {
 		for _, weight := range s.weights {
-			o := s.opener(weight, level)
-			if s.recipe.mixed > 0 {
-				o.mix(s.recipe.mixed)
-			}
+			s.companies(weight, level, false)
+			o := s.mixed(weight, level)
 			for !s.ended() && o.openNext() {
 			}
 		}
 	}
+	s.joinLate()
 }
 
 // levels lists the lowest priority that may open nodes, for each round.
@@ -66,7 +65,10 @@ type opener struct {
 	live       []int    // kinds with pods left, in the order of packing
 	least      []Vector // by position in live: the least need from there on
 	demand     float64  // worth of all that was left when worth was found
+	remaining  float64  // worth of all that is left
 	dearest    MicroUSD // price of a candidate; at least 1
+	start      Set      // affinities that the node under way may start; see company.go
+	encores    int      // how often packing is repeated, for kinds that may join only after others
 	filling
 }
 
@@ -83,10 +85,13 @@ func (s *pass) opener(weight, level int32) *opener {
 		may[i] = set.meets(offers)
 	}
 	o.kinds = s.kinds(func(p *part) bool {
-		return may[p.set] && !(s.strict && s.opensHeavier(p, weight))
+		return may[p.set] && !(s.strict && s.opensHeavier(p, weight)) && s.barred(p.group) < 0 && !(s.alone && s.isGuest(p.group))
 	}, level)
 	for i := range o.kinds {
 		o.live = append(o.live, i)
+		if r := o.kinds[i].ruled; r >= 0 && s.isGuest(r) {
+			o.encores = sweeps
+		}
 	}
 	s.widest = max(s.widest, len(o.kinds))
 	o.filling = newFilling(o.kinds, len(s.Resources))
@@ -111,7 +116,7 @@ func (s *pass) opensHeavier(p *part, weight int32) bool {
 
 // holds reports whether Solve may put a pod of p on an empty node of offer o.
 func (s *pass) holds(o int, p *part) bool {
-	return s.room[o] != nil && s.usable(s.Offers[o].Pool) && covers(s.room[o], p.need)
+	return s.room[o] != nil && covers(s.room[o], p.need)
 }
 
 // appraise prices the resources for what is left, and puts candidates and kinds in
@@ -133,7 +138,7 @@ func (o *opener) appraise() {
 	w := worthOf(rooms, prices, demand)
 	for i := range o.candidates {
 		c := &o.candidates[i]
-		c.value = w.value(c.norm)
+		c.value = max(w.value(c.norm), 1)
 		for r, y := range w {
 			c.guess[r] = float64(y)
 		}
@@ -203,33 +208,88 @@ const reappraise = 32
 
 // openNext opens nodes of the offer that a full load costs least on, for the
 // worth of the load, and reports whether there was one.
+//
+// What a candidate can hold only shrinks as pods are placed, so what it held last is the
+// best that can be hoped for: candidates are filled in the order of that hope, until
+// none that is left can hope to beat the best. Few are filled for each node.
 func (o *opener) openNext() bool {
-	if left := o.worthLeft(); left < o.demand-float64(o.demand/reappraise) {
+	o.remaining = o.worthLeft()
+	if o.remaining < o.demand-float64(o.demand/reappraise) {
 		o.appraise()
+		o.remaining = o.demand
 	}
-	best := -1
 	for i := range o.candidates {
 		c := &o.candidates[i]
-		// Candidates are sorted by this ratio, so no later one can do better.
-		if best >= 0 && compareRatio(o.price[c.offer], c.value, o.price[o.candidates[best].offer], o.best.value) > 0 {
-			break // not even a full room would be cheap enough, here and further on
-		}
-		if o.copies(c.offer, 1) == 0 {
-			continue
-		}
-		for way := range ways {
-			o.fill(c, way)
-			if o.try.value > 0 && (best < 0 || o.beats(c, &o.candidates[best])) {
-				best = i
-				o.try, o.best = o.best, o.try
+		c.hope = math.Inf(1)
+		if c.full > 0 && o.copies(c.offer, 1) > 0 {
+			c.hope = o.relative(c.offer) / float64(c.value)
+			if c.full < sparse {
+				c.hope /= c.full
 			}
 		}
+	}
+	best := -1
+	for {
+		next := -1
+		for i := range o.candidates {
+			if c := &o.candidates[i]; !math.IsInf(c.hope, 1) && (next < 0 || c.hope < o.candidates[next].hope) {
+				next = i
+			}
+		}
+		if next < 0 {
+			break
+		}
+		c := &o.candidates[next]
+		// Full rooms are compared exactly; hopes only say where to look first.
+		if best >= 0 && float64(c.hope*float64(o.best.value)) > o.relative(o.candidates[best].offer) {
+			break
+		}
+		if o.fillBest(c) && (best < 0 || o.beats(c, &o.candidates[best])) {
+			best = next
+			o.try, o.best = o.best, o.try
+		}
+		c.hope = math.Inf(1)
 	}
 	if best < 0 {
 		return false
 	}
 	o.commit(o.downsize(&o.candidates[best]))
 	return true
+}
+
+// sparse is the share of a candidate's worth below which what it held last says more
+// about it than its size: rules keep pods apart, or they are large against it. Such a
+// candidate is filled rounds times in the way that was best for it last before all
+// ways are tried again.
+const (
+	sparse = 0.95
+	rounds = 8
+)
+
+// fillBest fills a candidate in the best way, into o.try, and notes how full it got. It
+// reports whether anything is on it.
+func (o *opener) fillBest(c *candidate) bool {
+	c.rounds++
+	if c.rounds%rounds == 1 || c.full > sparse {
+		c.way = -1
+	}
+	if c.way >= 0 {
+		o.fill(c, c.way)
+	} else {
+		o.second.value = 0
+		for way := range ways {
+			if way != relaxed && len(o.live) > mostRelaxed {
+				continue // so many kinds are small against a node, or the node holds few
+			}
+			if o.fill(c, way); o.try.value > o.second.value {
+				c.way = way
+				o.try, o.second = o.second, o.try
+			}
+		}
+		o.try, o.second = o.second, o.try
+	}
+	c.full = float64(o.try.value) / float64(c.value)
+	return o.try.value > 0
 }
 
 // beats reports whether the load just tried on c is better than the best: the
@@ -303,18 +363,32 @@ func (t *table) sum(pods []Share) Vector {
 // copies returns how many nodes of the offer limits and stocks allow, at most n. If
 // that is fewer, it notes that something was bound: then priorities must be heard.
 func (s *pass) copies(offer int, n int64) int64 {
-	pool := s.Offers[offer].Pool
-	wanted := n
+	allowed := s.allowed(offer, n)
+	s.bound = s.bound || allowed < n
+	return allowed
+}
+
+// allowed is copies for whoever only wants to know.
+func (s *pass) allowed(offer int, n int64) int64 {
+	charge, stocks, ok := s.dues(offer)
+	if !ok {
+		return 0
+	}
+	return s.lets(s.Offers[offer].Pool, n, charge, stocks)
+}
+
+// lets returns how many nodes of a pool, at most n, limits and stocks allow that charge
+// so much and draw on these.
+func (s *pass) lets(pool int, n int64, charge Vector, stocks []int) int64 {
 	n = min(n, s.nodesLeft[pool])
-	for r, q := range s.charge[offer] {
+	for r, q := range charge {
 		if q > 0 {
 			n = min(n, s.left[pool][r]/q)
 		}
 	}
-	for _, i := range s.stocks[offer] {
+	for _, i := range stocks {
 		n = min(n, s.stockLeft[i])
 	}
-	s.bound = s.bound || n < wanted
 	return n
 }
 
@@ -325,12 +399,13 @@ func (s *pass) take(offer int, n int64) {
 	if s.nodesLeft[pool] != Unlimited {
 		s.nodesLeft[pool] -= n
 	}
-	for r, q := range s.charge[offer] {
+	charge, stocks, _ := s.dues(offer)
+	for r, q := range charge {
 		if s.left[pool][r] != Unlimited {
 			s.left[pool][r] -= q * n
 		}
 	}
-	for _, i := range s.stocks[offer] {
+	for _, i := range stocks {
 		s.stockLeft[i] -= n
 	}
 }
@@ -371,7 +446,7 @@ func (s *pass) deal(offer int, n int64, kinds []kind, l *load) {
 			alike = min(alike, s.parts[s.head(&kinds[i])].left/l.counts[j])
 		}
 		alike = max(alike, 1) // or one node, where several parts must serve a kind
-		done := opened{offer: offer, count: alike}
+		done := opened{offer: offer, listed: s.listed(offer), count: alike}
 		for j, i := range l.kinds {
 			for rest := l.counts[j]; rest > 0; {
 				p := &s.parts[s.head(&kinds[i])]

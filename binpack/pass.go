@@ -28,10 +28,11 @@ type part struct {
 
 // An opened is a pattern under construction.
 type opened struct {
-	offer int
-	count int64
-	pods  []Share
-	cells []int // by pods: the cell of the group
+	offer  int
+	listed []int // that the pattern must list beside the offer, by price; see flexible.go
+	count  int64
+	pods   []Share
+	cells  []int // by pods: the cell of the group
 }
 
 // A pass is one plan from the beginning, made under quotas that earlier passes
@@ -41,6 +42,8 @@ type pass struct {
 	ctx    context.Context
 	caps   *caps
 	strict bool // open nodes for each priority in turn
+	alone  bool // open nodes for those alone who may be without company
+	homes  Set  // affinities over Hostname of which owners have started a node
 	recipe recipe
 
 	free  []Vector  // by node: room left
@@ -50,6 +53,7 @@ type pass struct {
 	left      []Vector // by pool: what limits allow still
 	nodesLeft []int64  // by pool
 	stockLeft []int64
+	bundles   []*bundle // by offer: of the candidates under way, nil where there is none
 
 	ledger *ledger
 	quota  [][]int64 // by group, by cell: what split decided
@@ -89,6 +93,7 @@ var recipes = []recipe{
 func newPass(ctx context.Context, t *table, r recipe) *pass {
 	s := &pass{table: t, ctx: ctx, recipe: r, ledger: newLedger(t)}
 	s.fills = make([][]Share, len(t.Nodes))
+	s.bundles = make([]*bundle, len(t.Offers))
 	for i := range t.Nodes {
 		s.free = append(s.free, slices.Clone(t.Nodes[i].Free))
 		s.tight = append(s.tight, i)
@@ -110,12 +115,14 @@ func newPass(ctx context.Context, t *table, r recipe) *pass {
 
 // run makes the plan: existing nodes for each group in turn, then new ones.
 func (s *pass) run() {
-	for _, g := range s.order() {
+	order := s.order()
+	for _, g := range order {
 		if s.ended() {
 			return
 		}
 		s.place(g)
 	}
+	s.late(order)
 	s.open()
 	for range secondHelpings {
 		if s.ended() || !s.again() {
@@ -132,10 +139,10 @@ const secondHelpings = 20
 // can still take pods, with what really found a place in the ledger. It reports
 // whether that placed any.
 func (s *pass) again() bool {
-	// A spread that is broken needs other quotas from the start; more pods cannot
+	// What is broken needs other quotas from the start; more pods cannot
 	// mend it.
 	s.ledger = s.real()
-	if len(s.broken()) > 0 {
+	if !s.broken().none() {
 		return false
 	}
 	s.ledger.freeze()
@@ -174,36 +181,48 @@ func (s *pass) ended() bool {
 
 // order lists the groups that can be placed as they are split and put on
 // existing nodes: by priority; those that a spread counts without asking them
-// before the ones that ask, whose skew they move; the dearest pods first.
+// before the ones that ask, whose skew they move, and targets of an affinity before its
+// owners; the dearest pods first.
 func (s *pass) order() []int {
 	// All offers and all pods: who comes first must not depend on which of them is
 	// looked at.
 	w := s.worth(func(o int) bool { return true }, func(g int) int64 { return s.Groups[g].Count })
 	type key struct {
-		group, asks int
-		value       uint64
+		group    int
+		priority int32
+		asks     int
+		value    uint64
 	}
+	priority, asks := s.rank(s.row())
 	var keys []key
 	for g := range s.Groups {
 		if s.asks[g] != "" || s.Groups[g].Count == 0 {
 			continue
 		}
-		k := key{group: g, asks: 1, value: w.value(s.norm(s.need[g]))}
-		for _, i := range s.regions.spreads[g] {
-			// Counted, but not an owner: it may go anywhere, and shifts the counts.
-			if !s.Spreads[i].Owners.Has(g) {
-				k.asks = 0
-			}
-		}
-		keys = append(keys, k)
+		keys = append(keys, key{g, priority[g], asks[g], w.value(s.norm(s.need[g]))})
 	}
 	slices.SortFunc(keys, func(a, b key) int {
-		return cmp.Or(cmp.Compare(s.Groups[b.group].Priority, s.Groups[a.group].Priority),
+		return cmp.Or(cmp.Compare(b.priority, a.priority),
 			cmp.Compare(a.asks, b.asks), cmp.Compare(b.value, a.value), cmp.Compare(a.group, b.group))
 	})
 	out := make([]int, len(keys))
 	for i := range keys {
 		out[i] = keys[i].group
+	}
+	return s.guestsNext(out, priority)
+}
+
+// row is by group 0 for those that a spread counts without asking them: they may go
+// anywhere, and shift the counts. All others stand in row 1.
+func (s *pass) row() []int {
+	out := make([]int, len(s.Groups))
+	for g := range out {
+		out[g] = 1
+		for _, i := range s.regions.spreads[g] {
+			if !s.Spreads[i].Owners.Has(g) {
+				out[g] = 0
+			}
+		}
 	}
 	return out
 }
@@ -211,6 +230,9 @@ func (s *pass) order() []int {
 // place splits what is left of group g over its cells, fills existing nodes with
 // what goes there and leaves the rest as parts.
 func (s *pass) place(g int) {
+	if s.barred(g) >= 0 {
+		return
+	}
 	cells := s.cells[g]
 	n := s.Groups[g].Count
 	if !s.ledger.frozen() {
@@ -224,7 +246,8 @@ func (s *pass) place(g int) {
 		}
 		// Existing nodes cost nothing, so they come first wherever the pods may go;
 		// a part is what new nodes of the cell must hold.
-		filled := s.fill(g, &cells[i], quota[i])
+		filled, kept := s.first(g, &cells[i], quota[i])
+		filled += s.fill(g, &cells[i], quota[i]-filled-kept)
 		s.placed[g][i] += filled
 		if rest := quota[i] - filled; rest > 0 && s.opens[g] {
 			s.parts = append(s.parts, part{
@@ -239,7 +262,7 @@ func (s *pass) place(g int) {
 // is not worth the look.
 func (s *pass) cellRoom(g int) cellRoom {
 	cells := s.cells[g]
-	room := cellRoom{make([]int64, len(cells)), make([]bool, len(cells)), make([]int64, len(cells))}
+	room := cellRoom{free: make([]int64, len(cells)), opens: make([]bool, len(cells)), most: make([]int64, len(cells))}
 	for i := range cells {
 		room.most[i] = s.Groups[g].Count
 		if !s.ledger.frozen() {
@@ -249,13 +272,12 @@ func (s *pass) cellRoom(g int) cellRoom {
 			continue
 		}
 		room.free[i] = s.roomFor(g, &cells[i])
-		for o := range cells[i].offers.All {
-			// Cells list only offers that hold a pod, so room is not the question.
-			if s.steps++; s.copies(o, 1) > 0 {
-				room.opens[i] = true
-				break
-			}
-		}
+		// Cells list only offers that hold a pod, so room is not the question.
+		room.opens[i] = s.canOpen(&cells[i]) && s.expects(g, &cells[i])
+	}
+	room.leads = s.leads(g, room)
+	if len(room.leads) == 0 && len(cells) > 1 && s.isStarter(g) {
+		s.keepTogether(g, &room)
 	}
 	return room
 }
@@ -328,7 +350,7 @@ func (s *pass) worth(offer func(int) bool, pods func(int) int64) worth {
 		}
 	}
 	for o := range s.Offers {
-		if s.room[o] == nil || !s.usable(s.Offers[o].Pool) || !offer(o) {
+		if s.room[o] == nil || !offer(o) {
 			continue
 		}
 		rooms = append(rooms, floats(s.norm(s.room[o])))

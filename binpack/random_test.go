@@ -62,8 +62,8 @@ func random(r *rand.Rand, s shape) *Problem {
 		if some(4) {
 			pool.NodeFee = 5
 		}
-		if some(12) {
-			pool.MinValues = []MinValues{{0, 2}}
+		if some(5) {
+			pool.MinValues = []MinValues{{0, 1 + r.Int64N(3)}}
 		}
 		p.Pools = append(p.Pools, pool)
 	}
@@ -167,8 +167,18 @@ func randomRelations(r *rand.Rand, p *Problem) {
 		}
 		p.Exclusions = append(p.Exclusions, x)
 	}
-	if r.IntN(6) == 0 {
-		p.Affinities = append(p.Affinities, Affinity{ID: "near", Key: key(), Owners: few(len(p.Groups)), Targets: few(len(p.Groups))})
+	for i := range r.IntN(4) - 1 {
+		a := Affinity{ID: fmt.Sprint("affinity", i), Key: key(), Owners: few(len(p.Groups))}
+		// A third are near their own kind, as most are in practice.
+		if a.Targets = a.Owners; r.IntN(3) > 0 {
+			a.Targets = few(len(p.Groups))
+		}
+		for d := range p.domainCount(a.Key) {
+			if r.IntN(6) == 0 {
+				a.Present.Add(d)
+			}
+		}
+		p.Affinities = append(p.Affinities, a)
 	}
 	if r.IntN(3) == 0 {
 		p.Stocks = append(p.Stocks, Stock{ID: "stock", Offers: few(len(p.Offers)), Count: r.Int64N(3)})

@@ -12,15 +12,14 @@ import (
 // 	none                     NoCompatibleOffer
 // 	none that holds it       InsufficientResources, with the resource
 // 	some that hold it        what stops each of these now:
-// 	                         LimitReached, StockExhausted,
-// 	                         SpreadUnsatisfiable or Excluded
+// 	                         TooFewValues, LimitReached, StockExhausted,
+// 	                         SpreadUnsatisfiable, Excluded or AffinityUnsatisfiable
 //
 // They are judged as things stand when the plan is complete, so that a reason is
 // something that a user can check against the plan: at this limit, with these pods
 // in these zones, one pod more of this group does not go.
 
-// MinValuesField is the constraint that an Unsupported reason names for a pool
-// with MinValues.
+// MinValuesField is the constraint that a TooFewValues reason names.
 const MinValuesField = "minValues"
 
 // unplaced lists what is left of each group, with the reasons as things stand
@@ -79,8 +78,6 @@ func (s *pass) poolReasons(g, pool int) []Reason {
 	switch {
 	case len(fits)+len(short) == 0:
 		why.add(NoCompatibleOffer, "")
-	case !s.usable(pool):
-		why.add(Unsupported, MinValuesField)
 	case len(fits) == 0:
 		s.shortage(g, short, &why)
 	default:
@@ -177,18 +174,27 @@ func (s *pass) has(o, r int) int64 {
 func (s *pass) obstacle(g, o int, why *collector) {
 	pool := s.Offers[o].Pool
 	blocked := false
+	charge, stocks := s.charge[o], s.stocks[o]
+	if s.isFlexible(pool) {
+		b := s.bundle(o, s.cellOf(g, o).Has)
+		if b == nil {
+			why.add(TooFewValues, MinValuesField)
+			return
+		}
+		charge, stocks = b.charge, b.stocks
+	}
 	// All limits that are short are named: raising one alone would not help.
 	if s.nodesLeft[pool] < 1 {
 		blocked = true
 		why.quantity(LimitReached, -1, 1, 0)
 	}
-	for r, q := range s.charge[o] {
+	for r, q := range charge {
 		if q > s.left[pool][r] {
 			blocked = true
 			why.quantity(LimitReached, r, q, s.left[pool][r])
 		}
 	}
-	for _, i := range s.stocks[o] {
+	for _, i := range stocks {
 		if s.stockLeft[i] < 1 {
 			blocked = true
 			why.add(StockExhausted, s.Stocks[i].ID)
@@ -203,6 +209,20 @@ func (s *pass) obstacle(g, o int, why *collector) {
 			return
 		}
 	}
+	for _, i := range s.regions.affinities[g] {
+		if a := &s.Affinities[i]; a.Owners.Has(g) && s.Offers[o].Domains[a.Key] == NoDomain {
+			why.add(AffinityUnsatisfiable, a.ID)
+			return
+		}
+	}
+	if i := s.barred(g); i >= 0 {
+		why.add(AffinityUnsatisfiable, s.Affinities[i].ID)
+	}
+	for _, i := range s.hosts.affinities[g] {
+		if s.isOwned(i, g) {
+			why.add(AffinityUnsatisfiable, s.Affinities[i].ID)
+		}
+	}
 	for i := range s.cells[g] {
 		if c := &s.cells[g][i]; c.bound() && c.offers.Has(o) {
 			s.blocker(c, why)
@@ -210,7 +230,17 @@ func (s *pass) obstacle(g, o int, why *collector) {
 	}
 }
 
-// blocker says which spread or exclusion closes cell c. If none does now, an
+// cellOf is the offers among which those of a node with offer o must be.
+func (t *table) cellOf(g, o int) Set {
+	for i := range t.cells[g] {
+		if t.cells[g][i].offers.Has(o) {
+			return t.cells[g][i].offers
+		}
+	}
+	return t.Groups[g].Offers
+}
+
+// blocker says which spread, exclusion or affinity closes cell c. If none does now, an
 // earlier look found the cell short, and the group was held back there for the
 // sake of all its constraints: then it names each.
 func (s *pass) blocker(c *cell, why *collector) {
@@ -226,6 +256,11 @@ func (s *pass) blocker(c *cell, why *collector) {
 			n := s.ledger.counted[x.spread][x.at]
 			if all || n >= s.ledger.lowest(x.spread)+s.Spreads[x.spread].MaxSkew {
 				why.add(SpreadUnsatisfiable, s.Spreads[x.spread].ID)
+			}
+		}
+		for _, b := range c.bonds {
+			if !s.ledger.welcomes(b) || (all && b.owner) {
+				why.add(AffinityUnsatisfiable, s.Affinities[b.affinity].ID)
 			}
 		}
 		if len(why.reasons) > before {

@@ -28,6 +28,7 @@ type relaxation struct {
 	amount  []float64 // by row
 	price   []float64 // by resource
 	along   []float64 // of the step under way
+	next    int       // position in order from where to look for what enters
 	looks   int64     // at a kind, in all solutions so far: its share of the step budget
 }
 
@@ -59,6 +60,7 @@ func (x *relaxation) solve(room []float64) {
 	clear(x.inverse)
 	clear(x.price)
 	copy(x.amount, room)
+	x.next = 0
 	for r := range m {
 		x.inverse[r*m+r] = 1
 		x.basis[r] = ^r
@@ -106,21 +108,37 @@ func (x *relaxation) gain(i int) float64 {
 	return g
 }
 
-// entering picks the variable whose move to its other bound would gain most.
+// block is how many kinds are looked at for one that enters, before the best of them is
+// taken: with thousands, to look at all for each pivot would be most of the work.
+const block = 200
+
+// entering picks a variable whose move to its other bound would gain much: the best of
+// a block of kinds, and of the resources.
 func (x *relaxation) entering(room []float64) (enter int, ok bool) {
-	x.looks += int64(len(x.order))
 	most := 0.0
-	for _, i := range x.order {
-		if x.state[i] == cut {
-			continue
+	for seen := 0; seen < len(x.order); {
+		if x.next >= len(x.order) {
+			x.next = 0
 		}
-		g := x.gain(i)
-		if x.state[i] == all {
-			g = -g
+		end := min(x.next+block, len(x.order))
+		for _, i := range x.order[x.next:end] {
+			if x.state[i] == cut {
+				continue
+			}
+			g := x.gain(i)
+			if x.state[i] == all {
+				g = -g
+			}
+			if g > tiny*x.value[i] && float64(g*x.left[i]) > most {
+				enter, most, ok = i, float64(g*x.left[i]), true
+			}
 		}
-		if g > tiny*x.value[i] && float64(g*x.left[i]) > most {
-			enter, most, ok = i, float64(g*x.left[i]), true
+		seen += end - x.next
+		x.looks += int64(end - x.next)
+		if ok {
+			break // the block may have more
 		}
+		x.next = end
 	}
 	for r, y := range x.price {
 		if g := float64(-y * room[r]); y < -tiny && g > most && !x.isBasic(^r) {
@@ -216,6 +234,21 @@ func (x *relaxation) exchange(enter, leave int, full bool, limit, gain float64) 
 			x.inverse[r*m+k] -= float64(d * row[k])
 		}
 	}
+}
+
+// bound is what no load for the room can be worth more than: by the prices of the
+// resources, and what kinds gain above them.
+func (x *relaxation) bound(room []float64) float64 {
+	sum := 0.0
+	for r, y := range x.price {
+		sum += float64(math.Max(y, 0) * room[r])
+	}
+	for _, i := range x.order {
+		if g := x.gain(i); g > 0 {
+			sum += float64(g * x.left[i])
+		}
+	}
+	return sum
 }
 
 // whole is how many whole pods of a kind the solution takes.

@@ -95,6 +95,9 @@ const (
 	Excluded ReasonCode = "Excluded"
 	// AffinityUnsatisfiable: no domain holds what the pods must be near to.
 	AffinityUnsatisfiable ReasonCode = "AffinityUnsatisfiable"
+	// TooFewValues: the offers that would do show fewer values of a label than the
+	// pool's MinValues ask for.
+	TooFewValues ReasonCode = "TooFewValues"
 )
 
 // MaxOffers is the most offers that a pattern lists.

@@ -114,7 +114,7 @@ func (s *pass) score() []int64 {
 	return out
 }
 
-// plan makes passes until one keeps every spread. A pass fills the quotas that
+// plan makes passes until one keeps every spread and affinity. A pass fills the quotas that
 // split decided, and limits may leave one of them short, so that another domain
 // ends too far above it. Then the quotas are capped by what was possible, and
 // the plan is made anew: pods that may not stay must not have taken the room of
@@ -168,31 +168,43 @@ func (s *pass) real() *ledger {
 	return l
 }
 
-// broken lists the spreads over ordinary keys that the plan does not keep.
-func (s *pass) broken() []int {
+// faults are what a plan does not keep: spreads over ordinary keys, and affinities.
+type faults struct{ spreads, affinities []int }
+
+// none reports whether the plan keeps everything.
+func (f *faults) none() bool { return len(f.spreads)+len(f.affinities) == 0 }
+
+// broken lists what the plan does not keep.
+func (s *pass) broken() *faults {
 	l := s.real()
-	var out []int
+	out := &faults{}
 	for i := range s.Spreads {
 		for at, n := range l.counted[i] {
 			if l.owners[i][at] > 0 && n > l.lowest(i)+s.Spreads[i].MaxSkew {
-				out = append(out, i)
+				out.spreads = append(out.spreads, i)
 				break
 			}
+		}
+	}
+	for i := range s.Affinities {
+		if l.isBroken(i) {
+			out.affinities = append(out.affinities, i)
 		}
 	}
 	return out
 }
 
-// tightenCaps lowers the caps of groups that broken spreads are about, and
-// reports whether there are any.
+// tightenCaps lowers the caps of groups that broken spreads and affinities are about,
+// and reports whether there are any.
 //
 // The first remedy is to plan no more pods of a group than found room, evenly:
 // a limit that is shared by all domains then fits. If it comes short again, its
 // domains differ, and each is capped by what it took. The two alternate a few
-// times; what is still broken then is given up, one group at a time.
+// times; what is still broken then is given up, one group at a time, or the owners of
+// an affinity all at once: their targets may be well without them.
 func (s *pass) tightenCaps(attempt int) bool {
 	broken := s.broken()
-	if len(broken) == 0 {
+	if broken.none() {
 		return false
 	}
 	const rounds = 6
@@ -204,8 +216,10 @@ func (s *pass) tightenCaps(attempt int) bool {
 		// Caps have not settled: the group waits for the next batch. One at a
 		// time, since the others may be well without it.
 		case attempt >= rounds:
-			s.caps.group[g] = 0
-			return true
+			if len(broken.affinities) == 0 {
+				s.caps.group[g] = 0
+				return true
+			}
 		case attempt%2 == 0:
 			s.caps.group[g] = found
 			changed = true
@@ -215,12 +229,19 @@ func (s *pass) tightenCaps(attempt int) bool {
 			changed = true
 		}
 	}
+	if changed {
+		return true
+	}
 	// Nobody fell short, and still a spread is broken: pods that are counted
 	// without asking have come later. The owners make room for them.
-	if !changed {
-		for _, g := range s.about(broken) {
-			if total(s.placed[g]) > 0 {
-				s.caps.group[g] = 0
+	give := s.about(broken)
+	if len(broken.affinities) > 0 {
+		give = s.owners(broken)
+	}
+	for _, g := range give {
+		if total(s.placed[g]) > 0 {
+			s.caps.group[g] = 0
+			if len(broken.affinities) == 0 {
 				break
 			}
 		}
@@ -238,18 +259,27 @@ func minEach(caps, planned, found []int64) []int64 {
 	return caps
 }
 
-// about lists the groups that are owners of a spread or counted by it, in the order
-// of their IDs. Any of them may have left a domain too high or another too low.
-func (s *pass) about(spreads []int) []int {
+// about lists the groups that are owners of what is broken, counted by it or its
+// targets, in the order of their IDs. Any of them may have left a domain too high or
+// another too low.
+func (s *pass) about(broken *faults) []int {
 	var groups Set
-	for _, i := range spreads {
+	for _, i := range broken.spreads {
 		groups = groups.or(s.Spreads[i].Owners.or(s.Spreads[i].Counted))
 	}
-	var out []int
-	for g := range groups.All {
-		out = append(out, g)
+	for _, i := range broken.affinities {
+		groups = groups.or(s.Affinities[i].Owners.or(s.Affinities[i].Targets))
 	}
-	return out
+	return slices.Collect(groups.All)
+}
+
+// owners lists the owners of broken affinities, in the order of their IDs.
+func (s *pass) owners(broken *faults) []int {
+	var groups Set
+	for _, i := range broken.affinities {
+		groups = groups.or(s.Affinities[i].Owners)
+	}
+	return slices.Collect(groups.All)
 }
 
 // total sums the cells of a group.
@@ -260,13 +290,25 @@ func total(list []int64) (n int64) {
 	return n
 }
 
-// dropBroken takes the groups of broken spreads out of a plan that ctx ended
-// before it was whole, until none is broken.
+// dropBroken takes the groups of broken spreads and the owners of broken affinities
+// out of a plan that ctx ended before it was whole, until none is broken.
 func (s *pass) dropBroken() {
-	for broken := s.broken(); len(broken) > 0; broken = s.broken() {
+	for broken := s.broken(); !broken.none(); broken = s.broken() {
+		if len(broken.affinities) > 0 {
+			for _, g := range s.owners(broken) {
+				s.drop(g)
+			}
+			continue
+		}
 		for _, g := range s.about(broken) {
 			s.drop(g)
 		}
+	}
+	for lonely := s.lonely(); lonely.Len() > 0; lonely = s.lonely() {
+		for g := range lonely.All {
+			s.drop(g)
+		}
+		s.dropBroken()
 	}
 }
 
@@ -280,7 +322,7 @@ func (s *pass) drop(g int) {
 	}
 	rest := s.opened[:0]
 	for _, o := range s.opened {
-		kept := opened{offer: o.offer, count: o.count}
+		kept := opened{offer: o.offer, listed: o.listed, count: o.count}
 		for i, sh := range o.pods {
 			if sh.Group != g {
 				kept.pods, kept.cells = append(kept.pods, sh), append(kept.cells, o.cells[i])

@@ -26,12 +26,14 @@ type ledger struct {
 	counted [][]int64    // by spread, by position in its Domains: with those that run
 	owners  [][]int64    // by spread, by position: of this plan
 	sides   [][][3]int64 // by exclusion, by domain: pods of A, of B, of both
+	near    []vicinity   // by affinity
 	floor   []int64      // by spread: the lowest count to measure from, nil for the one counted
+	sure    []vicinity   // by affinity, as they were when floor was measured
 }
 
 // newLedger starts with the pods that run.
 func newLedger(t *table) *ledger {
-	l := &ledger{table: t}
+	l := &ledger{table: t, near: t.newVicinities()}
 	for i := range t.Spreads {
 		counts := make([]int64, len(t.Spreads[i].Domains))
 		for j, d := range t.Spreads[i].Domains {
@@ -72,6 +74,9 @@ func (l *ledger) add(c *cell, n int64) {
 			side[2] += n
 		}
 	}
+	for _, b := range c.bonds {
+		l.count(b, n)
+	}
 }
 
 // admits reports whether one more pod may go into cell c, as kube-scheduler
@@ -99,6 +104,11 @@ func (l *ledger) admits(c *cell) bool {
 			return false
 		}
 	}
+	for _, b := range c.bonds {
+		if !l.welcomes(b) {
+			return false
+		}
+	}
 	return true
 }
 
@@ -113,14 +123,19 @@ func (l *ledger) lowest(i int) int64 {
 	return slices.Min(l.counted[i])
 }
 
-// freeze measures skews from the counts as they are now. What is planned from
-// here on keeps every skew even if only some of it comes true.
+// freeze measures skews from the counts as they are now, and lets nobody rely on targets
+// that are planned later. What is planned from here on keeps every skew and affinity
+// even if only some of it comes true.
 func (l *ledger) freeze() {
 	floor := make([]int64, len(l.counted))
 	for i := range floor {
 		floor[i] = l.lowest(i)
 	}
 	l.floor = floor
+	l.sure = nil
+	for i := range l.near {
+		l.sure = append(l.sure, l.near[i].clone())
+	}
 }
 
 // frozen reports whether skews are measured from a state of the past.
@@ -135,11 +150,13 @@ func (l *ledger) level(c *cell) (n int64) {
 }
 
 // A cellRoom is, by cell of a group, how many pods existing nodes have room for,
-// whether a new node can be opened, and the most pods that may go there.
+// whether a new node can be opened, and the most pods that may go there; and cells that
+// get a pod first. See leads.
 type cellRoom struct {
 	free  []int64
 	opens []bool
 	most  []int64
+	leads []int
 }
 
 // split decides how many of the group's pods go into each cell, and counts
@@ -157,12 +174,22 @@ func (l *ledger) split(cells []cell, n int64, room cellRoom) []int64 {
 		return quota
 	}
 	free, most := room.free, room.most
+	takes := func(i int) bool {
+		return quota[i] < most[i] && (room.opens[i] || quota[i] < free[i]) && l.admits(&cells[i])
+	}
+	for _, i := range room.leads {
+		if n > 0 && takes(i) {
+			quota[i]++
+			l.add(&cells[i], 1)
+			n--
+		}
+	}
 	// One pod at a time, as kube-scheduler would: each sees the counts that the
 	// ones before it made. A closed formula exists for one spread, not for two.
 	for ; n > 0; n-- {
 		best := -1
 		for i := range cells {
-			if quota[i] >= most[i] || (!room.opens[i] && quota[i] >= free[i]) || !l.admits(&cells[i]) {
+			if !takes(i) {
 				continue
 			}
 			if best < 0 || l.prefers(cells, i, best, quota[i] < free[i], quota[best] < free[best]) {

@@ -36,7 +36,12 @@ type table struct {
 	setAt    map[*uint64]int // by where one begins in memory: an index into sets
 	setNamed map[string]int  // by content
 	mixtures []*mixture      // made so far; see opener.mixture
+	within   map[[2]int]Set  // offers by key and domain; see in
 	widest   int             // the most kinds that were opened for together
+
+	cheapest [][]int                    // by pool: offers by price, then ID; see byPrice
+	bundled  map[string]map[int]*bundle // by what parts may use: of each offer; see bundleUp
+	openable map[int]Set                // by set of offers: those that can be opened; see bundlesIn
 
 	weights    []int32            // of pools, heaviest first
 	priorities map[int32]struct{} // of groups that have pods
@@ -47,7 +52,7 @@ type table struct {
 func newTable(c *canon) *table {
 	t := &table{
 		canon: c, scale: make([]int64, len(c.Resources)), priorities: map[int32]struct{}{},
-		setAt: map[*uint64]int{}, setNamed: map[string]int{},
+		within: map[[2]int]Set{}, setAt: map[*uint64]int{}, bundled: map[string]map[int]*bundle{}, openable: map[int]Set{}, setNamed: map[string]int{},
 	}
 	for r := range t.scale {
 		t.scale[r] = 1
@@ -55,7 +60,7 @@ func newTable(c *canon) *table {
 	for i := range c.Groups {
 		g := &c.Groups[i]
 		t.need = append(t.need, t.dense(g.Requests))
-		t.asks = append(t.asks, t.unsupported(i))
+		t.asks = append(t.asks, g.Unsupported)
 		if g.Count > 0 {
 			t.priorities[g.Priority] = struct{}{}
 		}
@@ -127,7 +132,7 @@ func (t *table) dropUseless() {
 				continue
 			}
 			useful.Add(o)
-			t.opens[g] = t.opens[g] || t.usable(t.Offers[o].Pool)
+			t.opens[g] = true
 		}
 	}
 	for o := range t.room {
@@ -141,15 +146,15 @@ func (t *table) dropUseless() {
 // hostRules are, by group, the constraints over Hostname that it is part of,
 // regionRules those over other keys.
 type (
-	hostRules   struct{ exclusions, spreads [][]int }
-	regionRules struct{ exclusions, spreads [][]int }
+	hostRules   struct{ exclusions, spreads, affinities [][]int }
+	regionRules struct{ exclusions, spreads, affinities [][]int }
 )
 
 // addRules looks up for each group the relations that it is part of.
 func (t *table) addRules() {
 	n := len(t.Groups)
-	t.hosts = hostRules{make([][]int, n), make([][]int, n)}
-	t.regions = regionRules{make([][]int, n), make([][]int, n)}
+	t.hosts = hostRules{make([][]int, n), make([][]int, n), make([][]int, n)}
+	t.regions = regionRules{make([][]int, n), make([][]int, n), make([][]int, n)}
 	add := func(host, region [][]int, key, rule int, a, b Set) {
 		into := region
 		if key == Hostname {
@@ -163,6 +168,11 @@ func (t *table) addRules() {
 		x := &t.Exclusions[i]
 		add(t.hosts.exclusions, t.regions.exclusions, x.Key, i, x.A, x.B)
 	}
+	for i := range t.Affinities {
+		if a := &t.Affinities[i]; t.isAsked(i) {
+			add(t.hosts.affinities, t.regions.affinities, a.Key, i, a.Owners, a.Targets)
+		}
+	}
 	t.running = make([]map[int]int64, len(t.Spreads))
 	for i := range t.Spreads {
 		s := &t.Spreads[i]
@@ -175,24 +185,6 @@ func (t *table) addRules() {
 		}
 	}
 }
-
-// unsupported names what group g asks for that Solve leaves undone, or "". A pod is
-// never placed as if it had not asked. The targets of an affinity ask for nothing.
-func (t *table) unsupported(g int) string {
-	if field := t.Groups[g].Unsupported; field != "" {
-		return field
-	}
-	for i := range t.Affinities {
-		if t.Affinities[i].Owners.Has(g) {
-			return t.Affinities[i].ID
-		}
-	}
-	return ""
-}
-
-// usable reports whether Solve opens nodes of pool i at all: it does not yet
-// choose offers for the sake of MinValues.
-func (t *table) usable(i int) bool { return len(t.Pools[i].MinValues) == 0 }
 
 // dense returns a copy of v that is not nil.
 func (t *table) dense(v Vector) Vector {
@@ -243,6 +235,19 @@ func fit(room, need Vector, n int64) int64 {
 // joins returns how many more pods of group g, at most n, may join those on one
 // node (index of an existing one, or -1) by the rules that no resource states.
 func (t *table) joins(g int, pods []Share, node int, n int64) int64 {
+	return t.joinsFrom(g, pods, node, n, nil)
+}
+
+// joinsFrom is joins where owners of some affinities may be the first; see hasCompany.
+func (t *table) joinsFrom(g int, pods []Share, node int, n int64, start Set) int64 {
+	if !t.hasCompany(g, pods, node, start) {
+		return 0
+	}
+	return t.abides(g, pods, node, n)
+}
+
+// abides is joins by all rules but those that ask for company.
+func (t *table) abides(g int, pods []Share, node int, n int64) int64 {
 	if most := t.Groups[g].MaxPerNode; most > 0 {
 		n = min(n, most-have(pods, g))
 	}

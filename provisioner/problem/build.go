@@ -31,6 +31,7 @@ func Build(in *Input) *Translation {
 	b.t.Problem = b.p
 	b.topology()
 	b.offers()
+	b.flexibility()
 	b.nodes()
 	b.addGroups()
 	b.rules()

@@ -144,8 +144,13 @@ func requirementsAround(rows []*Row, own []v1.Requirement) []v1.Requirement {
 		}
 	}
 	var requirements []v1.Requirement
+	minValues := minValuesOf(rows[0].Pool)
 	for _, key := range slices.Sorted(maps.Keys(values)) {
-		requirements = append(requirements, v1.Requirement{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values[key]})
+		r := v1.Requirement{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values[key]}
+		if n := minValues[key]; n > 0 {
+			r.MinValues = &n
+		}
+		requirements = append(requirements, r)
 	}
 	for _, r := range own {
 		if _, ok := values[r.Key]; !ok {

@@ -127,23 +127,6 @@ func (b *builder) addExclusion(id string, c *constraint) {
 	b.forbid(c.owners, key, holding)
 }
 
-// addAffinity adds an affinity with the domains that hold a target already.
-func (b *builder) addAffinity(id string, c *constraint) {
-	key := b.key(c.key)
-	a := binpack.Affinity{ID: id, Key: key, Owners: c.owners, Targets: b.targets(&c.rule)}
-	for i := range b.t.Bins {
-		if b.t.Bins[i].count(&c.term, true) == 0 {
-			continue
-		}
-		if key == binpack.Hostname {
-			a.Present.Add(i)
-		} else if d := b.p.Nodes[i].Domains[key]; d != binpack.NoDomain {
-			a.Present.Add(d)
-		}
-	}
-	b.p.Affinities = append(b.p.Affinities, a)
-}
-
 // keepOutOfStanding keeps new pods out of the domains of pods that are placed
 // already and whose anti-affinity is against them.
 func (b *builder) keepOutOfStanding() {

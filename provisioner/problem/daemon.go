@@ -76,8 +76,8 @@ func (b *builder) overhead(on labels.Labels, name string, taints []corev1.Taint,
 	return sum
 }
 
-// reaches reports whether the DaemonSet has yet to put a pod on a bin, whatever
-// the machine turns out as.
+// reaches reports whether the DaemonSet may have yet to put a pod on a bin, one form of
+// the machine that it may turn out as being enough.
 func (d *daemon) reaches(bin *Bin) bool {
 	if bin.initialized() {
 		return false

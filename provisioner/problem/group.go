@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/util/sets"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 
@@ -42,7 +44,7 @@ type shape struct {
 // keep others away, as do those of DaemonSets. Both are ordered by content, not by
 // input.
 func groupsOf(pods []*corev1.Pod, bins []Bin, daemons []daemon) ([]*group, []podTerm) {
-	singles := make([]*group, len(pods))
+	singles := make([]group, len(pods))
 	byText := map[string]podTerm{}
 	for i := range bins {
 		for _, r := range bins[i].keepsOut {
@@ -55,7 +57,8 @@ func groupsOf(pods []*corev1.Pod, bins []Bin, daemons []daemon) ([]*group, []pod
 		}
 	}
 	for i, p := range pods {
-		g := &group{pods: []*corev1.Pod{p}, unsupported: unsupportedField(p)}
+		g := &singles[i]
+		g.pods, g.unsupported = pods[i:i+1:i+1], unsupportedField(p)
 		var reason string
 		if g.rules, reason = rulesOf(p); reason != "" {
 			g.unsupported = cmp.Or(g.unsupported, reason)
@@ -66,51 +69,130 @@ func groupsOf(pods []*corev1.Pod, bins []Bin, daemons []daemon) ([]*group, []pod
 		for _, r := range g.rules {
 			byText[r.term.text] = r.term
 		}
-		singles[i] = g
 	}
 	terms := slices.SortedFunc(maps.Values(byText), func(a, b podTerm) int { return cmp.Compare(a.text, b.text) })
-	matches := matcher{terms: terms, known: map[string][]int{}}
+	matches := newMatcher(terms)
 	byKey := map[string]*group{}
-	for _, g := range singles {
+	requests := requestsKnown{}
+	var key []byte
+	for i := range singles {
+		g := &singles[i]
+		g.requests = requests.of(g.pods[0])
 		g.matched = matches.of(g.pods[0])
-		key := g.complete()
-		if same, ok := byKey[key]; ok {
+		key = g.key(key[:0])
+		if same, ok := byKey[string(key)]; ok {
 			same.pods = append(same.pods, g.pods[0])
 		} else {
-			byKey[key] = g
+			byKey[string(key)] = g
 		}
 	}
-	var groups []*group
-	for _, key := range slices.Sorted(maps.Keys(byKey)) {
-		g := byKey[key]
+	return inOrder(byKey), terms
+}
+
+// inOrder completes the groups and sorts them by what tells them apart.
+func inOrder(byKey map[string]*group) []*group {
+	type named struct {
+		text string
+		*group
+	}
+	all := make([]named, 0, len(byKey))
+	for _, g := range byKey {
+		s := g.shape()
+		all = append(all, named{s.text(), g})
+	}
+	slices.SortFunc(all, func(a, b named) int { return cmp.Compare(a.text, b.text) })
+	groups := make([]*group, len(all))
+	for i, n := range all {
+		g := n.group
 		g.selector = newNodeSelector(&g.pods[0].Spec)
 		slices.SortFunc(g.pods, func(a, b *corev1.Pod) int {
 			return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 		})
-		groups = append(groups, g)
+		groups[i] = g
 	}
-	return groups, terms
+	return groups
 }
 
-// complete fills in what follows from the pod's spec and returns the group's key.
-func (g *group) complete() string {
-	p := g.pods[0]
-	g.requests = Requests(p)
+// shape returns what tells the group apart.
+func (g *group) shape() shape {
+	spec := &g.pods[0].Spec
 	s := shape{
 		Requests:     g.requests,
-		NodeSelector: p.Spec.NodeSelector,
-		Tolerations:  p.Spec.Tolerations,
-		Priority:     corev1helpers.PodPriority(p),
+		NodeSelector: spec.NodeSelector,
+		Tolerations:  spec.Tolerations,
+		Priority:     corev1helpers.PodPriority(g.pods[0]),
 		Matched:      g.matched,
 		Unsupported:  g.unsupported,
 	}
-	if a := p.Spec.Affinity; a != nil && a.NodeAffinity != nil {
+	if a := spec.Affinity; a != nil && a.NodeAffinity != nil {
 		s.NodeAffinity = a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 	}
 	for i := range g.rules {
 		s.Rules = append(s.Rules, g.rules[i].id())
 	}
-	return s.text()
+	return s
+}
+
+// key appends to b what is equal for equal shapes, and for no others. It is made
+// for each pod, and so without the JSON of what most pods do not have.
+func (g *group) key(b []byte) []byte {
+	s := g.shape()
+	names := make([]string, 0, 8)
+	for name := range s.Requests {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		b = strconv.AppendInt(append(append(b, name...), '='), s.Requests[name], 10)
+		b = append(b, 0)
+	}
+	b = strconv.AppendInt(append(b, 0), int64(s.Priority), 10)
+	for _, m := range s.Matched {
+		b = strconv.AppendInt(append(b, ','), int64(m), 10)
+	}
+	for _, r := range s.Rules {
+		b = append(append(b, 0), r...)
+	}
+	b = append(append(b, 0, 0), s.Unsupported...)
+	if len(s.NodeSelector) > 0 || len(s.Tolerations) > 0 || s.NodeAffinity != nil {
+		rest := shape{NodeSelector: s.NodeSelector, Tolerations: s.Tolerations, NodeAffinity: s.NodeAffinity}
+		b = append(append(b, 0, 0), rest.text()...)
+	}
+	return b
+}
+
+// requestsKnown keeps what Requests said of pods with one container and nothing
+// else that counts, by what that container asks for. Its values are shared.
+type requestsKnown map[string]cloudprovider.Resources
+
+func (k requestsKnown) of(p *corev1.Pod) cloudprovider.Resources {
+	spec := &p.Spec
+	if len(spec.Containers) != 1 || len(spec.InitContainers) > 0 || spec.Overhead != nil || spec.Resources != nil || spec.NodeName != "" {
+		return Requests(p)
+	}
+	list := spec.Containers[0].Resources.Requests
+	names := make([]corev1.ResourceName, 0, 8)
+	for name := range list {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	key := make([]byte, 0, 128)
+	for _, name := range names {
+		q := list[name]
+		key = append(append(key, name...), '=')
+		if n, ok := q.AsInt64(); ok { // the milli-quantities of CPU are not
+			key = strconv.AppendInt(key, n, 10)
+		} else {
+			key = append(key, q.String()...)
+		}
+		key = append(key, 0)
+	}
+	known, ok := k[string(key)]
+	if !ok {
+		known = Requests(p)
+		k[string(key)] = known
+	}
+	return known
 }
 
 // text is equal for equal shapes.
@@ -125,7 +207,41 @@ func (s *shape) text() string {
 // A matcher finds the terms that match a pod, once for pods with equal labels.
 type matcher struct {
 	terms []podTerm
-	known map[string][]int
+	// byLabel lists, by key and value, the terms that only pods with this label can
+	// match; other are those of which no such label is known. Most terms look for
+	// one Deployment, so that a pod is compared with few of them.
+	byLabel map[[2]string][]int
+	other   []int
+	known   map[string][]int
+}
+
+func newMatcher(terms []podTerm) *matcher {
+	m := &matcher{terms: terms, byLabel: map[[2]string][]int{}, known: map[string][]int{}}
+	for i := range terms {
+		if label, ok := terms[i].label(); ok {
+			m.byLabel[label] = append(m.byLabel[label], i)
+		} else {
+			m.other = append(m.other, i)
+		}
+	}
+	return m
+}
+
+// label returns a label that every pod has which the term matches, if its
+// selector names one.
+func (t *podTerm) label() (label [2]string, ok bool) {
+	for i := range t.parts {
+		requirements, _ := t.parts[i].selector.Requirements()
+		for _, r := range requirements {
+			switch r.Operator() {
+			case selection.In, selection.Equals, selection.DoubleEquals:
+				if values := r.ValuesUnsorted(); len(values) == 1 {
+					return [2]string{r.Key(), values[0]}, true
+				}
+			}
+		}
+	}
+	return label, false
 }
 
 func (m *matcher) of(p *corev1.Pod) []int {
@@ -139,11 +255,18 @@ func (m *matcher) of(p *corev1.Pod) []int {
 	}
 	matched, ok := m.known[key.String()]
 	if !ok {
-		for i := range m.terms {
-			if m.terms[i].matches(p) {
-				matched = append(matched, i)
+		consider := func(terms []int) {
+			for _, i := range terms {
+				if m.terms[i].matches(p) {
+					matched = append(matched, i)
+				}
 			}
 		}
+		consider(m.other)
+		for k, v := range p.Labels {
+			consider(m.byLabel[[2]string{k, v}])
+		}
+		slices.Sort(matched)
 		m.known[key.String()] = matched
 	}
 	return matched

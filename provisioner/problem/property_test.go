@@ -86,13 +86,18 @@ func TestNothingIsShared(t *testing.T) {
 // kube-scheduler's own plugins judge where the plan puts each pod. Of the offerings
 // that a NodeClaim lists it is bad luck which one comes.
 func TestSchedulerAgrees(t *testing.T) {
-	placed := 0
+	placed, near := 0, 0
 	forSeeds(t, 2000, func(t *testing.T, r *rand.Rand, w *world) {
 		tr := w.translate()
 		s := solve(t, tr)
 		f := &future{world: w, dice: dice{r}}
 		placements := f.build(tr, s)
 		placed += len(placements)
+		for _, at := range placements {
+			if a := at.Pod.Spec.Affinity; a != nil && a.PodAffinity != nil {
+				near++
+			}
+		}
 		refusals, err := oracle.Check(context.Background(), f.Cluster, placements)
 		if err != nil {
 			t.Fatal(err)
@@ -104,9 +109,10 @@ func TestSchedulerAgrees(t *testing.T) {
 			t.Logf("%s\n%s", tr.Problem.Text(), s.Text(tr.Problem))
 		}
 	})
-	if !t.Failed() && placed < 1000 {
-		t.Errorf("only %d placements were judged: the worlds are too hard to say anything", placed)
+	if !t.Failed() && (placed < 1000 || near < 200) {
+		t.Errorf("only %d placements were judged, %d of them with a required affinity: the worlds are too hard to say anything", placed, near)
 	}
+	t.Logf("%d placements were judged, %d of them with a required affinity", placed, near)
 }
 
 // A future is the cluster once all machines have come.

@@ -86,6 +86,10 @@ func (d dice) pool(i int) *v1.NodePool {
 	if d.in(3) {
 		require("tier", "x", "y")
 	}
+	if d.in(5) {
+		n := 1 + d.IntN(2)
+		t.Spec.Requirements = append(t.Spec.Requirements, v1.Requirement{Key: d.one(corev1.LabelInstanceTypeStable, corev1.LabelTopologyZone, "cloud/gen"), Operator: corev1.NodeSelectorOpExists, MinValues: &n})
+	}
 	if d.in(2) {
 		t.Metadata.Labels = map[string]string{"team": d.one("red", "blue")}
 	}
@@ -232,7 +236,7 @@ func (d dice) pod() *corev1.Pod {
 	if d.in(3) {
 		p.Spec.Affinity.PodAntiAffinity = &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{d.term()}}
 	}
-	if d.in(12) {
+	if d.in(4) {
 		p.Spec.Affinity.PodAffinity = &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{d.term()}}
 		if d.in(2) {
 			p.Spec.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution = append(p.Spec.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution, d.term())

@@ -74,6 +74,8 @@ func (t *Translation) sentence(u *binpack.Unplaced, r *binpack.Reason) string {
 		return about + "no domain is left by " + r.Constraint
 	case binpack.Excluded:
 		return about + "kept away by " + r.Constraint
+	case binpack.TooFewValues:
+		return about + "offerings that would hold the pod show fewer values of a label than minValues ask for"
 	case binpack.AffinityUnsatisfiable:
 		return about + "nothing to be near to for " + r.Constraint
 	}

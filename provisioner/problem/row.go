@@ -88,10 +88,10 @@ func (r *Row) Labels() map[string]string {
 // holds the label keys that any pod of the batch speaks of. A nil slice with an
 // error means that the NodePool asks for something that is not understood.
 func rowsOf(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, error) {
-	if reason := notUnderstood(pool); reason != "" {
+	catalog := in.Catalogs[pool.Name]
+	if reason := notUnderstood(pool, catalog); reason != "" {
 		return nil, fmt.Errorf("%s", reason)
 	}
-	catalog := in.Catalogs[pool.Name]
 	required, open, err := requirementsOf(pool, catalog)
 	if err != nil {
 		return nil, err
@@ -121,13 +121,13 @@ func rowsOf(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, er
 
 // notUnderstood names the first field of a NodePool that asks for what this
 // version does not do.
-func notUnderstood(pool *v1.NodePool) string {
+func notUnderstood(pool *v1.NodePool, catalog *cloudprovider.Catalog) string {
 	if pool.Spec.Replicas != nil {
 		return "spec.replicas: static NodePools are not supported yet"
 	}
 	for i, r := range pool.Spec.Template.Spec.Requirements {
-		if r.MinValues != nil {
-			return fmt.Sprintf("spec.template.spec.requirements[%d].minValues is not supported yet", i)
+		if r.MinValues != nil && custom(r.Key, catalog) {
+			return fmt.Sprintf("spec.template.spec.requirements[%d].minValues on a label of your own is not supported: a NodeClaim has one value of it", i)
 		}
 	}
 	return ""

@@ -13,8 +13,8 @@ import (
 // offersOfAny returns the offers that any group of the batch may open.
 func (b *builder) offersOfAny() map[int]bool {
 	any := map[int]bool{}
-	for i := range b.p.Groups {
-		for o := range b.p.Groups[i].Offers.All {
+	for _, known := range b.placesKnown { // each group has one of these
+		for o := range known.offers.All {
 			any[o] = true
 		}
 	}

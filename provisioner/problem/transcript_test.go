@@ -158,7 +158,11 @@ func claimsOf(tr *problem.Translation, s *binpack.Solution) string {
 		}
 		writeMap(&b, "annotation", c.Annotations)
 		for _, r := range c.Spec.Requirements {
-			fmt.Fprintf(&b, "  requires %s %s %s\n", r.Key, r.Operator, strings.Join(r.Values, ","))
+			fmt.Fprintf(&b, "  requires %s %s %s", r.Key, r.Operator, strings.Join(r.Values, ","))
+			if r.MinValues != nil {
+				fmt.Fprintf(&b, ", at least %d", *r.MinValues)
+			}
+			b.WriteString("\n")
 		}
 		for _, taint := range c.Spec.Taints {
 			fmt.Fprintf(&b, "  taint %s\n", taint.ToString())
