@@ -104,11 +104,12 @@ func over(cost, bound int64) string {
 
 // A page is docs/benchmarks.md.
 type page struct {
+	commit   string // when the first was measured
 	sections []string
 	rows     map[string][]string
 }
 
-func newPage() *page { return &page{rows: map[string][]string{}} }
+func newPage() *page { return &page{commit: commit(), rows: map[string][]string{}} }
 
 func (p *page) add(section string, c *comparison) {
 	if !slices.Contains(p.sections, section) {
@@ -129,7 +130,7 @@ func (p *page) save(name string) error {
 
 // write writes the page, with what it takes to repeat it.
 func (p *page) write(to io.Writer) {
-	fmt.Fprintf(to, intro, command(), commit(), machine(), runtime.GOMAXPROCS(0), runtime.Version(), strings.Join(libraries(), ", "), workers)
+	fmt.Fprintf(to, intro, command(), p.commit, machine(), runtime.GOMAXPROCS(0), runtime.Version(), strings.Join(libraries(), ", "), workers)
 	for _, s := range p.sections {
 		fmt.Fprintf(to, "\n## %s\n\n%s\n%s\n", s, header, strings.Join(p.rows[s], "\n"))
 	}
