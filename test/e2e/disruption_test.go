@@ -64,6 +64,7 @@ func nodePoolDeleted(t *testing.T) {
 	s := newScene(t, "deleted", class{})
 	s.pool(pool{Name: "old", Weight: 50, Types: "m5.large"})
 	s.pool(pool{Name: "new", Types: "c5.xlarge"})
+	s.poolsReady()
 	s.deploy(pods{Name: "web", Count: 2})
 	s.running("web", 2)
 	if old := len(s.bought("old")); old != 2 {

@@ -33,6 +33,7 @@ func typeRunsShort(t *testing.T) {
 	here.EC2.RunShort(ec2sim.Shortage{Pool: cloudprovider.Offering{InstanceType: "c6i.2xlarge"}})
 	s.pool(pool{Name: "wanted", Weight: 50, Types: "c6i.2xlarge"})
 	s.pool(pool{Name: "spare", Types: "c6a.2xlarge"})
+	s.poolsReady()
 	s.deploy(pods{Name: "web", Count: 2})
 	s.running("web", 2)
 	s.told("NodeClaim", s.poolName("wanted"), "InsufficientCapacityError", "InsufficientInstanceCapacity")

@@ -56,6 +56,7 @@ func weightAndSelector(t *testing.T) {
 	s := newScene(t, "weight", class{})
 	s.pool(pool{Name: "heavy", Weight: 50, Types: "m5.4xlarge", Labels: "tier: heavy"})
 	s.pool(pool{Name: "light", Types: "m5.large", Labels: "tier: light"})
+	s.poolsReady()
 	for _, p := range []struct {
 		pods
 		pool string

@@ -79,6 +79,24 @@ func (s *scene) pool(p pool) {
 	}
 }
 
+// poolsReady waits until all NodePools of the scene are: until then the lighter one may
+// serve who was meant for the heavier.
+func (s *scene) poolsReady() {
+	s.Helper()
+	eventually(s.T, "the NodePools are ready", func() error {
+		for _, name := range s.pools {
+			var p v1.NodePool
+			if err := here.Client.Get(s.ctx(), client.ObjectKey{Name: name}, &p); err != nil {
+				return err
+			}
+			if !v1.IsTrue(p.Status.Conditions, v1.ConditionReady) {
+				return fmt.Errorf("NodePool %s is not ready: %v", name, p.Status.Conditions)
+			}
+		}
+		return nil
+	})
+}
+
 func (s *scene) poolName(name string) string {
 	return strings.TrimSuffix(s.name+"-"+name, "-")
 }
