@@ -28,7 +28,7 @@ const mostFound = 20
 // the mixture most, and returns their number.
 func (m *mixture) search(o *opener, prices []float64) int {
 	type find struct {
-		mixed
+		pattern
 		ratio float64 // of price to worth
 	}
 	var found []find
@@ -40,13 +40,13 @@ func (m *mixture) search(o *opener, prices []float64) int {
 		m.excess = math.Max(m.excess, o.relaxation.bound(c.size)/math.Max(price, idle))
 		if worth := o.best.worth(m.master.y); worth > price*(1+1e-7) {
 			l := load{kinds: slices.Clone(o.best.kinds), counts: slices.Clone(o.best.counts)}
-			found = append(found, find{mixed{c.offer, l}, price / worth})
+			found = append(found, find{pattern{c.offer, l}, price / worth})
 		}
 	}
 	slices.SortFunc(found, func(a, b find) int { return cmp.Or(cmp.Compare(a.ratio, b.ratio), cmp.Compare(a.offer, b.offer)) })
 	found = found[:min(len(found), mostFound)]
 	for _, f := range found {
-		m.master.columns = append(m.master.columns, m.add(o, f.mixed))
+		m.master.columns = append(m.master.columns, m.add(o, f.pattern))
 	}
 	return len(found)
 }
@@ -151,7 +151,7 @@ func (m *mixture) exact(o *opener) (found int) {
 		k.solve(c.room, c.size, items, uint64(price*unit))
 		o.steps += k.steps()
 		if l, ok := o.legal(c, k.found); ok && l.worth(m.master.y) > price*(1+1e-7) {
-			m.master.columns = append(m.master.columns, m.add(o, mixed{c.offer, l}))
+			m.master.columns = append(m.master.columns, m.add(o, pattern{c.offer, l}))
 			found++
 		}
 	}

@@ -129,9 +129,9 @@ func (s *pass) expects(g int, c *cell) bool {
 	return true
 }
 
-// mixed decides nodes by the mixture, if the recipe has one, and returns the opener for
+// mixFirst decides nodes by the mixture, if the recipe has one, and returns the opener for
 // the rest. The mixture knows nothing of company: it is for all but those who must have some.
-func (s *pass) mixed(weight, level int32) *opener {
+func (s *pass) mixFirst(weight, level int32) *opener {
 	s.alone = s.recipe.mixed > 0 && slices.ContainsFunc(s.parts, func(p part) bool { return p.left > 0 && s.isGuest(p.group) })
 	o := s.opener(weight, level)
 	if s.recipe.mixed > 0 {

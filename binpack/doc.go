@@ -44,7 +44,7 @@
 //
 // The first recipe makes the first plan. While the step budget lasts and the plan is
 // not proven near enough to the bound, other recipes follow. Some decide most nodes by
-// a mixture of patterns, found by column generation (mix.go, master.go, knapsack.go), and
+// a mixture of patterns, found by column generation (mix.go, columns.go, master.go, knapsack.go), and
 // only the rest one by one. The best plan by the objective wins: pods placed by
 // priority, pool weight, cost, number of nodes.
 //
@@ -64,5 +64,5 @@
 // ruled out by their price before they are filled. A mixture takes some hundred rounds of
 // O(C·K·R + K²). Only split looks at single pods, and only of groups that mind a
 // domain. Without a budget of its own a problem gets 100,000 steps for each kind, 30
-// million at most; a step takes some 30 ns. Memory is O(G·O/64 + O·R + K²).
+// million at most; a step takes some 10 to 30 ns. Memory is O(G·O/64 + O·R + K²).
 package binpack

@@ -31,7 +31,7 @@ type mixture struct {
 	groups  [][]int  // by kind
 	dearest MicroUSD // price of a candidate: what prices here are parts of
 	master  *master
-	loads   []mixed // by column
+	loads   []pattern // by column
 
 	// center are the prices by kind that prove the best lower bound so far, and least is
 	// that bound. excess is by what factor some candidate was worth more than it costs
@@ -57,8 +57,8 @@ func (t *table) prices() [2]map[int]float64 {
 	return out
 }
 
-// A mixed is a pattern: a load on an offer.
-type mixed struct {
+// A pattern is a load on an offer.
+type pattern struct {
 	offer int
 	load
 }
@@ -126,14 +126,14 @@ func (m *mixture) begin(o *opener) bool {
 			continue // another round's
 		}
 		if l, ok := loadOf(done, index); ok {
-			m.master.columns = append(m.master.columns, m.add(o, mixed{done.offer, l}))
+			m.master.columns = append(m.master.columns, m.add(o, pattern{done.offer, l}))
 		}
 	}
 	return true
 }
 
 // alone is the pattern that holds kind i alone at the least cost for each pod.
-func (o *opener) alone(i int) (p mixed, ok bool) {
+func (o *opener) alone(i int) (p pattern, ok bool) {
 	most := int64(0)
 	for t := range o.candidates {
 		c := &o.candidates[t]
@@ -170,7 +170,7 @@ func loadOf(done opened, index map[[2]int]int) (load, bool) {
 }
 
 // add keeps a pattern and returns its column.
-func (m *mixture) add(o *opener, p mixed) column {
+func (m *mixture) add(o *opener, p pattern) column {
 	m.loads = append(m.loads, p)
 	c := column{price: o.relative(p.offer), rows: p.kinds}
 	for _, n := range p.counts {
@@ -257,7 +257,7 @@ func (o *opener) mix(share float64) {
 	for lp.cost() > goal && !o.ended() {
 		took := false
 		for _, b := range o.amounts(lp) {
-			n := int64(lp.x[b] + element)
+			n := int64(min(lp.x[b], mostNodes) + element)
 			if n == 0 && took {
 				break
 			}
@@ -280,6 +280,10 @@ func (o *opener) mix(share float64) {
 	}
 }
 
+// mostNodes is more than any mixture takes of a pattern. Without it, an amount that
+// rounding has blown up would become another whole number on another machine.
+const mostNodes = 1e15
+
 // amounts lists the rows of the basis that take some of a pattern, most first.
 func (o *opener) amounts(lp *master) []int {
 	var rows []int
@@ -296,7 +300,7 @@ func (o *opener) amounts(lp *master) []int {
 
 // decide opens up to n nodes of a pattern, as far as pods, limits and stocks last. A
 // pattern of which not one node can be filled whole is opened with what is left.
-func (o *opener) decide(p *mixed, n int64) bool {
+func (o *opener) decide(p *pattern, n int64) bool {
 	n = o.copies(p.offer, n)
 	o.best.kinds, o.best.counts = o.best.kinds[:0], o.best.counts[:0]
 	for j, i := range p.kinds {

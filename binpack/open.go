@@ -36,7 +36,7 @@ func (s *pass) open() {
 	for _, level := range s.levels(s.strict) {
 		for _, weight := range s.weights {
 			s.companies(weight, level, false)
-			o := s.mixed(weight, level)
+			o := s.mixFirst(weight, level)
 			for !s.ended() && o.openNext() {
 			}
 		}
@@ -240,7 +240,7 @@ func (o *opener) openNext() bool {
 			break
 		}
 		c := &o.candidates[next]
-		// Full rooms are compared exactly; hopes only say where to look first.
+		// Loads are compared exactly (beats); hopes say where to look, and when to stop.
 		if best >= 0 && float64(c.hope*float64(o.best.value)) > o.relative(o.candidates[best].offer) {
 			break
 		}

@@ -259,7 +259,7 @@ func (x *relaxation) whole(i int) int64 {
 	case cut:
 		for r, b := range x.basis {
 			if b == i {
-				return int64(x.amount[r] + 1e-6)
+				return int64(max(0, min(x.amount[r], x.left[i])) + 1e-6)
 			}
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // have to be shown to have them.
 
 // stepsPerKind and mostSteps make the budget for improving the first plan if the
-// problem names none: min(stepsPerKind × kinds of pods, mostSteps). A step takes some 30 ns.
+// problem names none: min(stepsPerKind × kinds of pods, mostSteps). A step takes some 10 to 30 ns.
 const (
 	stepsPerKind = 100_000
 	mostSteps    = 30_000_000

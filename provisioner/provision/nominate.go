@@ -22,7 +22,7 @@ import (
 // Nominate sets status.nominatedNodeName on the pods planned for a NodeClaim,
 // whose node is about to open: kube-scheduler tries that node first, and so packs
 // as the plan does. kube-scheduler erases the name at each failed attempt, so it
-// is of no use to write it earlier; and for the same reason it is written even
+// is of little use to write it earlier; and for the same reason it is written even
 // where it seems to be there already. A failure is logged and not returned: the name
 // is a hint, and no reason to keep a node closed that is paid for.
 func (c *Controller) Nominate(ctx context.Context, _ time.Time, claim *v1.NodeClaim, node *corev1.Node) error {
@@ -39,12 +39,13 @@ func (c *Controller) Nominate(ctx context.Context, _ time.Time, claim *v1.NodeCl
 	return nil
 }
 
-// nominateOpen writes again the names that kube-scheduler erased while a node
-// was closed by taints of others. As long as our own taint is on it, it is for
-// Nominate to do that; but where a batch's nodes open together, the names are
-// written here before the first of them opens. A failure is logged: the plan is only
-// a hint to kube-scheduler, and the next Step tries again as long as the nodes are
-// closed. It takes no longer than they are kept so: other pods wait meanwhile.
+// nominateOpen writes the names of pods for nodes that startup taints keep closed,
+// since others open those, and writes again what kube-scheduler has erased. As long
+// as our own taint is on a node, it is for Nominate to do that; but where a batch's
+// nodes open together, the names are written here before the first of them opens. A
+// failure is logged: the plan is only a hint to kube-scheduler, and the next Step tries
+// again as long as the nodes are closed. It takes no longer than they are kept so:
+// other pods wait meanwhile.
 func (c *Controller) nominateOpen(ctx context.Context, s *state.Snapshot) {
 	if c.NoNominations {
 		return
