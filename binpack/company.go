@@ -33,18 +33,6 @@ func (t *table) isGuest(g int) bool {
 	return slices.ContainsFunc(t.hosts.affinities[g], func(i int) bool { return t.isOwned(i, g) })
 }
 
-// hasCompany reports whether the affinities over Hostname let a pod of group g join those
-// on a node. Those in start may be started there.
-func (t *table) hasCompany(g int, pods []Share, node int, start Set) bool {
-	for _, i := range t.hosts.affinities[g] {
-		a := &t.Affinities[i]
-		if a.Owners.Has(g) && (node < 0 || !a.Present.Has(node)) && of(pods, a.Targets) == 0 && !(start.Has(i) && a.Targets.Has(g)) {
-			return false
-		}
-	}
-	return true
-}
-
 // mayStart reports whether owners of affinity i may start a node now. While targets that
 // are no owners may still come, they wait; last says that none comes any more.
 func (s *pass) mayStart(i int, last bool) bool {
@@ -255,7 +243,7 @@ func (o *opener) openCompany(i int) bool {
 	offer := o.downsize(&o.candidates[best])
 	restore()
 	if o.start != nil {
-		ruled := slices.Clone(o.best.ruled)
+		ruled := o.ruledPods(&o.best)
 		o.settle(offer, 1)
 		o.settled(ruled, o.start)
 		return true

@@ -13,7 +13,6 @@ import "math"
 type load struct {
 	kinds  []int
 	counts []int64 // by kinds
-	ruled  []Share // those of them that rules of one node bind, by group
 	value  uint64  // without fillers
 }
 
@@ -61,7 +60,7 @@ func (o *opener) fill(c *candidate, way int) {
 
 // empty makes o.try a load of no pods, and keeps its memory.
 func (o *opener) empty() {
-	o.try.kinds, o.try.counts, o.try.ruled, o.try.value = o.try.kinds[:0], o.try.counts[:0], o.try.ruled[:0], 0
+	o.try.kinds, o.try.counts, o.try.value = o.try.kinds[:0], o.try.counts[:0], 0
 }
 
 // refill fills what a load leaves of candidate c; need is what the load asks for.
@@ -72,18 +71,25 @@ func (o *opener) refill(c *candidate, l *load, need Vector) {
 	}
 	for j, i := range l.kinds {
 		o.held[i] = l.counts[j]
+		if g := o.kinds[i].ruled; g >= 0 {
+			o.crowd.add(g, l.counts[j])
+		}
 	}
 	o.pack(c, l)
 	o.close(l)
 }
 
-// close writes the counts of the load down and leaves held as it was.
+// close writes the counts of the load down and leaves held and the crowd empty.
 func (o *opener) close(l *load) {
 	l.counts = l.counts[:0]
 	for _, i := range l.kinds {
 		l.counts = append(l.counts, o.held[i])
+		if g := o.kinds[i].ruled; g >= 0 {
+			o.crowd.add(g, -o.held[i])
+		}
 		o.held[i] = 0
 	}
+	o.crowd.next()
 }
 
 // pack fills o.room on a node of candidate c: as many pods as fit of each kind
@@ -195,12 +201,12 @@ func (o *opener) relax(c *candidate, l *load) {
 // fits returns how many more pods of kind i may join the load on the candidate.
 func (o *opener) fits(c *candidate, i int, l *load) int64 {
 	k := &o.kinds[i]
-	if !c.open[k.set] {
+	if !c.open[k.set] || (k.ruled >= 0 && o.crowd.isShut(k.ruled)) {
 		return 0
 	}
 	n := fit(o.room, k.need, k.left-o.held[i])
 	if n > 0 && k.ruled >= 0 {
-		n = o.joinsFrom(k.ruled, l.ruled, -1, n, o.start)
+		n = o.crowd.admits(k.ruled, -1, n, o.start)
 	}
 	return n
 }
@@ -219,6 +225,17 @@ func (o *opener) put(i int, n int64, l *load) {
 	}
 	o.held[i] += n
 	if k.ruled >= 0 {
-		l.ruled = with(l.ruled, k.ruled, n)
+		o.crowd.add(k.ruled, n)
 	}
+}
+
+// ruledPods are the pods of a load that rules of one node bind, as if they all were of
+// the first groups that are bound so.
+func (o *opener) ruledPods(l *load) (pods []Share) {
+	for j, i := range l.kinds {
+		if g := o.kinds[i].ruled; g >= 0 {
+			pods = with(pods, g, l.counts[j])
+		}
+	}
+	return pods
 }

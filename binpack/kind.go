@@ -8,8 +8,8 @@ import (
 //
 // Deployments differ in name and agree in what they ask for: a thousand groups come in
 // a hundred shapes. Packing looks at kinds, and only when a node is opened is it
-// settled whose pods they are (deal). Groups that a rule of one node binds (MaxPerNode,
-// an exclusion, a spread or an affinity over Hostname) are kinds of their own.
+// settled whose pods they are (deal). Groups are alike only if rules of one node
+// bind them in the same way (rules.go).
 
 // A kind is all parts that are alike to whoever packs a node.
 type kind struct {
@@ -17,7 +17,7 @@ type kind struct {
 	norm     Vector    // the same in parts of unit
 	size     []float64 // the same in parts of 1
 	set      int       // where it may go: an index into table.sets
-	ruled    int       // the group, if a rule of one node binds its pods; else -1
+	ruled    int       // if rules of one node bind its pods, the first group that is bound so; else -1
 	priority int32
 	filler   bool   // may only fill nodes that others open
 	parts    []int  // indices into pass.parts, in order
@@ -36,10 +36,7 @@ func (s *pass) kinds(keep func(p *part) bool, level int32) []kind {
 			continue
 		}
 		priority := s.Groups[p.group].Priority
-		ruled := -1
-		if s.isRuled(p.group) {
-			ruled = p.group
-		}
+		ruled := s.alike[p.group]
 		key = key[:0]
 		for _, q := range p.need {
 			key = binary.AppendVarint(key, q)
@@ -61,11 +58,6 @@ func (s *pass) kinds(keep func(p *part) bool, level int32) []kind {
 		out[k].left += p.left
 	}
 	return out
-}
-
-// isRuled reports whether a rule of one node binds the pods of group g.
-func (t *table) isRuled(g int) bool {
-	return t.Groups[g].MaxPerNode > 0 || len(t.hosts.exclusions[g]) > 0 || len(t.hosts.spreads[g]) > 0 || len(t.hosts.affinities[g]) > 0
 }
 
 // intern numbers the sets of offers that cells have, so that equal ones are found

@@ -68,6 +68,7 @@ type opener struct {
 	remaining  float64  // worth of all that is left
 	dearest    MicroUSD // price of a candidate; at least 1
 	start      Set      // affinities that the node under way may start; see company.go
+	crowd      *crowd   // of the node under way
 	encores    int      // how often packing is repeated, for kinds that may join only after others
 	filling
 }
@@ -75,7 +76,7 @@ type opener struct {
 // opener prepares the round of one weight: the candidates, and the kinds that may
 // go on them.
 func (s *pass) opener(weight, level int32) *opener {
-	o := &opener{pass: s, candidates: s.candidates(weight)}
+	o := &opener{pass: s, candidates: s.candidates(weight), crowd: newCrowd(s.table)}
 	var offers Set
 	for _, c := range o.candidates {
 		offers.Add(c.offer)

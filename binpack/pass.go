@@ -55,11 +55,12 @@ type pass struct {
 	stockLeft []int64
 	bundles   []*bundle // by offer: of the candidates under way, nil where there is none
 
-	ledger *ledger
-	quota  [][]int64 // by group, by cell: what split decided
-	placed [][]int64 // by group, by cell: what found a place
-	parts  []part
-	opened []opened
+	residents *crowd // of the node that joins looks at
+	ledger    *ledger
+	quota     [][]int64 // by group, by cell: what split decided
+	placed    [][]int64 // by group, by cell: what found a place
+	parts     []part
+	opened    []opened
 
 	incumbent []opened // nodes of the best plan so far
 	until     int64    // steps after which no more patterns are looked for
@@ -91,7 +92,7 @@ var recipes = []recipe{
 
 // newPass starts with everything empty and all limits untouched.
 func newPass(ctx context.Context, t *table, r recipe) *pass {
-	s := &pass{table: t, ctx: ctx, recipe: r, ledger: newLedger(t)}
+	s := &pass{table: t, ctx: ctx, recipe: r, residents: newCrowd(t), ledger: newLedger(t)}
 	s.fills = make([][]Share, len(t.Nodes))
 	s.bundles = make([]*bundle, len(t.Offers))
 	for i := range t.Nodes {

@@ -27,8 +27,10 @@ type table struct {
 	opens  []bool     // by group: whether some offer holds a pod of it
 	scale  []int64    // by resource: the largest quantity, at least 1
 
-	hosts   hostRules
-	regions regionRules
+	hosts   ruleIndex       // of the constraints over Hostname
+	regions ruleIndex       // of those over other keys
+	stands  []stances       // by group
+	alike   []int           // by group: the first that rules of one node bind in the same way; -1 if none does
 	running []map[int]int64 // by spread over Hostname: counted pods by node
 	cells   [][]cell        // by group
 
@@ -143,49 +145,6 @@ func (t *table) dropUseless() {
 	}
 }
 
-// hostRules are, by group, the constraints over Hostname that it is part of,
-// regionRules those over other keys.
-type (
-	hostRules   struct{ exclusions, spreads, affinities [][]int }
-	regionRules struct{ exclusions, spreads, affinities [][]int }
-)
-
-// addRules looks up for each group the relations that it is part of.
-func (t *table) addRules() {
-	n := len(t.Groups)
-	t.hosts = hostRules{make([][]int, n), make([][]int, n), make([][]int, n)}
-	t.regions = regionRules{make([][]int, n), make([][]int, n), make([][]int, n)}
-	add := func(host, region [][]int, key, rule int, a, b Set) {
-		into := region
-		if key == Hostname {
-			into = host
-		}
-		for g := range a.or(b).All {
-			into[g] = append(into[g], rule)
-		}
-	}
-	for i := range t.Exclusions {
-		x := &t.Exclusions[i]
-		add(t.hosts.exclusions, t.regions.exclusions, x.Key, i, x.A, x.B)
-	}
-	for i := range t.Affinities {
-		if a := &t.Affinities[i]; t.isAsked(i) {
-			add(t.hosts.affinities, t.regions.affinities, a.Key, i, a.Owners, a.Targets)
-		}
-	}
-	t.running = make([]map[int]int64, len(t.Spreads))
-	for i := range t.Spreads {
-		s := &t.Spreads[i]
-		add(t.hosts.spreads, t.regions.spreads, s.Key, i, s.Owners, s.Counted)
-		if s.Key == Hostname {
-			t.running[i] = map[int]int64{}
-			for _, d := range s.Domains {
-				t.running[i][d.Domain] = d.Count
-			}
-		}
-	}
-}
-
 // dense returns a copy of v that is not nil.
 func (t *table) dense(v Vector) Vector {
 	out := make(Vector, len(t.Resources))
@@ -230,54 +189,6 @@ func fit(room, need Vector, n int64) int64 {
 		}
 	}
 	return n
-}
-
-// joins returns how many more pods of group g, at most n, may join those on one
-// node (index of an existing one, or -1) by the rules that no resource states.
-func (t *table) joins(g int, pods []Share, node int, n int64) int64 {
-	return t.joinsFrom(g, pods, node, n, nil)
-}
-
-// joinsFrom is joins where owners of some affinities may be the first; see hasCompany.
-func (t *table) joinsFrom(g int, pods []Share, node int, n int64, start Set) int64 {
-	if !t.hasCompany(g, pods, node, start) {
-		return 0
-	}
-	return t.abides(g, pods, node, n)
-}
-
-// abides is joins by all rules but those that ask for company.
-func (t *table) abides(g int, pods []Share, node int, n int64) int64 {
-	if most := t.Groups[g].MaxPerNode; most > 0 {
-		n = min(n, most-have(pods, g))
-	}
-	for _, i := range t.hosts.exclusions[g] {
-		x := &t.Exclusions[i]
-		// A pod of A minds every other pod of B, and the other way round. In both,
-		// it minds its own kind.
-		inA, inB := x.A.Has(g), x.B.Has(g)
-		if (inA && of(pods, x.B) > 0) || (inB && of(pods, x.A) > 0) {
-			return 0
-		}
-		if inA && inB {
-			n = min(n, 1)
-		}
-	}
-	for _, i := range t.hosts.spreads[g] {
-		s := &t.Spreads[i]
-		// Without an owner on the node nobody there minds the count.
-		owner := s.Owners.Has(g)
-		if !owner && of(pods, s.Owners) == 0 {
-			continue
-		}
-		rest := s.MaxSkew - t.running[i][node] - of(pods, s.Counted)
-		if s.Counted.Has(g) {
-			n = min(n, rest)
-		} else if rest < 0 {
-			return 0
-		}
-	}
-	return max(n, 0)
 }
 
 // of counts the pods of the groups in s.
