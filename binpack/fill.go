@@ -95,11 +95,12 @@ func (o *opener) close(l *load) {
 // pack fills o.room on a node of candidate c: as many pods as fit of each kind
 // in order.
 func (o *opener) pack(c *candidate, l *load) {
-	for j, i := range o.live {
+	for j := o.skip(0, o.room); j < len(o.live); j = o.skip(j+1, o.room) {
 		o.steps++
-		if !covers(o.room, o.least[j]) {
-			return
+		if !covers(o.room, o.need(j)) {
+			continue
 		}
+		i := o.live[j]
 		if n := o.fits(c, i, l); n > 0 {
 			o.put(i, n, l)
 		}
@@ -120,19 +121,16 @@ func (o *opener) blend(c *candidate, l *load) {
 			return
 		}
 		j := o.heads[r]
-		for ; j < len(o.live); j++ {
+		for j = o.skip(j, o.room); j < len(o.live); j = o.skip(j+1, o.room) {
 			o.steps++
-			if !covers(o.room, o.least[j]) {
-				j = len(o.live)
-				break
-			}
 			// A kind is looked for under one resource only, so that each kind is
 			// passed over once for a node, not once for each resource.
-			if o.dominant(&o.kinds[o.live[j]]) != r {
+			i := o.live[j]
+			if !covers(o.room, o.need(j)) || o.dominant(&o.kinds[i]) != r {
 				continue
 			}
-			if n := o.fits(c, o.live[j], l); n > 0 {
-				o.put(o.live[j], (n+3)/4, l)
+			if n := o.fits(c, i, l); n > 0 {
+				o.put(i, (n+3)/4, l)
 				break
 			}
 		}

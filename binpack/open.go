@@ -63,7 +63,7 @@ type opener struct {
 	candidates []candidate // those of the lowest price for a full room first
 	kinds      []kind
 	live       []int    // kinds with pods left, in the order of packing
-	least      []Vector // by position in live: the least need from there on
+	lineup              // of live
 	demand     float64  // worth of all that was left when worth was found
 	remaining  float64  // worth of all that is left
 	dearest    MicroUSD // price of a candidate; at least 1
@@ -180,27 +180,10 @@ func (o *opener) worthLeft() float64 {
 // pods and nodes could be cut.
 func (o *opener) fluidCost() float64 { return o.worthLeft() / worthScale / unit }
 
-// prune drops the kinds that are used up, and works out from where on no kind can
-// fit any more: least[j] asks in each resource for what the most modest of live[j:]
-// asks. Packing stops where the room does not cover it.
+// prune drops the kinds that are used up.
 func (o *opener) prune() {
 	o.live = slices.DeleteFunc(o.live, func(i int) bool { return o.kinds[i].left == 0 })
-	width := len(o.Resources)
-	if len(o.least) < len(o.live) {
-		slab := make(Vector, len(o.live)*width)
-		o.least = make([]Vector, len(o.live))
-		for j := range o.least {
-			o.least[j] = slab[j*width : (j+1)*width]
-		}
-	}
-	for j := len(o.live) - 1; j >= 0; j-- {
-		copy(o.least[j], o.kinds[o.live[j]].need)
-		if j+1 < len(o.live) {
-			for r, q := range o.least[j+1] {
-				o.least[j][r] = min(o.least[j][r], q)
-			}
-		}
-	}
+	o.draw(o.live, o.kinds)
 }
 
 // reappraise is the share of the worth, one in so many, that is placed before the
