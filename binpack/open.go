@@ -206,14 +206,11 @@ func (o *opener) openNext() bool {
 		c := &o.candidates[i]
 		c.hope = math.Inf(1)
 		if c.full > 0 && o.copies(c.offer, 1) > 0 {
-			c.hope = o.relative(c.offer) / float64(c.value)
-			if c.full < sparse {
-				c.hope /= c.full
-			}
+			c.hope = o.hope(c)
 		}
 	}
 	best := -1
-	for {
+	for misses := 0; misses < patience; {
 		next := -1
 		for i := range o.candidates {
 			if c := &o.candidates[i]; !math.IsInf(c.hope, 1) && (next < 0 || c.hope < o.candidates[next].hope) {
@@ -231,8 +228,12 @@ func (o *opener) openNext() bool {
 		if o.fillBest(c) && (best < 0 || o.beats(c, &o.candidates[best])) {
 			best = next
 			o.try, o.best = o.best, o.try
+			misses = 0
+		} else if best >= 0 {
+			misses++
 		}
 		c.hope = math.Inf(1)
+		o.temper(c)
 	}
 	if best < 0 {
 		return false
@@ -240,6 +241,37 @@ func (o *opener) openNext() bool {
 	o.commit(o.downsize(&o.candidates[best]))
 	return true
 }
+
+// hope is the price for its worth that a candidate may come to.
+func (o *opener) hope(c *candidate) float64 {
+	hope := o.relative(c.offer) / float64(c.value)
+	if c.full < sparse {
+		hope /= c.full
+	}
+	return hope
+}
+
+// temper lowers the hopes in candidates that are no larger than c, which was filled just
+// now and stayed sparse: they hold no more than it does.
+func (o *opener) temper(c *candidate) {
+	if c.full >= sparse {
+		return
+	}
+	for i := range o.candidates {
+		d := &o.candidates[i]
+		if math.IsInf(d.hope, 1) || float64(d.full*float64(d.value)) <= float64(c.full*float64(c.value)) || !covers(c.room, d.room) {
+			continue
+		}
+		if !slices.Equal(c.open, d.open) { // TODO
+			continue
+		}
+		d.full = float64(c.full*float64(c.value)) / float64(d.value)
+		d.hope = o.hope(d)
+	}
+}
+
+// patience is how many candidates may be filled in turn that are no better than the best.
+const patience = 8
 
 // sparse is the share of a candidate's worth below which what it held last says more
 // about it than its size: rules keep pods apart, or they are large against it. Such a
