@@ -2,8 +2,8 @@ package binpack
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
-	"strconv"
 )
 
 // Where a group tells one place from another.
@@ -77,61 +77,100 @@ func (t *table) divide(g int) []cell {
 	if len(keys) == 0 || t.asks[g] != "" {
 		return []cell{{offers: group.Offers, nodes: group.Nodes}}
 	}
-	b := builder{table: t, keys: keys, index: map[string]int{}}
+	cells := slices.Clone(t.offered(g, keys))
+	// Existing nodes join their cell, or make one where no offer can: pods may
+	// go there as far as room lasts.
+	for n := range group.Nodes.All {
+		domains := along(keys, t.Nodes[n].Domains)
+		i, ok := slices.BinarySearchFunc(cells, domains, func(c cell, domains []int) int { return slices.Compare(c.domains, domains) })
+		if !ok {
+			cells = slices.Insert(cells, i, cell{domains: domains})
+		}
+		cells[i].nodes.Add(n)
+	}
+	out := cells[:0]
+	for i := range cells {
+		if c := cells[i]; t.eligible(g, keys, c.domains) {
+			t.seat(g, keys, &c)
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// offered lists the cells that offers make for group g, without what depends on more than
+// need, number and offers: many groups agree in these. They are in the order of their
+// domains, and the caller's to copy.
+func (t *table) offered(g int, keys []int) []cell {
+	group := &t.Groups[g]
+	name := binary.AppendUvarint(nil, uint64(t.intern(group.Offers)))
+	name = binary.AppendVarint(name, group.Count)
+	for _, q := range t.need[g] {
+		name = binary.AppendVarint(name, q)
+	}
+	for _, k := range keys {
+		name = binary.AppendUvarint(name, uint64(k))
+	}
+	if known, ok := t.divided[string(name)]; ok {
+		return known
+	}
+	l := t.layout(keys)
+	cells := make([]cell, len(l.domains))
 	for o := range group.Offers.All {
-		if t.room[o] == nil || !t.eligible(g, t.Offers[o].Domains) {
+		if t.room[o] == nil {
 			continue
 		}
 		// The price of a pod is that of a node full of its like. It only orders
 		// cells, so the 256th part of a MicroUSD is fine enough.
 		if n := fit(t.room[o], t.need[g], group.Count); n > 0 {
-			c := b.at(t.Offers[o].Domains)
+			c := &cells[l.at[o]]
+			if c.offers == nil {
+				c.domains, c.offers = l.domains[l.at[o]], make(Set, 0, len(group.Offers))
+			}
 			c.offers.Add(o)
 			c.offer(t.Pools[t.Offers[o].Pool].Weight, uint64(t.price[o])<<8/uint64(n))
 		}
 	}
-	// Existing nodes join their cell, or make one where no offer can: pods may
-	// go there as far as room lasts.
-	for n := range group.Nodes.All {
-		if t.eligible(g, t.Nodes[n].Domains) {
-			b.at(t.Nodes[n].Domains).nodes.Add(n)
-		}
-	}
-	// Offers and nodes came in their own order: the cells get one by domain.
-	slices.SortFunc(b.cells, func(x, y cell) int { return slices.Compare(x.domains, y.domains) })
-	for i := range b.cells {
-		t.seat(g, keys, &b.cells[i])
-	}
-	return b.cells
+	cells = slices.DeleteFunc(cells, func(c cell) bool { return !c.opens })
+	t.divided[string(name)] = cells
+	return cells
 }
 
-// A builder finds the cell of a tuple of domains, or makes it.
-type builder struct {
-	*table
-	keys  []int
-	cells []cell
-	index map[string]int
-	name  []byte
+// A layout is how some keys tell offers apart.
+type layout struct {
+	domains [][]int // by cell: of each of the keys; sorted
+	at      []int   // by offer: its cell
 }
 
-// at returns the cell for a place in the given domains. The name is built in a
-// buffer, since most places find their cell already there.
-func (b *builder) at(domains []int) *cell {
-	b.name = b.name[:0]
-	for _, k := range b.keys {
-		b.name = append(strconv.AppendInt(b.name, int64(domains[k]), 10), ' ')
+// layout returns the layout by the given keys. It is made once for all groups.
+func (t *table) layout(keys []int) *layout {
+	var name []byte
+	for _, k := range keys {
+		name = binary.AppendUvarint(name, uint64(k))
 	}
-	i, ok := b.index[string(b.name)]
-	if !ok {
-		i = len(b.cells)
-		b.index[string(b.name)] = i
-		own := make([]int, len(b.keys))
-		for j, k := range b.keys {
-			own[j] = domains[k]
-		}
-		b.cells = append(b.cells, cell{domains: own})
+	if known, ok := t.layouts[string(name)]; ok {
+		return known
 	}
-	return &b.cells[i]
+	l := &layout{at: make([]int, len(t.Offers))}
+	for o := range t.Offers {
+		l.domains = append(l.domains, along(keys, t.Offers[o].Domains))
+	}
+	slices.SortFunc(l.domains, slices.Compare)
+	l.domains = slices.CompactFunc(l.domains, slices.Equal)
+	for o := range t.Offers {
+		l.at[o], _ = slices.BinarySearchFunc(l.domains, along(keys, t.Offers[o].Domains), slices.Compare)
+	}
+	t.layouts[string(name)] = l
+	return l
+}
+
+// along lists the domains of the given keys.
+func along(keys, domains []int) []int {
+	out := make([]int, len(keys))
+	for i, k := range keys {
+		out[i] = domains[k]
+	}
+	return out
 }
 
 // bound reports whether the cell is one of a group that minds a key.
@@ -144,17 +183,22 @@ func (c *cell) offer(weight int32, price uint64) {
 	}
 }
 
-// eligible reports whether the spreads and affinities that g owns allow the domains at
-// all. What is merely counted, or a target, may also be where nobody counts.
-func (t *table) eligible(g int, domains []int) bool {
+// eligible reports whether the spreads and affinities that g owns allow the domains, of
+// the keys that it minds, at all. What is merely counted, or a target, may also be where
+// nobody counts.
+func (t *table) eligible(g int, keys, domains []int) bool {
+	domain := func(key int) int {
+		i, _ := slices.BinarySearch(keys, key)
+		return domains[i]
+	}
 	for _, i := range t.regions.spreads[g] {
 		s := &t.Spreads[i]
-		if s.Owners.Has(g) && position(s.Domains, domains[s.Key]) < 0 {
+		if s.Owners.Has(g) && position(s.Domains, domain(s.Key)) < 0 {
 			return false
 		}
 	}
 	for _, i := range t.regions.affinities[g] {
-		if a := &t.Affinities[i]; a.Owners.Has(g) && domains[a.Key] == NoDomain {
+		if a := &t.Affinities[i]; a.Owners.Has(g) && domain(a.Key) == NoDomain {
 			return false
 		}
 	}

@@ -27,12 +27,14 @@ type table struct {
 	opens  []bool     // by group: whether some offer holds a pod of it
 	scale  []int64    // by resource: the largest quantity, at least 1
 
-	hosts   ruleIndex       // of the constraints over Hostname
-	regions ruleIndex       // of those over other keys
-	stands  []stances       // by group
-	alike   []int           // by group: the first that rules of one node bind in the same way; -1 if none does
-	running []map[int]int64 // by spread over Hostname: counted pods by node
-	cells   [][]cell        // by group
+	hosts   ruleIndex          // of the constraints over Hostname
+	regions ruleIndex          // of those over other keys
+	stands  []stances          // by group
+	alike   []int              // by group: the first that rules of one node bind in the same way; -1 if none does
+	running []map[int]int64    // by spread over Hostname: counted pods by node
+	cells   [][]cell           // by group
+	divided map[string][]cell  // see offered
+	layouts map[string]*layout // by keys
 
 	sets     []Set           // distinct sets of offers that cells have; see intern
 	setAt    map[*uint64]int // by where one begins in memory: an index into sets
@@ -55,6 +57,7 @@ func newTable(c *canon) *table {
 	t := &table{
 		canon: c, scale: make([]int64, len(c.Resources)), priorities: map[int32]struct{}{},
 		within: map[[2]int]Set{}, setAt: map[*uint64]int{}, bundled: map[string]map[int]*bundle{}, openable: map[int]Set{}, setNamed: map[string]int{},
+		divided: map[string][]cell{}, layouts: map[string]*layout{},
 	}
 	for r := range t.scale {
 		t.scale[r] = 1
