@@ -58,11 +58,13 @@ func (s *pass) lowerBound() MicroUSD {
 // follows with spreads and without. With them pods are of more kinds, and a count of
 // each is less than a count of all.
 func (s *pass) fluidBound() MicroUSD {
-	bound := s.componentBounds(s.claimants(false))
-	if len(s.Spreads) > 0 {
-		bound = max(bound, s.componentBounds(s.claimants(true)))
+	if s.fluid == 0 {
+		s.fluid = s.componentBounds(s.claimants(false))
+		if len(s.Spreads) > 0 {
+			s.fluid = max(s.fluid, s.componentBounds(s.claimants(true)))
+		}
 	}
-	return bound
+	return s.fluid
 }
 
 // componentBounds adds up the bounds of claimants that share no offers.
@@ -242,11 +244,15 @@ func (s *pass) countBound(c claimant) MicroUSD {
 		for i++; i < len(groups) && !s.isRuled(sh.Group) && !s.isRuled(groups[i].Group) && slices.Equal(s.need[groups[i].Group], s.need[sh.Group]); i++ {
 			sh.Count += groups[i].Count
 		}
-		least, most := MicroUSD(math.MaxInt64), int64(0)
-		for _, o := range offers {
-			if n := fit(s.room[o], s.need[sh.Group], sh.Count); n > 0 {
-				least, most = min(least, s.price[o]), max(most, n)
-			}
+		// Offers come by rising price, so the first that holds a pod is the cheapest.
+		need := s.need[sh.Group]
+		first := slices.IndexFunc(offers, func(o int) bool { return covers(s.room[o], need) })
+		if first < 0 || MicroUSD(sh.Count)*s.price[offers[first]] <= best {
+			continue // not even a node for each pod would cost more
+		}
+		least, most := s.price[offers[first]], int64(0)
+		for _, o := range offers[first:] {
+			most = max(most, fit(s.room[o], need, sh.Count))
 		}
 		if most > 0 {
 			// The rules of one node may allow fewer pods than its room does.

@@ -30,6 +30,7 @@ import (
 // A candidate is an offer worth opening.
 type candidate struct {
 	offer int
+	class int // of those that are open to the same parts
 	room  Vector
 	norm  Vector    // the room in parts of unit
 	size  []float64 // the same in parts of 1
@@ -63,9 +64,9 @@ func (s *pass) candidates(weight int32) []candidate {
 		classes[name] = append(classes[name], o)
 	}
 	var out []candidate
-	for _, name := range order {
+	for class, name := range order {
 		for _, o := range s.undominated(classes[name]) {
-			c := candidate{offer: o, room: s.room[o], norm: s.norm(s.room[o]), open: make([]bool, len(s.sets)), guess: make([]float64, len(s.Resources)), full: 1}
+			c := candidate{offer: o, class: class, room: s.room[o], norm: s.norm(s.room[o]), open: make([]bool, len(s.sets)), guess: make([]float64, len(s.Resources)), full: 1}
 			c.size = floats(c.norm)
 			for i, set := range s.sets {
 				c.open[i] = set.Has(o)

@@ -23,13 +23,16 @@ const tiny = 1e-12
 // machines that would otherwise fuse multiplication and addition.
 func fluid(rooms [][]float64, prices []float64, demand []float64) []float64 {
 	n := len(demand)
-	rows := make([][]float64, 0, len(rooms)+1) // room | price, then the objective
-	for i, room := range rooms {
-		rows = append(rows, append(append(make([]float64, 0, n+1), room...), prices[i]))
+	rows := make([][]float64, len(rooms)+1) // room | price, then the objective
+	slab := make([]float64, len(rows)*(n+1))
+	for i := range rows {
+		rows[i] = slab[i*(n+1) : (i+1)*(n+1)]
+		if i < len(rooms) {
+			copy(rows[i], rooms[i])
+			rows[i][n] = prices[i]
+		}
 	}
-	objective := make([]float64, n+1)
-	copy(objective, demand)
-	rows = append(rows, objective)
+	copy(rows[len(rooms)], demand)
 
 	basic := make([]int, len(rooms)) // by row: the variable it states; n+i is the slack of row i
 	outside := make([]int, n)        // by column: the variable that is 0

@@ -125,7 +125,8 @@ func (s *pass) holds(o int, p *part) bool {
 func (o *opener) appraise() {
 	rooms := make([][]float64, len(o.candidates))
 	prices := make([]float64, len(o.candidates))
-	for i, c := range o.candidates {
+	for i := range o.candidates {
+		c := &o.candidates[i]
 		rooms[i], prices[i] = c.size, o.relative(c.offer)
 	}
 	demand := make([]float64, len(o.Resources))
@@ -146,9 +147,15 @@ func (o *opener) appraise() {
 	}
 	// By the price of a full room, the best case of each candidate: openNext can
 	// stop where even that is too dear.
-	slices.SortFunc(o.candidates, func(a, b candidate) int {
+	order := make([]int, len(o.candidates))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		a, b := &o.candidates[i], &o.candidates[j]
 		return cmp.Or(compareRatio(o.price[a.offer], a.value, o.price[b.offer], b.value), cmp.Compare(a.offer, b.offer))
 	})
+	o.candidates = pick(o.candidates, order)
 	// A pod that asks for nothing measurable is still worth placing.
 	for i := range o.kinds {
 		o.kinds[i].value = max(w.value(o.kinds[i].norm), 1)
@@ -257,16 +264,13 @@ func (o *opener) temper(c *candidate) {
 	if c.full >= sparse {
 		return
 	}
+	held := float64(c.full * float64(c.value))
 	for i := range o.candidates {
 		d := &o.candidates[i]
-		if math.IsInf(d.hope, 1) || float64(d.full*float64(d.value)) <= float64(c.full*float64(c.value)) || !covers(c.room, d.room) {
-			continue
+		if d.class == c.class && !math.IsInf(d.hope, 1) && float64(d.full*float64(d.value)) > held && covers(c.room, d.room) {
+			d.full = held / float64(d.value)
+			d.hope = o.hope(d)
 		}
-		if !slices.Equal(c.open, d.open) { // TODO
-			continue
-		}
-		d.full = float64(c.full*float64(c.value)) / float64(d.value)
-		d.hope = o.hope(d)
 	}
 }
 
