@@ -38,19 +38,19 @@ type candidate struct {
 	value uint64    // of the whole room
 	guess []float64 // by resource: its price in the last packing of the candidate
 
-	// What openNext remembers: the share of its worth that it held last, 1 at first; the way
-	// that was best, and how often it was filled; and the price for the worth to hope for.
+	// What the race remembers: the share of its worth that it held last, 1 at first; the way
+	// that was best, and how often it was filled; and its key in the race.
 	full   float64
 	way    int
 	rounds int
-	hope   float64
+	key    float64
 }
 
-// candidates lists the offers of pools of the given weight that some part may
+// listCandidates lists the offers of pools of the given weight that some part may
 // use and that no other offer beats: one open to the same parts, not dearer, not
 // smaller in any resource, and not heavier on limits and stocks. Catalogs
 // shrink tenfold or more by it.
-func (s *pass) candidates(weight int32) []candidate {
+func (s *pass) listCandidates(weight int32) []candidate {
 	// The order of first appearance keeps the map's own order out of the result.
 	classes := map[string][]int{}
 	var order []string

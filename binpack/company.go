@@ -1,6 +1,7 @@
 package binpack
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -180,12 +181,13 @@ type company struct {
 	elsewhere  []int // kinds of targets that owners of other affinities wait for
 	lead, wait int64 // pods of hosts and of waiting
 	share      int64 // of those who wait, for each host
+	order      []int // the candidates by the price of a full room
 }
 
 // company gathers who takes part in affinity i.
 func (o *opener) company(i int) *company {
 	a := &o.Affinities[i]
-	y := &company{opener: o}
+	y := &company{opener: o, order: o.byRatio()}
 	guests := o.guests(a.Owners)
 	var asked Set // affinities with owners that wait
 	for _, k := range o.live {
@@ -225,6 +227,19 @@ func (o *opener) company(i int) *company {
 	return y
 }
 
+// byRatio lists the candidates by the price of a full room.
+func (o *opener) byRatio() []int {
+	order := make([]int, len(o.candidates))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		a, b := &o.candidates[i], &o.candidates[j]
+		return cmp.Or(compareRatio(o.price[a.offer], a.value, o.price[b.offer], b.value), cmp.Compare(a.offer, b.offer))
+	})
+	return order
+}
+
 // hostsTried is how many kinds of targets are tried at a time as those who lead.
 const hostsTried = 4
 
@@ -259,9 +274,8 @@ func (y *company) choose() (best int, most int64) {
 	best = -1
 	for from := 0; from < len(y.hosts) && best < 0; from += hostsTried {
 		some := y.hosts[from:min(from+hostsTried, len(y.hosts))]
-		for t := range o.candidates {
+		for _, t := range y.order {
 			c := &o.candidates[t]
-			// Candidates are sorted by the price of a full room.
 			if most == y.share && compareRatio(o.price[c.offer], c.value, o.price[o.candidates[best].offer], o.best.value) > 0 {
 				break
 			}

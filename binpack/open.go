@@ -60,23 +60,23 @@ func (s *pass) levels(strict bool) []int32 {
 // An opener opens nodes of the pools of one weight until none can be opened.
 type opener struct {
 	*pass
-	candidates []candidate // those of the lowest price for a full room first
-	kinds      []kind
-	live       []int    // kinds with pods left, in the order of packing
-	lineup              // of live
-	demand     float64  // worth of all that was left when worth was found
-	remaining  float64  // worth of all that is left
-	dearest    MicroUSD // price of a candidate; at least 1
-	start      Set      // affinities that the node under way may start; see company.go
-	crowd      *crowd   // of the node under way
-	encores    int      // how often packing is repeated, for kinds that may join only after others
+	race
+	kinds     []kind
+	live      []int    // kinds with pods left, in the order of packing
+	lineup             // of live
+	demand    float64  // worth of all that was left when worth was found
+	remaining float64  // worth of all that is left
+	dearest   MicroUSD // price of a candidate; at least 1
+	start     Set      // affinities that the node under way may start; see company.go
+	crowd     *crowd   // of the node under way
+	encores   int      // how often packing is repeated, for kinds that may join only after others
 	filling
 }
 
 // opener prepares the round of one weight: the candidates, and the kinds that may
 // go on them.
 func (s *pass) opener(weight, level int32) *opener {
-	o := &opener{pass: s, candidates: s.candidates(weight), crowd: newCrowd(s.table)}
+	o := &opener{pass: s, race: race{candidates: s.listCandidates(weight)}, crowd: newCrowd(s.table)}
 	var offers Set
 	for _, c := range o.candidates {
 		offers.Add(c.offer)
@@ -121,7 +121,7 @@ func (s *pass) holds(o int, p *part) bool {
 }
 
 // appraise prices the resources for what is left, and puts candidates and kinds in
-// the order that follows. Fillers have no say: nothing is opened for them.
+// the orders that follow. Fillers have no say: nothing is opened for them.
 func (o *opener) appraise() {
 	rooms := make([][]float64, len(o.candidates))
 	prices := make([]float64, len(o.candidates))
@@ -145,17 +145,6 @@ func (o *opener) appraise() {
 			c.guess[r] = float64(y)
 		}
 	}
-	// By the price of a full room, the best case of each candidate: openNext can
-	// stop where even that is too dear.
-	order := make([]int, len(o.candidates))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(i, j int) int {
-		a, b := &o.candidates[i], &o.candidates[j]
-		return cmp.Or(compareRatio(o.price[a.offer], a.value, o.price[b.offer], b.value), cmp.Compare(a.offer, b.offer))
-	})
-	o.candidates = pick(o.candidates, order)
 	// A pod that asks for nothing measurable is still worth placing.
 	for i := range o.kinds {
 		o.kinds[i].value = max(w.value(o.kinds[i].norm), 1)
@@ -166,6 +155,7 @@ func (o *opener) appraise() {
 	})
 	o.prune()
 	o.demand = o.worthLeft()
+	o.race.begin(o)
 }
 
 // relative is an offer's price in parts of the highest, as quantities are: another
@@ -198,93 +188,21 @@ func (o *opener) prune() {
 const reappraise = 32
 
 // openNext opens nodes of the offer that a full load costs least on, for the
-// worth of the load, and reports whether there was one.
-//
-// What a candidate can hold only shrinks as pods are placed, so what it held last is the
-// best that can be hoped for: candidates are filled in the order of that hope, until
-// none that is left can hope to beat the best. Few are filled for each node.
+// worth of the load, and reports whether there was one. Candidates are filled in the
+// order of hope (race.go), few for each node.
 func (o *opener) openNext() bool {
 	o.remaining = o.worthLeft()
 	if o.remaining < o.demand-float64(o.demand/reappraise) {
 		o.appraise()
 		o.remaining = o.demand
 	}
-	for i := range o.candidates {
-		c := &o.candidates[i]
-		c.hope = math.Inf(1)
-		if c.full > 0 && o.copies(c.offer, 1) > 0 {
-			c.hope = o.hope(c)
-		}
-	}
-	best := -1
-	for misses := 0; misses < patience; {
-		next := -1
-		for i := range o.candidates {
-			if c := &o.candidates[i]; !math.IsInf(c.hope, 1) && (next < 0 || c.hope < o.candidates[next].hope) {
-				next = i
-			}
-		}
-		if next < 0 {
-			break
-		}
-		c := &o.candidates[next]
-		// Loads are compared exactly (beats); hopes say where to look, and when to stop.
-		if best >= 0 && float64(c.hope*float64(o.best.value)) > o.relative(o.candidates[best].offer) {
-			break
-		}
-		if o.fillBest(c) && (best < 0 || o.beats(c, &o.candidates[best])) {
-			best = next
-			o.try, o.best = o.best, o.try
-			misses = 0
-		} else if best >= 0 {
-			misses++
-		}
-		c.hope = math.Inf(1)
-		o.temper(c)
-	}
-	if best < 0 {
+	best := o.fillAll()
+	if best == nil {
 		return false
 	}
-	o.commit(o.downsize(&o.candidates[best]))
+	o.commit(o.downsize(best))
 	return true
 }
-
-// hope is the price for its worth that a candidate may come to.
-func (o *opener) hope(c *candidate) float64 {
-	hope := o.relative(c.offer) / float64(c.value)
-	if c.full < sparse {
-		hope /= c.full
-	}
-	return hope
-}
-
-// temper lowers the hopes in candidates that are no larger than c, which was filled just
-// now and stayed sparse: they hold no more than it does.
-func (o *opener) temper(c *candidate) {
-	if c.full >= sparse {
-		return
-	}
-	held := float64(c.full * float64(c.value))
-	for i := range o.candidates {
-		d := &o.candidates[i]
-		if d.class == c.class && !math.IsInf(d.hope, 1) && float64(d.full*float64(d.value)) > held && covers(c.room, d.room) {
-			d.full = held / float64(d.value)
-			d.hope = o.hope(d)
-		}
-	}
-}
-
-// patience is how many candidates may be filled in turn that are no better than the best.
-const patience = 8
-
-// sparse is the share of a candidate's worth below which what it held last says more
-// about it than its size: rules keep pods apart, or they are large against it. Such a
-// candidate is filled rounds times in the way that was best for it last before all
-// ways are tried again.
-const (
-	sparse = 0.95
-	rounds = 8
-)
 
 // fillBest fills a candidate in the best way, into o.try, and notes how full it got. It
 // reports whether anything is on it.

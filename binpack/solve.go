@@ -3,6 +3,7 @@ package binpack
 import (
 	"cmp"
 	"context"
+	"os"
 	"slices"
 )
 
@@ -60,8 +61,8 @@ func (t *table) search(ctx context.Context) (best *pass, steps int64) {
 		if best.truncated || steps+last > budget || float64(best.cost()) <= float64(bound)*proven {
 			break
 		}
-		if r.mixed > 0 && t.widest > maxRows {
-			continue
+		if t.widest > maxRows {
+			break
 		}
 		next := t.plan(ctx, r, best.opened, (budget-steps)*3/4)
 		steps += next.steps
@@ -71,6 +72,13 @@ func (t *table) search(ctx context.Context) (best *pass, steps int64) {
 		} else if next.betters(best) {
 			best = next
 		}
+	}
+	if os.Getenv("LNS") != "" && budget > steps && !best.truncated && float64(best.cost()) > float64(bound)*proven {
+		before := best.cost()
+		var used int64
+		best, used = t.repack(ctx, best, budget-steps)
+		println("repack", before, best.cost(), "steps before", steps, "used", used, "budget", budget)
+		steps += used
 	}
 	return best, steps
 }
