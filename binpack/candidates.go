@@ -64,8 +64,9 @@ func (s *pass) listCandidates(weight int32) []candidate {
 		classes[name] = append(classes[name], o)
 	}
 	var out []candidate
+	demand := s.demand()
 	for class, name := range order {
-		for _, o := range s.undominated(classes[name]) {
+		for _, o := range s.clipped(s.undominated(classes[name]), demand) {
 			c := candidate{offer: o, class: class, room: s.room[o], norm: s.norm(s.room[o]), open: make([]bool, len(s.sets)), guess: make([]float64, len(s.Resources)), full: 1}
 			c.size = floats(c.norm)
 			for i, set := range s.sets {
@@ -138,9 +139,49 @@ func (s Set) key() string {
 	return string(append(b, '.'))
 }
 
-// undominated keeps of offers alike in all else those that no other beats.
+// undominated keeps of offers alike in all else those that no other beats. Rounds ask for
+// the same offers again and again.
 func (s *pass) undominated(offers []int) []int {
-	return s.frontier(offers, func(k, o int) bool { return covers(s.owed(o), s.owed(k)) })
+	name := SetOf(offers...).key()
+	if known, ok := s.frontiers[name]; ok {
+		return known
+	}
+	kept := s.frontier(offers, func(k, o int) bool { return covers(s.owed(o), s.owed(k)) })
+	// What a bundle owes depends on more than the offers.
+	if !slices.ContainsFunc(offers, func(o int) bool { return s.isFlexible(s.Offers[o].Pool) }) {
+		s.frontiers[name] = kept
+	}
+	return kept
+}
+
+// demand is what all pods that are left ask for.
+func (s *pass) demand() Vector {
+	sum := make(Vector, len(s.Resources))
+	for i := range s.parts {
+		for r, q := range s.parts[i].need {
+			sum[r] += q * s.parts[i].left
+		}
+	}
+	return sum
+}
+
+// clipped keeps of a frontier the offers that no cheaper one beats as far as demand goes:
+// of those that could hold all that is left, one is enough.
+func (s *pass) clipped(frontier []int, demand Vector) []int {
+	kept := make([]int, 0, len(frontier))
+	for _, o := range frontier {
+		if covers(demand, s.room[o]) || !slices.ContainsFunc(kept, func(k int) bool {
+			for r, q := range s.room[k] {
+				if q < min(s.room[o][r], demand[r]) {
+					return false
+				}
+			}
+			return covers(s.owed(o), s.owed(k))
+		}) {
+			kept = append(kept, o)
+		}
+	}
+	return kept
 }
 
 // frontier keeps the offers that no other beats: none that is kept has as much room in

@@ -25,10 +25,11 @@ const (
 	stride     = 12
 )
 
-// repack improves a plan as long as that succeeds and steps last.
-func (t *table) repack(ctx context.Context, best *pass, steps int64) (*pass, int64) {
+// repack improves a plan as long as that succeeds, steps last and the plan is not proven
+// near enough to the bound. It returns the steps that were used as well.
+func (t *table) repack(ctx context.Context, best *pass, steps int64, bound MicroUSD) (*pass, int64) {
 	used := int64(0)
-	for failed := 0; failed < repackings && used < steps && !best.truncated; failed++ {
+	for failed := 0; failed < repackings && used < steps && !best.truncated && best.above(bound); failed++ {
 		next := best.less(ctx, failed)
 		if next == nil {
 			break
@@ -96,7 +97,14 @@ func (s *pass) less(ctx context.Context, round int) *pass {
 		}
 		out.takeBack(&o, k)
 		for j, sh := range o.pods {
-			out.parts[at[[2]int{sh.Group, o.cells[j]}]].left += sh.Count * k
+			p, ok := at[[2]int{sh.Group, o.cells[j]}]
+			if !ok { // again has done without it
+				p = len(out.parts)
+				at[[2]int{sh.Group, o.cells[j]}] = p
+				c := &s.cells[sh.Group][o.cells[j]]
+				out.parts = append(out.parts, part{group: sh.Group, cell: o.cells[j], set: s.intern(c.offers), need: s.need[sh.Group]})
+			}
+			out.parts[p].left += sh.Count * k
 			out.placed[sh.Group][o.cells[j]] -= sh.Count * k
 		}
 	}

@@ -3,7 +3,6 @@ package binpack
 import (
 	"cmp"
 	"context"
-	"os"
 	"slices"
 )
 
@@ -19,7 +18,7 @@ import (
 // problem names none: min(stepsPerKind × kinds of pods, mostSteps). A step takes some 10 to 30 ns.
 const (
 	stepsPerKind = 100_000
-	mostSteps    = 30_000_000
+	mostSteps    = 10_000_000
 )
 
 // proven is the gap to the lower bound, as a factor, at which no better plan is looked for.
@@ -55,13 +54,14 @@ func (t *table) search(ctx context.Context) (best *pass, steps int64) {
 	steps = best.steps
 	last := steps
 	bound := best.fluidBound()
-	for _, r := range recipes[1:] {
+	others := recipes[1:]
+	if t.widest > maxRows {
+		others = nil // no mixture of so many kinds; to repack is better than other recipes
+	}
+	for _, r := range others {
 		// Another recipe is tried only if, going by the last, the budget lasts to its end:
 		// half a plan is no plan.
-		if best.truncated || steps+last > budget || float64(best.cost()) <= float64(bound)*proven {
-			break
-		}
-		if t.widest > maxRows {
+		if best.truncated || steps+last > budget || !best.above(bound) {
 			break
 		}
 		next := t.plan(ctx, r, best.opened, (budget-steps)*3/4)
@@ -73,15 +73,12 @@ func (t *table) search(ctx context.Context) (best *pass, steps int64) {
 			best = next
 		}
 	}
-	if os.Getenv("LNS") != "" && budget > steps && !best.truncated && float64(best.cost()) > float64(bound)*proven {
-		before := best.cost()
-		var used int64
-		best, used = t.repack(ctx, best, budget-steps)
-		println("repack", before, best.cost(), "steps before", steps, "used", used, "budget", budget)
-		steps += used
-	}
-	return best, steps
+	best, used := t.repack(ctx, best, budget-steps, bound)
+	return best, steps + used
 }
+
+// above reports whether the plan is so far above a bound that a better one is worth a look.
+func (s *pass) above(bound MicroUSD) bool { return float64(s.cost()) > float64(bound)*proven }
 
 // cost is that of the new nodes.
 func (s *pass) cost() (sum MicroUSD) {

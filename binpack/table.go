@@ -27,14 +27,15 @@ type table struct {
 	opens  []bool     // by group: whether some offer holds a pod of it
 	scale  []int64    // by resource: the largest quantity, at least 1
 
-	hosts   ruleIndex          // of the constraints over Hostname
-	regions ruleIndex          // of those over other keys
-	stands  []stances          // by group
-	alike   []int              // by group: the first that rules of one node bind in the same way; -1 if none does
-	running []map[int]int64    // by spread over Hostname: counted pods by node
-	cells   [][]cell           // by group
-	divided map[string][]cell  // see offered
-	layouts map[string]*layout // by keys
+	hosts     ruleIndex          // of the constraints over Hostname
+	regions   ruleIndex          // of those over other keys
+	stands    []stances          // by group
+	alike     []int              // by group: the first that rules of one node bind in the same way; -1 if none does
+	running   []map[int]int64    // by spread over Hostname: counted pods by node
+	cells     [][]cell           // by group
+	frontiers map[string][]int   // by set of offers; see undominated
+	divided   map[string][]cell  // see offered
+	layouts   map[string]*layout // by keys
 
 	sets     []Set           // distinct sets of offers that cells have; see intern
 	setAt    map[*uint64]int // by where one begins in memory: an index into sets
@@ -57,7 +58,7 @@ func newTable(c *canon) *table {
 	t := &table{
 		canon: c, scale: make([]int64, len(c.Resources)), priorities: map[int32]struct{}{},
 		within: map[[2]int]Set{}, setAt: map[*uint64]int{}, bundled: map[string]map[int]*bundle{}, openable: map[int]Set{}, setNamed: map[string]int{},
-		divided: map[string][]cell{}, layouts: map[string]*layout{},
+		frontiers: map[string][]int{}, divided: map[string][]cell{}, layouts: map[string]*layout{},
 	}
 	for r := range t.scale {
 		t.scale[r] = 1
@@ -126,18 +127,23 @@ func (t *table) addOffers() {
 func (t *table) dropUseless() {
 	var useful Set
 	t.opens = make([]bool, len(t.Groups))
-	// Once a group is known to have a place, offers known to be useful need no
-	// second look: of a thousand groups most end after one.
 	for g := range t.Groups {
 		if t.asks[g] != "" || t.Groups[g].Count == 0 {
 			continue
 		}
-		for o := range t.Groups[g].Offers.All {
-			if (t.opens[g] && useful.Has(o)) || t.room[o] == nil || !covers(t.room[o], t.need[g]) {
-				continue
+		// Of a thousand groups most have only offers that are known to be useful.
+		offers := t.Groups[g].Offers
+		holds := func(o int) bool { return t.room[o] != nil && covers(t.room[o], t.need[g]) }
+		for o := range offers.minus(useful).All {
+			if holds(o) {
+				useful.Add(o)
+				t.opens[g] = true
 			}
-			useful.Add(o)
-			t.opens[g] = true
+		}
+		for o := range offers.All {
+			if t.opens[g] = t.opens[g] || holds(o); t.opens[g] {
+				break
+			}
 		}
 	}
 	for o := range t.room {
