@@ -182,7 +182,7 @@ func (o *opener) relax(c *candidate, l *load) {
 		i := o.live[j]
 		o.steps++
 		if k := &o.kinds[i]; !k.filler && c.open[k.set] && covers(c.room, k.need) {
-			x.value[i], x.left[i] = float64(k.value), math.Ceil(float64(k.left)*share)
+			x.value[i], x.left[i] = float64(k.value), math.Ceil(float64(min(k.left, k.most))*share)
 			x.order = append(x.order, i)
 		}
 	}

@@ -2,6 +2,7 @@ package binpack
 
 import (
 	"encoding/binary"
+	"math"
 )
 
 // What is alike to whoever packs a node.
@@ -22,6 +23,7 @@ type kind struct {
 	filler   bool   // may only fill nodes that others open
 	parts    []int  // indices into pass.parts, in order
 	left     int64  // pods of all parts
+	most     int64  // on one node, by the rules of one node
 	value    uint64 // of one pod, by the worth in force
 }
 
@@ -51,8 +53,11 @@ func (s *pass) kinds(keep func(p *part) bool, level int32) []kind {
 			norm := s.norm(p.need)
 			out = append(out, kind{
 				need: p.need, norm: norm, size: floats(norm), set: p.set, ruled: ruled,
-				priority: priority, filler: priority < level,
+				priority: priority, filler: priority < level, most: math.MaxInt64,
 			})
+			if ruled >= 0 {
+				out[k].most = s.abides(ruled, nil, -1, math.MaxInt64)
+			}
 		}
 		out[k].parts = append(out[k].parts, i)
 		out[k].left += p.left
