@@ -3,7 +3,6 @@ package problem
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -167,6 +166,7 @@ func (b *builder) offers() {
 		capacity, charge binpack.Vector
 	}
 	vectors := map[*cloudprovider.InstanceType]shared{}
+	b.p.Offers = make([]binpack.Offer, 0, len(b.t.Rows))
 	for i := range b.t.Rows {
 		row := &b.t.Rows[i]
 		v, ok := vectors[row.Type]
@@ -190,10 +190,16 @@ func (b *builder) offers() {
 // apart.
 func (r *Row) id() string {
 	id := r.Pool.Name + "/" + r.Offering.String()
-	for _, key := range slices.Sorted(maps.Keys(r.chosen)) {
-		if _, fixed := r.Pool.Spec.Template.Metadata.Labels[key]; !fixed && key != v1.LabelNodePool && key != r.Pool.Spec.Template.Spec.NodeClassRef.Label() {
-			id += "/" + key + "=" + r.chosen[key]
+	class := r.Pool.Spec.Template.Spec.NodeClassRef.Label()
+	var free []string
+	for key := range r.chosen {
+		if _, fixed := r.Pool.Spec.Template.Metadata.Labels[key]; !fixed && key != v1.LabelNodePool && key != class {
+			free = append(free, key)
 		}
+	}
+	slices.Sort(free)
+	for _, key := range free {
+		id += "/" + key + "=" + r.chosen[key]
 	}
 	return id
 }

@@ -27,7 +27,7 @@ type group struct {
 	unsupported string
 }
 
-// A shape is what tells groups apart. Its JSON is the key.
+// A shape is what tells groups apart; see group.key.
 type shape struct {
 	Requests     cloudprovider.Resources
 	NodeSelector map[string]string    `json:",omitempty"`
@@ -92,15 +92,14 @@ func groupsOf(pods []*corev1.Pod, bins []Bin, daemons []daemon) ([]*group, []pod
 // inOrder completes the groups and sorts them by what tells them apart.
 func inOrder(byKey map[string]*group) []*group {
 	type named struct {
-		text string
+		key string
 		*group
 	}
 	all := make([]named, 0, len(byKey))
-	for _, g := range byKey {
-		s := g.shape()
-		all = append(all, named{s.text(), g})
+	for key, g := range byKey {
+		all = append(all, named{key, g})
 	}
-	slices.SortFunc(all, func(a, b named) int { return cmp.Compare(a.text, b.text) })
+	slices.SortFunc(all, func(a, b named) int { return cmp.Compare(a.key, b.key) })
 	groups := make([]*group, len(all))
 	for i, n := range all {
 		g := n.group

@@ -98,16 +98,31 @@ func (b *builder) addSpread(id string, c *constraint) {
 // strays reports whether pods of the groups may go to places that have a domain
 // and are not among those that a spread looks at. They do not count there.
 func (b *builder) strays(key int, among places, groups binpack.Set) bool {
-	for g := range groups.All {
-		for o := range b.p.Groups[g].Offers.All {
-			if !among.offers.Has(o) && b.p.Offers[o].Domains[key] != binpack.NoDomain {
-				return true
-			}
+	// Nearly always there is no such place, whoever the groups are.
+	var outside places
+	for o := range b.p.Offers {
+		if !among.offers.Has(o) && b.p.Offers[o].Domains[key] != binpack.NoDomain {
+			outside.offers.Add(o)
 		}
-		for n := range b.p.Groups[g].Nodes.All {
-			if !among.nodes.Has(n) && b.p.Nodes[n].Domains[key] != binpack.NoDomain {
-				return true
-			}
+	}
+	for n := range b.p.Nodes {
+		if !among.nodes.Has(n) && b.p.Nodes[n].Domains[key] != binpack.NoDomain {
+			outside.nodes.Add(n)
+		}
+	}
+	for g := range groups.All {
+		if meets(outside.offers, b.p.Groups[g].Offers) || meets(outside.nodes, b.p.Groups[g].Nodes) {
+			return true
+		}
+	}
+	return false
+}
+
+// meets reports whether two sets have an element in common. The first is the smaller.
+func meets(few, many binpack.Set) bool {
+	for i := range few.All {
+		if many.Has(i) {
+			return true
 		}
 	}
 	return false
