@@ -99,19 +99,8 @@ func (t *table) byPrice() [][]int {
 func (s *pass) alternatives(o *opened, pool []int) []int {
 	load := s.sum(o.pods)
 	out := []int{o.offer}
-	missing := len(o.listed) // of those that must be listed
-	// What is reserved already: the pass has charged the decided offer with its bundle.
-	most, stocks := slices.Clone(s.charge[o.offer]), slices.Clone(s.stocks[o.offer])
-	for _, alt := range o.listed {
-		for r, q := range s.charge[alt] {
-			most[r] = max(most[r], q)
-		}
-		for _, i := range s.stocks[alt] {
-			if !slices.Contains(stocks, i) {
-				stocks = append(stocks, i)
-			}
-		}
-	}
+	missing := len(o.listed)   // of those that must be listed
+	most, stocks := s.taken(o) // what is reserved already
 	highest := MicroUSD(-1)
 	if len(s.stocks[o.offer]) == 0 {
 		highest = percent(s.Offers[o.offer].Price)
@@ -139,6 +128,23 @@ func (s *pass) alternatives(o *opened, pool []int) []int {
 		out = append(out, alt)
 	}
 	return out
+}
+
+// taken is what a node of a pattern took from limits and stocks when it was opened: the
+// decided offer was charged with its bundle.
+func (t *table) taken(o *opened) (most Vector, stocks []int) {
+	most, stocks = slices.Clone(t.charge[o.offer]), slices.Clone(t.stocks[o.offer])
+	for _, alt := range o.listed {
+		for r, q := range t.charge[alt] {
+			most[r] = max(most[r], q)
+		}
+		for _, i := range t.stocks[alt] {
+			if !slices.Contains(stocks, i) {
+				stocks = append(stocks, i)
+			}
+		}
+	}
+	return most, stocks
 }
 
 // percent is the price that alternatives to one of price p may not exceed.

@@ -399,7 +399,7 @@ func (s *pass) fluidPrices(c claimant, endless bool) []float64 {
 			prices = append(prices, float64(s.price[o])/float64(most))
 		}
 	}
-	y := fluid(rooms, prices, s.fractions(c.demand))
+	y := s.tableau.fluid(rooms, prices, s.fractions(c.demand))
 	for r := range y {
 		y[r] = y[r] * float64(most) / float64(s.scale[r])
 	}

@@ -66,13 +66,17 @@ func (s *pass) listCandidates(weight int32) []candidate {
 	var out []candidate
 	demand := s.demand()
 	for class, name := range order {
-		for _, o := range s.clipped(s.undominated(classes[name]), demand) {
-			c := candidate{offer: o, class: class, room: s.room[o], norm: s.norm(s.room[o]), open: make([]bool, len(s.sets)), guess: make([]float64, len(s.Resources)), full: 1}
-			c.size = floats(c.norm)
-			for i, set := range s.sets {
-				c.open[i] = set.Has(o)
-			}
-			out = append(out, c)
+		offers := s.clipped(s.undominated(classes[name]), demand)
+		open := make([]bool, len(s.sets))
+		for i, set := range s.sets {
+			open[i] = set.Has(offers[0]) // and so all of them
+		}
+		guesses := make([]float64, len(offers)*len(s.Resources))
+		for i, o := range offers {
+			out = append(out, candidate{
+				offer: o, class: class, room: s.room[o], norm: s.normed[o], size: s.size[o], open: open,
+				guess: guesses[i*len(s.Resources) : (i+1)*len(s.Resources)], full: 1,
+			})
 		}
 	}
 	return out

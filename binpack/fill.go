@@ -26,6 +26,8 @@ type filling struct {
 	relaxation  *relaxation
 	ratio       []float64 // by kind; see rank
 	ranked      []int
+	rooms       [][]float64 // of the candidates; see appraise
+	prices      []float64   // likewise
 }
 
 // newFilling has memory for the kinds and a number of resources.

@@ -1,5 +1,7 @@
 package binpack
 
+import "slices"
+
 // The fluid problem forgets that pods and nodes come whole: buy amounts of each
 // offer so that their capacities cover the demand. Its dual puts a price y on a
 // unit of each resource:
@@ -18,30 +20,41 @@ const maxPivots = 200
 // tiny is below every meaningful coefficient of normalised quantities, 1/unit.
 const tiny = 1e-12
 
+// A tableau is the memory that fluid problems are solved in, one after the other.
+type tableau struct {
+	rows    [][]float64 // room | price, then the objective
+	slab    []float64
+	basic   []int // by row: the variable it states; n+i is the slack of row i
+	outside []int // by column: the variable that is 0
+}
+
+// begin writes a problem down.
+func (t *tableau) begin(rooms [][]float64, prices []float64, demand []float64) {
+	n := len(demand)
+	t.rows, t.slab, t.basic, t.outside = t.rows[:0], t.slab[:0], t.basic[:0], t.outside[:0]
+	t.slab = slices.Grow(t.slab, (len(rooms)+1)*(n+1))
+	add := func(row []float64, last float64) {
+		at := len(t.slab)
+		t.slab = append(append(t.slab, row...), last)
+		t.rows = append(t.rows, t.slab[at:])
+	}
+	for i, room := range rooms {
+		add(room, prices[i])
+		t.basic = append(t.basic, n+i)
+	}
+	add(demand, 0)
+	for j := range n {
+		t.outside = append(t.outside, j)
+	}
+}
+
 // fluid returns y for the given rooms and prices, or a feasible point near it.
 // Every product is rounded on its own, so that the answer has the same bits on
 // machines that would otherwise fuse multiplication and addition.
-func fluid(rooms [][]float64, prices []float64, demand []float64) []float64 {
+func (t *tableau) fluid(rooms [][]float64, prices []float64, demand []float64) []float64 {
 	n := len(demand)
-	rows := make([][]float64, len(rooms)+1) // room | price, then the objective
-	slab := make([]float64, len(rows)*(n+1))
-	for i := range rows {
-		rows[i] = slab[i*(n+1) : (i+1)*(n+1)]
-		if i < len(rooms) {
-			copy(rows[i], rooms[i])
-			rows[i][n] = prices[i]
-		}
-	}
-	copy(rows[len(rooms)], demand)
-
-	basic := make([]int, len(rooms)) // by row: the variable it states; n+i is the slack of row i
-	outside := make([]int, n)        // by column: the variable that is 0
-	for i := range basic {
-		basic[i] = n + i
-	}
-	for j := range outside {
-		outside[j] = j
-	}
+	t.begin(rooms, prices, demand)
+	rows, basic, outside := t.rows, t.basic, t.outside
 	for range maxPivots {
 		j := entering(rows[len(rooms)][:n])
 		if j < 0 {
@@ -122,12 +135,12 @@ const (
 	worthMost  = 1 << 36
 )
 
-// worthOf turns fluid prices into worth. A resource that the fluid plan has in
+// worth turns fluid prices into worth. A resource that the fluid plan has in
 // excess is priced 0 there, and would let the packing waste it: it gets a part
 // of the least that any offer charges for it alone.
-func worthOf(rooms [][]float64, prices []float64, demand []float64) worth {
+func (t *tableau) worth(rooms [][]float64, prices []float64, demand []float64) worth {
 	const part = 1.0 / 4096
-	y := fluid(rooms, prices, demand)
+	y := t.fluid(rooms, prices, demand)
 	w := make(worth, len(y))
 	for r := range w {
 		floor := -1.0

@@ -21,7 +21,7 @@ func TestFluidIsOptimal(t *testing.T) {
 		// One offer with some of all keeps the prices bounded.
 		rooms, prices = append(rooms, []float64{1, 1}), append(prices, 9)
 		demand := []float64{float64(r.IntN(4)), float64(r.IntN(4))}
-		y := fluid(rooms, prices, demand)
+		y := new(tableau).fluid(rooms, prices, demand)
 		if !feasible(y, rooms, prices) {
 			t.Fatalf("seed %d: %v is not feasible", seed, y)
 		}

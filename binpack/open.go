@@ -123,12 +123,12 @@ func (s *pass) holds(o int, p *part) bool {
 // appraise prices the resources for what is left, and puts candidates and kinds in
 // the orders that follow. Fillers have no say: nothing is opened for them.
 func (o *opener) appraise() {
-	rooms := make([][]float64, len(o.candidates))
-	prices := make([]float64, len(o.candidates))
+	rooms, prices := o.rooms[:0], o.prices[:0]
 	for i := range o.candidates {
 		c := &o.candidates[i]
-		rooms[i], prices[i] = c.size, o.relative(c.offer)
+		rooms, prices = append(rooms, c.size), append(prices, o.relative(c.offer))
 	}
+	o.rooms, o.prices = rooms, prices
 	demand := make([]float64, len(o.Resources))
 	for i := range o.kinds {
 		if k := &o.kinds[i]; !k.filler {
@@ -137,7 +137,7 @@ func (o *opener) appraise() {
 			}
 		}
 	}
-	w := worthOf(rooms, prices, demand)
+	w := o.tableau.worth(rooms, prices, demand)
 	for i := range o.candidates {
 		c := &o.candidates[i]
 		c.value = max(w.value(c.norm), 1)

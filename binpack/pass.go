@@ -186,9 +186,7 @@ func (s *pass) ended() bool {
 // before the ones that ask, whose skew they move, and targets of an affinity before its
 // owners; the dearest pods first.
 func (s *pass) order() []int {
-	// All offers and all pods: who comes first must not depend on which of them is
-	// looked at.
-	w := s.worth(func(o int) bool { return true }, func(g int) int64 { return s.Groups[g].Count })
+	w := s.overall()
 	type key struct {
 		group    int
 		priority int32
@@ -339,35 +337,39 @@ func (s *pass) tighten() {
 	slices.SortFunc(s.tight, func(a, b int) int { return cmp.Or(cmp.Compare(size[a], size[b]), cmp.Compare(a, b)) })
 }
 
-// worth prices the resources for the offers and the pods that are asked for.
-func (s *pass) worth(offer func(int) bool, pods func(int) int64) worth {
+// overall prices the resources for all offers and all pods, whatever is placed: for
+// orders that must not depend on which of them is looked at.
+func (t *table) overall() worth {
+	if t.common != nil {
+		return t.common
+	}
 	var rooms [][]float64
 	var prices []float64
 	// Prices are taken in parts of the highest, as quantities are: another
 	// currency gives the same floats.
 	most := MicroUSD(1)
-	for o := range s.Offers {
-		if s.room[o] != nil {
-			most = max(most, s.price[o])
+	for o := range t.Offers {
+		if t.room[o] != nil {
+			most = max(most, t.price[o])
 		}
 	}
-	for o := range s.Offers {
-		if s.room[o] == nil || !offer(o) {
+	for o := range t.Offers {
+		if t.room[o] != nil {
+			rooms = append(rooms, t.size[o])
+			prices = append(prices, float64(t.price[o])/float64(most))
+		}
+	}
+	demand := make([]float64, len(t.Resources))
+	for g := range t.Groups {
+		if !t.opens[g] {
 			continue
 		}
-		rooms = append(rooms, floats(s.norm(s.room[o])))
-		prices = append(prices, float64(s.price[o])/float64(most))
-	}
-	demand := make([]float64, len(s.Resources))
-	for g := range s.Groups {
-		if !s.opens[g] {
-			continue
-		}
-		for r, q := range s.norm(s.need[g]) {
-			demand[r] += float64(float64(q) / unit * float64(pods(g)))
+		for r, q := range t.norm(t.need[g]) {
+			demand[r] += float64(float64(q) / unit * float64(t.Groups[g].Count))
 		}
 	}
-	return worthOf(rooms, prices, demand)
+	t.common = t.tableau.worth(rooms, prices, demand)
+	return t.common
 }
 
 // floats expresses a normalised vector in parts of 1.

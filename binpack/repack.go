@@ -2,7 +2,6 @@ package binpack
 
 import (
 	"cmp"
-	"context"
 	"slices"
 )
 
@@ -18,19 +17,19 @@ import (
 // constraint programming and local search methods to solve vehicle routing problems",
 // 1998). Pods stay in their cells, so that spreads and the like hold as they did.
 
-// repackings without success end the search, and stride is which of the better nodes
-// are taken.
+// One in worstPart of the nodes are the worst ones, and of the others one in stride comes
+// with them. As many tries without success end the search: then all have had their turn.
 const (
-	repackings = 12
-	stride     = 12
+	worstPart = 8
+	stride    = 12
 )
 
 // repack improves a plan as long as that succeeds, steps last and the plan is not proven
 // near enough to the bound. It returns the steps that were used as well.
-func (t *table) repack(ctx context.Context, best *pass, steps int64, bound MicroUSD) (*pass, int64) {
+func (t *table) repack(best *pass, steps int64, bound MicroUSD) (*pass, int64) {
 	used := int64(0)
-	for failed := 0; failed < repackings && used < steps && !best.truncated && best.above(bound); failed++ {
-		next := best.less(ctx, failed)
+	for failed := 0; failed < stride && used < steps && !best.truncated && best.above(bound); failed++ {
+		next := best.less(failed)
 		if next == nil {
 			break
 		}
@@ -48,64 +47,33 @@ func (t *table) repack(ctx context.Context, best *pass, steps int64, bound Micro
 }
 
 // less is the pass without some of its nodes, ready to open others for their pods. It
-// returns nil where there is nothing to take back.
-func (s *pass) less(ctx context.Context, round int) *pass {
-	out := newPass(ctx, s.table, s.recipe)
-	out.recipe.mixed = 0
-	out.caps, out.strict, out.homes, out.ledger = s.caps, s.strict, s.homes, s.ledger
-	out.bound = s.bound
-	for i := range s.free {
-		copy(out.free[i], s.free[i])
-		out.fills[i] = slices.Clone(s.fills[i])
-	}
-	for i := range s.left {
-		copy(out.left[i], s.left[i])
-	}
-	copy(out.nodesLeft, s.nodesLeft)
-	copy(out.stockLeft, s.stockLeft)
-	for g := range s.quota {
-		copy(out.quota[g], s.quota[g])
-		copy(out.placed[g], s.placed[g])
-	}
-	out.parts = slices.Clone(s.parts)
+// returns nil where there is nothing to mix anew.
+func (s *pass) less(round int) *pass {
+	out := s.branch()
 	at := map[[2]int]int{}
 	for i := range out.parts {
 		at[[2]int{out.parts[i].group, out.parts[i].cell}] = i
 	}
-	order := s.worst()
+	bad := s.nodes() / worstPart
 	seen, taken := int64(0), int64(0)
-	nodes := int64(0)
-	for _, o := range s.opened {
-		nodes += o.count
-	}
-	for _, i := range order {
+	for _, i := range s.worst() {
 		o := s.opened[i]
-		k := int64(0)
+		n := int64(0)
 		for range o.count {
-			if seen < nodes/8 || (seen+int64(round))%stride == 0 {
-				k++
+			if seen < bad || (seen+int64(round))%stride == 0 {
+				n++
 			}
 			seen++
 		}
-		if k == 0 || !s.movable(&o) {
-			out.opened = append(out.opened, o)
-			continue
+		if !s.movable(&o) {
+			n = 0
 		}
-		taken += k
-		if o.count -= k; o.count > 0 {
+		if o.count -= n; o.count > 0 {
 			out.opened = append(out.opened, o)
 		}
-		out.takeBack(&o, k)
-		for j, sh := range o.pods {
-			p, ok := at[[2]int{sh.Group, o.cells[j]}]
-			if !ok { // again has done without it
-				p = len(out.parts)
-				at[[2]int{sh.Group, o.cells[j]}] = p
-				c := &s.cells[sh.Group][o.cells[j]]
-				out.parts = append(out.parts, part{group: sh.Group, cell: o.cells[j], set: s.intern(c.offers), need: s.need[sh.Group]})
-			}
-			out.parts[p].left += sh.Count * k
-			out.placed[sh.Group][o.cells[j]] -= sh.Count * k
+		if n > 0 {
+			out.takeBack(&o, n, at)
+			taken += n
 		}
 	}
 	if taken < 2 {
@@ -114,29 +82,73 @@ func (s *pass) less(ctx context.Context, round int) *pass {
 	return out
 }
 
+// branch is a copy of the pass without its new nodes, to go on with while s stays.
+func (s *pass) branch() *pass {
+	out := *s
+	out.recipe.mixed, out.opened, out.fluid, out.steps = 0, nil, 0, 0
+	out.free, out.fills = slices.Clone(s.free), slices.Clone(s.fills)
+	for i := range s.fills {
+		if len(s.Affinities) > 0 { // only their owners come to existing nodes so late
+			out.free[i], out.fills[i] = slices.Clone(s.free[i]), slices.Clone(s.fills[i])
+		}
+	}
+	out.left = slices.Clone(s.left)
+	for i := range s.left {
+		out.left[i] = slices.Clone(s.left[i])
+	}
+	out.nodesLeft, out.stockLeft = slices.Clone(s.nodesLeft), slices.Clone(s.stockLeft)
+	out.tight, out.parts, out.homes = slices.Clone(s.tight), slices.Clone(s.parts), slices.Clone(s.homes)
+	out.bundles = slices.Clone(s.bundles)
+	out.placed = make([][]int64, len(s.placed))
+	var slab []int64
+	for g := range s.placed {
+		slab = append(slab, s.placed[g]...)
+	}
+	for g := range s.placed {
+		n := len(s.placed[g])
+		out.placed[g], slab = slab[:n:n], slab[n:]
+	}
+	return &out
+}
+
+// nodes counts the new nodes of the pass.
+func (s *pass) nodes() (n int64) {
+	for i := range s.opened {
+		n += s.opened[i].count
+	}
+	return n
+}
+
 // movable reports whether the pods of a node may go elsewhere: none of them has to do
 // with an affinity over Hostname.
 func (s *pass) movable(o *opened) bool {
 	return !slices.ContainsFunc(o.pods, func(sh Share) bool { return len(s.hosts.affinities[sh.Group]) > 0 })
 }
 
-// takeBack gives back to limits and stocks what n nodes took.
-func (s *pass) takeBack(o *opened, n int64) {
+// takeBack undoes n nodes of a pattern. at finds parts by group and cell.
+func (s *pass) takeBack(o *opened, n int64, at map[[2]int]int) {
+	s.giveBack(o, n)
+	for j, sh := range o.pods {
+		key := [2]int{sh.Group, o.cells[j]}
+		p, ok := at[key]
+		if !ok { // it has been dropped since, as all its pods had a place
+			p = len(s.parts)
+			at[key] = p
+			c := &s.cells[sh.Group][o.cells[j]]
+			s.parts = append(s.parts, part{group: sh.Group, cell: o.cells[j], set: s.intern(c.offers), need: s.need[sh.Group]})
+		}
+		s.parts[p].left += sh.Count * n
+		s.placed[sh.Group][o.cells[j]] -= sh.Count * n
+	}
+}
+
+// giveBack returns to limits and stocks what n nodes of a pattern took.
+func (s *pass) giveBack(o *opened, n int64) {
 	pool := s.Offers[o.offer].Pool
 	if s.nodesLeft[pool] != Unlimited {
 		s.nodesLeft[pool] += n
 	}
-	charge, stocks := slices.Clone(s.charge[o.offer]), slices.Clone(s.stocks[o.offer])
-	for _, alt := range o.listed {
-		for r, q := range s.charge[alt] {
-			charge[r] = max(charge[r], q)
-		}
-		for _, i := range s.stocks[alt] {
-			if !slices.Contains(stocks, i) {
-				stocks = append(stocks, i)
-			}
-		}
-	}
+	charge, stocks := s.taken(o)
 	for r, q := range charge {
 		if s.left[pool][r] != Unlimited {
 			s.left[pool][r] += q * n
@@ -150,7 +162,7 @@ func (s *pass) takeBack(o *opened, n int64) {
 // worst lists the patterns of the pass, those first that cost most for the worth of
 // their load.
 func (s *pass) worst() []int {
-	w := s.worth(func(o int) bool { return true }, func(g int) int64 { return s.Groups[g].Count })
+	w := s.overall()
 	value := make([]uint64, len(s.opened))
 	order := make([]int, len(s.opened))
 	for i := range s.opened {

@@ -73,7 +73,7 @@ func (t *table) search(ctx context.Context) (best *pass, steps int64) {
 			best = next
 		}
 	}
-	best, used := t.repack(ctx, best, budget-steps, bound)
+	best, used := t.repack(best, budget-steps, bound)
 	return best, steps + used
 }
 

@@ -18,14 +18,16 @@ const unit = 1 << 20
 // A table is what the solver looks up often about a problem and never changes.
 type table struct {
 	*canon
-	room   []Vector   // by offer: capacity without overhead; nil if no pod can be put on it
-	price  []MicroUSD // by offer, with the pool's fee
-	charge []Vector   // by offer; nil if its pool has no limits
-	stocks [][]int    // by offer: the stocks it draws on
-	need   []Vector   // by group
-	asks   []string   // by group: what it asks for that Solve does not do, or ""
-	opens  []bool     // by group: whether some offer holds a pod of it
-	scale  []int64    // by resource: the largest quantity, at least 1
+	room   []Vector    // by offer: capacity without overhead; nil if no pod can be put on it
+	price  []MicroUSD  // by offer, with the pool's fee
+	charge []Vector    // by offer; nil if its pool has no limits
+	stocks [][]int     // by offer: the stocks it draws on
+	need   []Vector    // by group
+	asks   []string    // by group: what it asks for that Solve does not do, or ""
+	opens  []bool      // by group: whether some offer holds a pod of it
+	scale  []int64     // by resource: the largest quantity, at least 1
+	normed []Vector    // by offer: the room in parts of unit
+	size   [][]float64 // by offer: the room in parts of 1
 
 	hosts     ruleIndex          // of the constraints over Hostname
 	regions   ruleIndex          // of those over other keys
@@ -47,6 +49,9 @@ type table struct {
 	cheapest [][]int                    // by pool: offers by price, then ID; see byPrice
 	bundled  map[string]map[int]*bundle // by what parts may use: of each offer; see bundleUp
 	openable map[int]Set                // by set of offers: those that can be opened; see bundlesIn
+
+	tableau tableau // for fluid problems
+	common  worth   // see overall
 
 	weights    []int32            // of pools, heaviest first
 	priorities map[int32]struct{} // of groups that have pods
@@ -77,6 +82,7 @@ func newTable(c *canon) *table {
 		c.Nodes[i].Free = t.dense(c.Nodes[i].Free)
 		t.widen(c.Nodes[i].Free)
 	}
+	t.measure()
 	t.addRules()
 	t.cells = make([][]cell, len(c.Groups))
 	for g := range c.Groups {
@@ -165,6 +171,17 @@ func (t *table) dense(v Vector) Vector {
 func (t *table) widen(v Vector) {
 	for r, q := range v {
 		t.scale[r] = max(t.scale[r], q)
+	}
+}
+
+// measure expresses the rooms of offers in parts of the largest quantities.
+func (t *table) measure() {
+	t.normed, t.size = make([]Vector, len(t.Offers)), make([][]float64, len(t.Offers))
+	for o, room := range t.room {
+		if room != nil {
+			t.normed[o] = t.norm(room)
+			t.size[o] = floats(t.normed[o])
+		}
 	}
 }
 
