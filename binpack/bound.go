@@ -387,14 +387,15 @@ func (s *pass) gains(e *exact, list []claimant, y [][]uint64, offers Set) *big.I
 // fluidPrices are the prices of resources, in MicroUSD for a unit, that the
 // fluid problem of c has.
 func (s *pass) fluidPrices(c claimant, endless bool) []float64 {
-	var rooms [][]float64
 	var prices []float64
+	rooms := make([][]float64, 0, c.offers.Len())
 	most := MicroUSD(1)
 	for o := range c.offers.All {
 		most = max(most, s.price[o])
 	}
 	for o := range c.offers.All {
 		if endless || len(s.stocks[o]) == 0 {
+			// Not table.size, which is rounded: the last digits of prices are worth having.
 			rooms = append(rooms, s.fractions(s.room[o]))
 			prices = append(prices, float64(s.price[o])/float64(most))
 		}

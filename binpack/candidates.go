@@ -63,10 +63,15 @@ func (s *pass) listCandidates(weight int32) []candidate {
 		}
 		classes[name] = append(classes[name], o)
 	}
-	var out []candidate
 	demand := s.demand()
+	most := 0
+	offers := make([][]int, len(order))
 	for class, name := range order {
-		offers := s.clipped(s.undominated(classes[name]), demand)
+		offers[class] = s.clipped(s.undominated(classes[name]), demand)
+		most += len(offers[class])
+	}
+	out := make([]candidate, 0, most)
+	for class, offers := range offers {
 		open := make([]bool, len(s.sets))
 		for i, set := range s.sets {
 			open[i] = set.Has(offers[0]) // and so all of them
@@ -79,6 +84,7 @@ func (s *pass) listCandidates(weight int32) []candidate {
 			})
 		}
 	}
+	s.steps += int64(len(s.Offers) / 4)
 	return out
 }
 

@@ -100,6 +100,7 @@ func (m *mover) places(c *canon, p *Problem) {
 		n.Free, n.Domains = m.quantities(n.Free), m.domains(n.Domains)
 		c.Nodes = append(c.Nodes, n)
 	}
+	c.Groups = make([]Group, 0, len(p.Groups))
 	for _, i := range c.groups {
 		g := p.Groups[i]
 		g.Requests = m.quantities(g.Requests)

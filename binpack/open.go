@@ -156,6 +156,7 @@ func (o *opener) appraise() {
 	o.prune()
 	o.demand = o.worthLeft()
 	o.race.begin(o)
+	o.steps += int64(2 * (len(o.candidates) + len(o.live)))
 }
 
 // relative is an offer's price in parts of the highest, as quantities are: another

@@ -138,6 +138,7 @@ func (o *opener) temper(c *candidate) {
 		return
 	}
 	held := float64(c.full * float64(c.value))
+	o.steps += int64(len(o.candidates) / 16)
 	for i := range o.candidates {
 		d := &o.candidates[i]
 		if d.class == c.class && float64(d.full*float64(d.value)) > held && covers(c.room, d.room) {

@@ -55,6 +55,7 @@ func (s *pass) less(round int) *pass {
 		at[[2]int{out.parts[i].group, out.parts[i].cell}] = i
 	}
 	bad := s.nodes() / worstPart
+	out.steps = int64(4*len(s.parts) + 16*len(s.opened))
 	seen, taken := int64(0), int64(0)
 	for _, i := range s.worst() {
 		o := s.opened[i]

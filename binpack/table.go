@@ -117,7 +117,9 @@ func (t *table) addOffers() {
 		// than another.
 		var charge Vector
 		if pool.Left != nil {
-			charge = t.dense(o.charge())
+			if charge = o.charge(); len(charge) < len(t.Resources) {
+				charge = t.dense(charge)
+			}
 		}
 		t.charge = append(t.charge, charge)
 	}

@@ -69,7 +69,7 @@ func (b *builder) pools(mentioned sets.Set[string]) {
 			continue
 		}
 		b.t.Pools = append(b.t.Pools, pool)
-		b.t.Rows = append(b.t.Rows, rows...)
+		b.t.Rows = slices.Concat(b.t.Rows, rows)
 	}
 	slices.SortFunc(b.t.Excluded, func(x, y Exclusion) int { return cmp.Compare(x.Pool, y.Pool) })
 }
@@ -235,9 +235,10 @@ func (b *builder) nodes() {
 func (b *builder) addGroups() {
 	b.placesKnown = map[string]places{}
 	largest := b.largest()
+	b.p.Groups = make([]binpack.Group, 0, len(b.groups))
 	for i, g := range b.groups {
 		where := b.places(g)
-		b.t.Pods = append(b.t.Pods, g.pods)
+		b.t.Pods, b.t.requests = append(b.t.Pods, g.pods), append(b.t.requests, g.requests)
 		b.p.Groups = append(b.p.Groups, binpack.Group{
 			ID:          fmt.Sprintf("%s/%s#%d", g.pods[0].Namespace, g.pods[0].Name, i),
 			Count:       int64(len(g.pods)),

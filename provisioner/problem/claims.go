@@ -64,8 +64,10 @@ func (t *Translation) launch(pattern binpack.Pattern, pods []*corev1.Pod) Launch
 	for _, o := range pattern.Offers {
 		l.Rows = append(l.Rows, &t.Rows[o])
 	}
-	for _, p := range pods {
-		add(l.Requests, Requests(p))
+	for _, share := range pattern.Pods {
+		for range share.Count {
+			add(l.Requests, t.requests[share.Group])
+		}
 	}
 	decided := t.Problem.Offers[pattern.Offers[0]]
 	l.Daemons = cloudprovider.Resources{}

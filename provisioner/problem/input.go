@@ -45,7 +45,9 @@ type Translation struct {
 	// Excluded lists the NodePools that offer nothing, with the reason, by name.
 	Excluded []Exclusion
 
-	daemons []daemon
+	// requests of one pod of each group.
+	requests []cloudprovider.Resources
+	daemons  []daemon
 	// capped holds the NodePools of which Input.NodesLeft decided how many nodes
 	// they may open, and not their limits.
 	capped map[string]bool

@@ -100,7 +100,11 @@ func rowsOf(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, er
 	if err != nil {
 		return nil, err
 	}
-	var rows []Row
+	n := 0
+	for t := range catalog.InstanceTypes {
+		n += len(catalog.InstanceTypes[t].Offerings) * len(variants)
+	}
+	rows := make([]Row, 0, n)
 	for t := range catalog.InstanceTypes {
 		kind := &catalog.InstanceTypes[t]
 		for _, o := range kind.Offerings {
