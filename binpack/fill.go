@@ -166,7 +166,7 @@ func (o *opener) dominant(k *kind) int {
 // mostRelaxed is how many kinds are looked at to fill a node. Of more kinds, those are
 // taken that are evenly far apart in the order of packing, large and small ones, and
 // others for the next node.
-const mostRelaxed = 1000
+const mostRelaxed = 2000
 
 // relax takes the whole pods of the packing in which pods may be cut. Of each kind it
 // takes at most the recipe's number of fair shares, a fair share being what the node

@@ -217,7 +217,7 @@ func (o *opener) fillBest(c *candidate) bool {
 	} else {
 		o.second.value = 0
 		for way := range ways {
-			if way != relaxed && len(o.live) > mostRelaxed {
+			if way != relaxed && len(o.live) > 2*mostRelaxed {
 				continue // so many kinds are small against a node, or the node holds few
 			}
 			if o.fill(c, way); o.try.value > o.second.value {

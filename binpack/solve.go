@@ -52,6 +52,7 @@ func (t *table) search(ctx context.Context) (best *pass, steps int64) {
 		budget = min(stepsPerKind*int64(t.widest), mostSteps)
 	}
 	steps = best.steps
+	budget += steps // the first plan is made whole, whatever it takes
 	last := steps
 	bound := best.fluidBound()
 	others := recipes[1:]

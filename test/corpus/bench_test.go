@@ -1,8 +1,13 @@
 package corpus
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,7 +35,7 @@ func benches(tb testing.TB) []bench {
 	}
 	plain, generated := market(Options{MaxCPU: 64}), Generated(400)
 	both := Options{CapacityTypes: []string{cloudprovider.OnDemand, cloudprovider.Spot}, Architectures: []string{"amd64", "arm64"}}
-	return []bench{
+	all := []bench{
 		{"mix-1000", generated, Diverse(1000)},
 		{"mix-5000", generated, Diverse(5000)},
 		{"mix-20000", generated, Diverse(20000)},
@@ -42,6 +47,30 @@ func benches(tb testing.TB) []bench {
 		{"gpu-5000", market(Options{Categories: []string{"c", "m", "r", "g", "p"}}), GPUs(5000)},
 		{"mixed-10000", market(both), MixedConstraints(10000)},
 	}
+	// Pod lists of a folder, small nodes and any.
+	names, _ := filepath.Glob(filepath.Join(os.Getenv("STOWAGE_WORKLOADS"), "*.csv"))
+	for _, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		pods, err := ReadPods(f, false)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		short := strings.TrimSuffix(filepath.Base(name), ".csv")
+		spot := Options{CapacityTypes: []string{cloudprovider.Spot}, Architectures: []string{"amd64", "arm64"}}
+		for what, o := range map[string]Options{"od": {}, "spot": spot} {
+			if strings.Contains(short, "gpu") || strings.Contains(short, "openb") {
+				o.Categories, o.Architectures = []string{"c", "m", "r", "g", "p"}, nil
+			}
+			all = append(all, bench{short + "-" + what, market(o), pods})
+			o.MaxCPU = 64
+			all = append(all, bench{short + "-" + what + "-64", market(o), pods})
+		}
+	}
+	slices.SortStableFunc(all[10:], func(a, b bench) int { return cmp.Compare(a.name, b.name) })
+	return all
 }
 
 // BenchmarkBuild measures the translation alone.
