@@ -14,8 +14,8 @@ import (
 //	worth so far + y·room left + Σ over items to come of max(0, price − y·need)·most ≤ best
 //
 // for any prices y of the resources: those of the packing with pods that may be cut
-// are good ones. Small pods, of which many fit, are not searched: once the large ones
-// are placed, the packing in which small ones may be cut bounds them well, and rounded
+// are good ones. Small pods, of which many fit or which are worth next to nothing, are not
+// searched: once the large ones are placed, the packing in which small ones may be cut bounds them well, and rounded
 // down it is a good load. Where the search is too long, what was not searched counts
 // with its own bound. All worth is in whole numbers, so the bound holds exactly.
 //
@@ -43,10 +43,12 @@ type knapsack struct {
 }
 
 // mostBranches bounds the search for one node. largest is the most pods of a large
-// item that an empty node holds. tooMuch is a worth that could overflow sums.
+// item that an empty node holds. A pod worth less than that part of the floor is slight: to
+// cut one costs the bound no more. tooMuch is a worth that could overflow sums.
 const (
 	mostBranches = 5_000
 	largest      = 16
+	slight       = 10_000
 	tooMuch      = 1 << 61
 )
 
@@ -76,7 +78,7 @@ func (k *knapsack) solve(room Vector, size []float64, items []int, floor uint64)
 	// Large items first, and of these the ones that are worth most for their size: they
 	// are in every good load.
 	small := func(i int) int {
-		if fit(room, k.need[i], k.most[i]) > largest {
+		if fit(room, k.need[i], k.most[i]) > largest || k.price[i] < floor/slight {
 			return 1
 		}
 		return 0
