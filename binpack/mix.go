@@ -236,7 +236,7 @@ func (m *mixture) recenter(prices []float64) {
 // branch and bound is worth its steps.
 const (
 	fine   = 1.0003
-	coarse = 1.02
+	coarse = 1.005
 )
 
 // pivot brings the master to its optimum.

@@ -17,8 +17,8 @@ import (
 // stepsPerKind and mostSteps make the budget for improving the first plan if the
 // problem names none: min(stepsPerKind × kinds of pods, mostSteps). A step takes some 10 to 30 ns.
 const (
-	stepsPerKind = 100_000
-	mostSteps    = 10_000_000
+	stepsPerKind = 200_000
+	mostSteps    = 6_000_000
 )
 
 // proven is the gap to the lower bound, as a factor, at which no better plan is looked for.
