@@ -5,7 +5,7 @@ import "testing"
 // TestInnerLoopDoesNotAllocate: trying an offer, which happens for every
 // candidate and every node opened, works in place.
 func TestInnerLoopDoesNotAllocate(t *testing.T) {
-	table := newTable(canonical(corpusProblem(2)))
+	table := newTable(canonical(corpus[2].problem()))
 	s := newPass(t.Context(), table, recipes[0])
 	s.caps = table.caps()
 	for _, g := range s.order() {

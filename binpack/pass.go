@@ -108,11 +108,22 @@ func newPass(ctx context.Context, t *table, r recipe) *pass {
 	for i := range t.Stocks {
 		s.stockLeft = append(s.stockLeft, t.Stocks[i].Count)
 	}
-	for g := range t.Groups {
-		s.quota = append(s.quota, make([]int64, len(t.cells[g])))
-		s.placed = append(s.placed, make([]int64, len(t.cells[g])))
-	}
+	s.quota, s.placed = t.perCell(), t.perCell()
 	return s
+}
+
+// perCell makes a number for each cell of each group.
+func (t *table) perCell() [][]int64 {
+	n := 0
+	for g := range t.cells {
+		n += len(t.cells[g])
+	}
+	slab, out := make([]int64, n), make([][]int64, len(t.cells))
+	for g := range out {
+		n := len(t.cells[g])
+		out[g], slab = slab[:n:n], slab[n:]
+	}
+	return out
 }
 
 // run makes the plan: existing nodes for each group in turn, then new ones.
@@ -196,7 +207,7 @@ func (s *pass) order() []int {
 	priority, asks := s.rank(s.row())
 	var keys []key
 	for g := range s.Groups {
-		if s.asks[g] != "" || s.Groups[g].Count == 0 {
+		if s.asks[g] != "" || s.Groups[g].Count == 0 || (!s.opens[g] && s.Groups[g].Nodes.Len() == 0) {
 			continue
 		}
 		keys = append(keys, key{g, priority[g], asks[g], w.value(s.norm(s.need[g]))})

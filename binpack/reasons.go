@@ -62,6 +62,18 @@ func (s *pass) reasons(g int) []Reason {
 // poolReasons says why no offer of a pool takes one more pod of group g. Offers
 // may fail for different reasons: each is listed once, in the order of codes.
 func (s *pass) poolReasons(g, pool int) []Reason {
+	why := collector{pool: pool}
+	// Most pods without a place ask for more than there is anywhere: thousands of them
+	// need no look at each offer.
+	most := s.most(s.Groups[g].Offers, pool)
+	for r, q := range s.need[g] {
+		if most != nil && q > most[r] {
+			why.quantity(InsufficientResources, r, q, most[r])
+		}
+	}
+	if len(why.reasons) > 0 {
+		return why.reasons
+	}
 	var fits, short []int
 	for o := range s.Groups[g].Offers.All {
 		switch {
@@ -74,7 +86,6 @@ func (s *pass) poolReasons(g, pool int) []Reason {
 			short = append(short, o)
 		}
 	}
-	why := collector{pool: pool}
 	switch {
 	case len(fits)+len(short) == 0:
 		why.add(NoCompatibleOffer, "")
@@ -118,24 +129,10 @@ func (c *collector) quantity(code ReasonCode, resource int, wanted, best int64) 
 	c.reasons = append(c.reasons, Reason{Code: code, Pool: c.pool, Resource: resource, Wanted: wanted, Best: best})
 }
 
-// shortage names the resources that no offer has enough of. If each has some
-// offer with enough, it names those that the best-suited offers lack: the ones
-// that fail in the fewest resources.
+// shortage is about offers of which each resource alone would do, but not all together:
+// those with enough CPU have too little memory, say. It names the resources that the
+// best-suited offers lack: the ones that fail in the fewest.
 func (s *pass) shortage(g int, offers []int, why *collector) {
-	for r, q := range s.need[g] {
-		best := int64(0)
-		for _, o := range offers {
-			best = max(best, s.has(o, r))
-		}
-		if best < q {
-			why.quantity(InsufficientResources, r, q, best)
-		}
-	}
-	if len(why.reasons) > 0 {
-		return
-	}
-	// Each resource alone would do, but not together: offers with enough CPU have
-	// too little memory, say.
 	lacks := func(o int) (n int) {
 		for r, q := range s.need[g] {
 			if s.has(o, r) < q {
@@ -165,8 +162,33 @@ func (s *pass) shortage(g int, offers []int, why *collector) {
 // has is what an offer has of a resource after overhead, at least 0. It is not read
 // from room, which is nil for offers that hold no pod: those are the ones that a
 // shortage is about.
-func (s *pass) has(o, r int) int64 {
-	return max(s.Offers[o].Capacity.at(r)-s.Offers[o].Overhead.at(r), 0)
+func (t *table) has(o, r int) int64 {
+	return max(t.Offers[o].Capacity.at(r)-t.Offers[o].Overhead.at(r), 0)
+}
+
+// anyPool in place of a pool means all of them.
+const anyPool = -1
+
+// most is for each resource the most that any of a set of offers has, of those of a pool.
+// It is nil if there are none. Groups share few sets.
+func (t *table) most(offers Set, pool int) Vector {
+	at := [2]int{t.intern(offers), pool}
+	known, ok := t.mosts[at]
+	if !ok {
+		for o := range offers.All {
+			if pool != anyPool && t.Offers[o].Pool != pool {
+				continue
+			}
+			if known == nil {
+				known = make(Vector, len(t.Resources))
+			}
+			for r := range known {
+				known[r] = max(known[r], t.has(o, r))
+			}
+		}
+		t.mosts[at] = known
+	}
+	return known
 }
 
 // obstacle says what keeps a pod of g from a new node of offer o, which would

@@ -100,14 +100,9 @@ func (s *pass) branch() *pass {
 	out.nodesLeft, out.stockLeft = slices.Clone(s.nodesLeft), slices.Clone(s.stockLeft)
 	out.tight, out.parts, out.homes = slices.Clone(s.tight), slices.Clone(s.parts), slices.Clone(s.homes)
 	out.bundles = slices.Clone(s.bundles)
-	out.placed = make([][]int64, len(s.placed))
-	var slab []int64
+	out.placed = s.perCell()
 	for g := range s.placed {
-		slab = append(slab, s.placed[g]...)
-	}
-	for g := range s.placed {
-		n := len(s.placed[g])
-		out.placed[g], slab = slab[:n:n], slab[n:]
+		copy(out.placed[g], s.placed[g])
 	}
 	return &out
 }

@@ -151,14 +151,12 @@ func (t *table) plan(ctx context.Context, r recipe, incumbent []opened, until in
 
 // caps that cap nothing.
 func (t *table) caps() *caps {
-	c := &caps{}
+	c := &caps{cell: t.perCell()}
 	for g := range t.Groups {
 		c.group = append(c.group, t.Groups[g].Count)
-		cells := make([]int64, len(t.cells[g]))
-		for i := range cells {
-			cells[i] = t.Groups[g].Count
+		for i := range c.cell[g] {
+			c.cell[g][i] = t.Groups[g].Count
 		}
-		c.cell = append(c.cell, cells)
 	}
 	return c
 }
@@ -168,7 +166,9 @@ func (s *pass) real() *ledger {
 	l := newLedger(s.table)
 	for g := range s.Groups {
 		for i := range s.cells[g] {
-			l.add(&s.cells[g][i], s.placed[g][i])
+			if s.placed[g][i] > 0 {
+				l.add(&s.cells[g][i], s.placed[g][i])
+			}
 		}
 	}
 	return l

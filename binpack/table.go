@@ -35,6 +35,7 @@ type table struct {
 	alike     []int              // by group: the first that rules of one node bind in the same way; -1 if none does
 	running   []map[int]int64    // by spread over Hostname: counted pods by node
 	cells     [][]cell           // by group
+	mosts     map[[2]int]Vector  // by set of offers and pool; see most
 	frontiers map[string][]int   // by set of offers; see undominated
 	divided   map[string][]cell  // see offered
 	layouts   map[string]*layout // by keys
@@ -63,7 +64,7 @@ func newTable(c *canon) *table {
 	t := &table{
 		canon: c, scale: make([]int64, len(c.Resources)), priorities: map[int32]struct{}{},
 		within: map[[2]int]Set{}, setAt: map[*uint64]int{}, bundled: map[string]map[int]*bundle{}, openable: map[int]Set{}, setNamed: map[string]int{},
-		frontiers: map[string][]int{}, divided: map[string][]cell{}, layouts: map[string]*layout{},
+		mosts: map[[2]int]Vector{}, frontiers: map[string][]int{}, divided: map[string][]cell{}, layouts: map[string]*layout{},
 	}
 	for r := range t.scale {
 		t.scale[r] = 1
@@ -139,8 +140,11 @@ func (t *table) dropUseless() {
 		if t.asks[g] != "" || t.Groups[g].Count == 0 {
 			continue
 		}
-		// Of a thousand groups most have only offers that are known to be useful.
 		offers := t.Groups[g].Offers
+		if most := t.most(offers, anyPool); most == nil || !covers(most, t.need[g]) {
+			continue
+		}
+		// Of a thousand groups most have only offers that are known to be useful.
 		holds := func(o int) bool { return t.room[o] != nil && covers(t.room[o], t.need[g]) }
 		for o := range offers.minus(useful).All {
 			if holds(o) {
