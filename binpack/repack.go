@@ -12,6 +12,8 @@ import (
 // 	▓▓▓▓▓▓▓▓░░▓░░▓░░▓░░▓░░▓░░▓░░▓░░▓     ▓ taken back
 // 	▓▓▓▓▓▓▓▓▓░░▓░░▓░░▓░░▓░░▓░░▓░░▓░░     the next time, if that was of no use
 //
+// Every other time, what was taken back first fills what room the others have (merge).
+//
 // The last nodes of a plan hold what was left over. Together with nodes that are packed
 // well there is something to mix them with (large neighbourhood search: Shaw, "Using
 // constraint programming and local search methods to solve vehicle routing problems",
@@ -19,9 +21,11 @@ import (
 
 // One in worstPart of the nodes are the worst ones, and of the others one in stride comes
 // with them. As many tries without success end the search: then all have had their turn.
+// Of fewer nodes than few up to half are taken back.
 const (
 	worstPart = 8
 	stride    = 12
+	few       = 100
 )
 
 // repack improves a plan as long as that succeeds, steps last and the plan is not proven
@@ -54,14 +58,22 @@ func (s *pass) less(round int) *pass {
 	for i := range out.parts {
 		at[[2]int{out.parts[i].group, out.parts[i].cell}] = i
 	}
-	bad := s.nodes() / worstPart
+	nodes := s.nodes()
+	first, bad := int64(0), nodes/worstPart+1
+	if nodes < few {
+		bad = 1 + nodes*int64(1+round%4)/worstPart
+	}
+	merging := round%2 == 1
+	if merging {
+		first = int64(round/2 + 1) // the very worst stay: they have most room
+	}
 	out.steps = int64(4*len(s.parts) + 16*len(s.opened))
 	seen, taken := int64(0), int64(0)
 	for _, i := range s.worst() {
 		o := s.opened[i]
 		n := int64(0)
 		for range o.count {
-			if seen < bad || (seen+int64(round))%stride == 0 {
+			if (seen >= first && seen < first+bad) || (seen >= first && (seen+int64(round))%stride == 0) {
 				n++
 			}
 			seen++
@@ -77,10 +89,74 @@ func (s *pass) less(round int) *pass {
 			taken += n
 		}
 	}
-	if taken < 2 {
+	if taken == 0 {
 		return nil
 	}
+	if merging {
+		out.merge()
+	}
 	return out
+}
+
+// merge puts pods that were taken back where the nodes that stay have room: they cost
+// nothing there. Where pools differ in weight it would put pods on lighter ones.
+func (s *pass) merge() {
+	if len(s.weights) > 1 {
+		return
+	}
+	var left []int // parts with pods, the largest first
+	for i := range s.parts {
+		if s.parts[i].left > 0 {
+			left = append(left, i)
+		}
+	}
+	w := s.overall()
+	value := func(i int) uint64 { return w.value(s.norm(s.parts[i].need)) }
+	slices.SortFunc(left, func(i, j int) int { return cmp.Or(cmp.Compare(value(j), value(i)), cmp.Compare(i, j)) })
+	for i := 0; i < len(s.opened); i++ {
+		room := slices.Clone(s.room[s.opened[i].offer])
+		for r, q := range s.sum(s.opened[i].pods) {
+			room[r] -= q
+		}
+		for _, p := range left {
+			s.steps++
+			if s.parts[p].left > 0 && covers(room, s.parts[p].need) {
+				s.join(i, &s.parts[p], room)
+			}
+		}
+	}
+}
+
+// join adds pods of a part to the nodes of a pattern, as far as room and rules let it, and
+// takes what they ask for off the room. Nodes that get none become a pattern of their own.
+func (s *pass) join(at int, p *part, room Vector) {
+	o := &s.opened[at]
+	offers := s.cells[p.group][p.cell].offers
+	n := fit(room, p.need, p.left)
+	if !offers.Has(o.offer) || slices.ContainsFunc(o.listed, func(alt int) bool { return !offers.Has(alt) }) || len(s.hosts.affinities[p.group]) > 0 {
+		return
+	}
+	if n = s.joins(p.group, o.pods, -1, n); n == 0 {
+		return
+	}
+	nodes := min(o.count, p.left/n)
+	if rest := o.count - nodes; rest > 0 {
+		s.opened = append(s.opened, opened{o.offer, o.listed, rest, o.pods, o.cells})
+		o = &s.opened[at]
+	}
+	o.count = nodes
+	// The lists may be shared with the plan that this one came from.
+	o.pods, o.cells = slices.Clone(o.pods), slices.Clone(o.cells)
+	if i := slices.IndexFunc(o.pods, func(sh Share) bool { return sh.Group == p.group }); i >= 0 {
+		o.pods[i].Count += n
+	} else {
+		o.pods, o.cells = append(o.pods, Share{p.group, n}), append(o.cells, p.cell)
+	}
+	for r, q := range p.need {
+		room[r] -= q * n
+	}
+	p.left -= n * nodes
+	s.placed[p.group][p.cell] += n * nodes
 }
 
 // branch is a copy of the pass without its new nodes, to go on with while s stays.
