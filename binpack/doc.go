@@ -35,8 +35,9 @@
 // owners (affinity.go), fills existing nodes with
 // the best fit, and leaves the rest as parts. For the parts it opens nodes, pools
 // of the heaviest weight first (open.go): the dual prices of the fluid problem say
-// what a unit of each resource is worth for what is left to place (fluid.go); every
-// offer worth a look is filled, in several ways (fill.go, relax.go); the one that
+// what a unit of each resource is worth for what is left to place (fluid.go);
+// offers that may do best (race.go) are filled, in several ways (fill.go, relax.go),
+// under the rules of one node (rules.go); the one that
 // costs least for the worth of its load is opened, as often as the pods last,
 // after a change to the cheapest offer that still holds the load. What was sent
 // where there turned out to be no room is sent again. If limits have left a spread
@@ -46,7 +47,9 @@
 // not proven near enough to the bound, other recipes follow. Some decide most nodes by
 // a mixture of patterns, found by column generation (mix.go, columns.go, master.go, knapsack.go), and
 // only the rest one by one. The best plan by the objective wins: pods placed by
-// priority, pool weight, cost, number of nodes.
+// priority, pool weight, cost, number of nodes. At last its worst nodes are taken back and
+// their pods packed anew, again and again (repack.go); where pods are of too many kinds for a
+// mixture, that follows the first plan at once.
 //
 // The lower bound is that of the fluid problem (bound.go) or, where pods are large
 // against nodes, one proven from the mixture's prices (certify.go).
@@ -63,6 +66,7 @@
 // O(G·O/64 + N·K·R) steps and a few looks at each candidate for each pattern; most are
 // ruled out by their price before they are filled. A mixture takes some hundred rounds of
 // O(C·K·R + K²). Only split looks at single pods, and only of groups that mind a
-// domain. Without a budget of its own a problem gets 100,000 steps for each kind, 30
-// million at most; a step takes some 10 to 30 ns. Memory is O(G·O/64 + O·R + K²).
+// domain. Without a budget of its own a problem gets, for improving the first plan, 200,000
+// steps for each kind, six million at most; a step takes some 50 ns. Memory is
+// O(G·O/64 + O·R + K²).
 package binpack

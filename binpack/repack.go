@@ -32,13 +32,15 @@ const (
 // near enough to the bound. It returns the steps that were used as well.
 func (t *table) repack(best *pass, steps int64, bound MicroUSD) (*pass, int64) {
 	used := int64(0)
-	for failed := 0; failed < stride && used < steps && !best.truncated && best.above(bound); failed++ {
+	last := best.steps / worstPart // what a try takes, going by the one before
+	for failed := 0; failed < stride && used+last <= steps && !best.truncated && best.above(bound); failed++ {
 		next := best.less(failed)
 		if next == nil {
-			break
+			continue
 		}
 		next.open()
 		used += next.steps
+		last = next.steps
 		if next.truncated {
 			best.truncated = true
 			break
@@ -51,7 +53,7 @@ func (t *table) repack(best *pass, steps int64, bound MicroUSD) (*pass, int64) {
 }
 
 // less is the pass without some of its nodes, ready to open others for their pods. It
-// returns nil where there is nothing to mix anew.
+// returns nil where there is nothing to take back.
 func (s *pass) less(round int) *pass {
 	out := s.branch()
 	at := map[[2]int]int{}
@@ -73,7 +75,7 @@ func (s *pass) less(round int) *pass {
 		o := s.opened[i]
 		n := int64(0)
 		for range o.count {
-			if (seen >= first && seen < first+bad) || (seen >= first && (seen+int64(round))%stride == 0) {
+			if seen >= first && (seen < first+bad || (seen+int64(round))%stride == 0) {
 				n++
 			}
 			seen++

@@ -15,7 +15,7 @@ import (
 // have to be shown to have them.
 
 // stepsPerKind and mostSteps make the budget for improving the first plan if the
-// problem names none: min(stepsPerKind × kinds of pods, mostSteps). A step takes some 10 to 30 ns.
+// problem names none: min(stepsPerKind × kinds of pods, mostSteps). A step takes some 50 ns.
 const (
 	stepsPerKind = 200_000
 	mostSteps    = 6_000_000
@@ -43,8 +43,8 @@ func Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	return s, nil
 }
 
-// search makes a plan by each recipe while the budget lasts, and returns the best with
-// the steps of all.
+// search makes a plan by each recipe while the budget lasts, repacks the best, and returns
+// it with the steps of all.
 func (t *table) search(ctx context.Context) (best *pass, steps int64) {
 	best = t.plan(ctx, recipes[0], nil, 0)
 	budget := t.MaxSteps
