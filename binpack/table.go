@@ -233,16 +233,6 @@ func of(pods []Share, s Set) (n int64) {
 	return n
 }
 
-// have counts the pods of group g.
-func have(pods []Share, g int) int64 {
-	for _, sh := range pods {
-		if sh.Group == g {
-			return sh.Count
-		}
-	}
-	return 0
-}
-
 // with adds n pods of group g to pods, kept in the order of groups. Nodes hold few
 // groups, so a sorted slice beats a map, and has an order.
 func with(pods []Share, g int, n int64) []Share {
