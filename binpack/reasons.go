@@ -95,6 +95,11 @@ func (s *pass) poolReasons(g, pool int) []Reason {
 		for _, o := range fits {
 			s.obstacle(g, o, &why)
 		}
+		// A bundle that the group alone would have is not there if others of the batch may
+		// use only some of its offers (bundleUp). The next batch may be without them.
+		if len(why.reasons) == 0 && s.isFlexible(pool) {
+			why.add(TooFewValues, MinValuesField)
+		}
 	}
 	slices.SortFunc(why.reasons, func(a, b Reason) int {
 		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Constraint, b.Constraint))

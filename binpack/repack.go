@@ -2,6 +2,7 @@ package binpack
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -31,6 +32,11 @@ const (
 // repack improves a plan as long as that succeeds, steps last and the plan is not proven
 // near enough to the bound. It returns the steps that were used as well.
 func (t *table) repack(best *pass, steps int64, bound MicroUSD) (*pass, int64) {
+	// Where limits keep pods out, nodes that give back some of a limit would have to be
+	// followed by a look at all of those.
+	if best.bound && best.isShort() {
+		return best, 0
+	}
 	used := int64(0)
 	last := best.steps / worstPart // what a try takes, going by the one before
 	for failed := 0; failed < stride && used+last <= steps && !best.truncated && best.above(bound); failed++ {
@@ -45,11 +51,23 @@ func (t *table) repack(best *pass, steps int64, bound MicroUSD) (*pass, int64) {
 			best.truncated = true
 			break
 		}
-		if next.betters(best) {
+		// A part that had no place before may have found one in one domain and not in the
+		// others: then a spread does not hold any more.
+		if next.betters(best) && next.broken().none() {
 			best, failed = next, -1
 		}
 	}
 	return best, used
+}
+
+// isShort reports whether pods that some offer holds have no place.
+func (s *pass) isShort() bool {
+	for g := range s.Groups {
+		if s.opens[g] && total(s.placed[g]) < s.Groups[g].Count {
+			return true
+		}
+	}
+	return false
 }
 
 // less is the pass without some of its nodes, ready to open others for their pods. It
@@ -66,6 +84,10 @@ func (s *pass) less(round int) *pass {
 		bad = 1 + nodes*int64(1+round%4)/worstPart
 	}
 	merging := round%2 == 1
+	lightest := int32(math.MaxInt32)
+	for i := range s.opened {
+		lightest = min(lightest, s.weightOf(s.opened[i].offer))
+	}
 	if merging {
 		first = int64(round/2 + 1) // the very worst stay: they have most room
 	}
@@ -80,7 +102,7 @@ func (s *pass) less(round int) *pass {
 			}
 			seen++
 		}
-		if !s.movable(&o) {
+		if !s.movable(&o, lightest) {
 			n = 0
 		}
 		if o.count -= n; o.count > 0 {
@@ -194,8 +216,13 @@ func (s *pass) nodes() (n int64) {
 }
 
 // movable reports whether the pods of a node may go elsewhere: none of them has to do
-// with an affinity over Hostname.
-func (s *pass) movable(o *opened) bool {
+// with an affinity over Hostname. Where a limit has sent pods to lighter pools, nodes of
+// heavier ones stay: less of the limit used would mean that some of those pods could
+// come back, and nobody would ask them.
+func (s *pass) movable(o *opened, lightest int32) bool {
+	if s.bound && s.weightOf(o.offer) > lightest {
+		return false
+	}
 	return !slices.ContainsFunc(o.pods, func(sh Share) bool { return len(s.hosts.affinities[sh.Group]) > 0 })
 }
 
