@@ -54,7 +54,8 @@ func (s *pass) listCandidates(weight int32) []candidate {
 	// The order of first appearance keeps the map's own order out of the result.
 	classes := map[string][]int{}
 	var order []string
-	for o, name := range s.columns(weight) {
+	names, columns := s.columns(weight)
+	for o, name := range names {
 		if name == "" {
 			continue
 		}
@@ -73,8 +74,8 @@ func (s *pass) listCandidates(weight int32) []candidate {
 	out := make([]candidate, 0, most)
 	for class, offers := range offers {
 		open := make([]bool, len(s.sets))
-		for i, set := range s.sets {
-			open[i] = set.Has(offers[0]) // and so all of them
+		for i := range columns[offers[0]].All { // and so all of them
+			open[i] = true
 		}
 		guesses := make([]float64, len(offers)*len(s.Resources))
 		for i, o := range offers {
@@ -88,35 +89,34 @@ func (s *pass) listCandidates(weight int32) []candidate {
 	return out
 }
 
-// columns names for each offer the parts that may use it, with its pool if that
-// has limits and its stocks; "" for an offer that is out of the question.
+// columns lists for each offer which of the sets of offers that parts with pods left have
+// it, and names that, with its pool if that has limits and its stocks; "" for an offer
+// that is out of the question.
 //
 // Parts share sets of offers, so there are few distinct ones: each is one bit of an
 // offer's column, written for all its offers in a run through its words. Columns
 // are cut from one slab. A name is the column's bytes: as keys of a map they find
 // equal ones, and the map is only asked, never walked.
-func (s *pass) columns(weight int32) []string {
-	var sets []Set // distinct ones among the parts
+func (s *pass) columns(weight int32) (names []string, columns []Set) {
+	words := (len(s.sets) + 63) / 64
+	columns = make([]Set, len(s.Offers))
+	slab := make(Set, words*len(s.Offers))
 	seen := make([]bool, len(s.sets))
 	for i := range s.parts {
-		if p := &s.parts[i]; p.left > 0 && !seen[p.set] {
-			seen[p.set] = true
-			sets = append(sets, s.sets[p.set])
+		p := &s.parts[i]
+		if p.left == 0 || seen[p.set] {
+			continue
 		}
-	}
-	words := (len(sets) + 63) / 64
-	columns := make([]Set, len(s.Offers))
-	slab := make(Set, words*len(s.Offers))
-	for i, set := range sets {
-		for o := range set.All {
+		seen[p.set] = true
+		for o := range s.sets[p.set].All {
 			if columns[o] == nil {
 				columns[o] = slab[o*words : (o+1)*words]
 			}
-			columns[o][i>>6] |= 1 << (i & 63)
+			columns[o].Add(p.set)
 		}
 	}
 	s.bundleUp(weight, columns)
-	names := make([]string, len(s.Offers))
+	names = make([]string, len(s.Offers))
 	for o := range columns {
 		pool := s.Offers[o].Pool
 		if columns[o] == nil || s.Pools[pool].Weight != weight || s.room[o] == nil {
@@ -137,7 +137,7 @@ func (s *pass) columns(weight int32) []string {
 		}
 		names[o] = b.String()
 	}
-	return names
+	return names, columns
 }
 
 // key is the content of a set, to find equal ones by.

@@ -24,6 +24,7 @@ import (
 
 // A bundle is an offer of a pool with MinValues and those listed with it.
 type bundle struct {
+	open   Set    // which sets of offers the parts have that may use all of it
 	others []int  // by price
 	charge Vector // the most that any of them charges; nil if the pool has no limits
 	stocks []int  // that any of them draws on
@@ -111,8 +112,8 @@ func (s *shortOf) none() bool {
 }
 
 // bundleUp works out the bundles of a round of candidates: columns says by offer which
-// parts may use it, and an offer may be listed with another if all those of that one may
-// use it too.
+// sets of offers have it, and an offer may be listed with another if all sets that have
+// that one have it too. It takes out of an offer's column those that its bundle is not for.
 func (s *pass) bundleUp(weight int32, columns []Set) {
 	for pool := range s.Pools {
 		if !s.isFlexible(pool) || s.Pools[pool].Weight != weight {
@@ -131,15 +132,42 @@ func (s *pass) bundleUp(weight int32, columns []Set) {
 				if columns[o] == nil || s.room[o] == nil {
 					continue
 				}
-				known[o] = s.bundle(o, func(alt int) bool { return columns[o].minus(columns[alt]).Len() == 0 })
-				s.steps++
+				known[o] = s.bundleFor(o, columns)
 			}
 			s.bundled[name.String()] = known
 		}
 		for _, o := range s.byPrice()[pool] {
-			s.bundles[o] = known[o]
+			if s.bundles[o] = known[o]; known[o] != nil {
+				columns[o] = known[o].open
+			}
 		}
 	}
+}
+
+// bundleFor finds the bundle of an offer for all sets of its column, or, where they share
+// too few values, for some: each that still leaves a bundle, in turn. The others' parts
+// find it when those are placed, or another.
+func (s *pass) bundleFor(offer int, columns []Set) (found *bundle) {
+	try := func(open Set) bool {
+		s.steps++
+		b := s.bundle(offer, func(alt int) bool { return open.minus(columns[alt]).Len() == 0 })
+		if b != nil {
+			b.open, found = open, b
+		}
+		return b != nil
+	}
+	if try(slices.Clone(columns[offer])) {
+		return found
+	}
+	var open Set
+	for i := range columns[offer].All {
+		wider := slices.Clone(open)
+		wider.Add(i)
+		if try(wider) {
+			open = wider
+		}
+	}
+	return found
 }
 
 // dues are what a node of the offer charges to limits and the stocks that it draws on,

@@ -95,8 +95,9 @@ func (s *pass) poolReasons(g, pool int) []Reason {
 		for _, o := range fits {
 			s.obstacle(g, o, &why)
 		}
-		// A bundle that the group alone would have is not there if others of the batch may
-		// use only some of its offers (bundleUp). The next batch may be without them.
+		// A bundle that the group alone would have is not there while others of the batch,
+		// which nothing lets in either, may use only some of its offers (bundleFor). The next
+		// batch may be without them.
 		if len(why.reasons) == 0 && s.isFlexible(pool) {
 			why.add(TooFewValues, MinValuesField)
 		}

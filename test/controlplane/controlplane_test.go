@@ -166,9 +166,13 @@ status:
   - {type: Ready, status: "True", reason: Mine, message: mine, lastHeartbeatTime: `+longAgo+`, lastTransitionTime: `+longAgo+`}
 `)
 	const format = `jsonpath={range .status.conditions[*]}{.type} {.status} {.reason}/{.message} {.lastTransitionTime} {.lastHeartbeatTime}{"\n"}{end}`
-	before := kubectl(t, cp, "get", "node", "n1", "-o", format)
-	after := before
-	for strings.Count(after, longAgo) == strings.Count(before, longAgo) {
+	var after string
+	// The first heartbeat may come before the first look.
+	for begin := time.Now(); strings.Count(after, longAgo) != 3; {
+		if time.Since(begin) > startPatience {
+			cp.Keep()
+			t.Fatalf("no heartbeat in %s, the logs are in %s:\n%s", startPatience, cp.Dir(), after)
+		}
 		after = kubectl(t, cp, "get", "node", "n1", "-o", format)
 	}
 	disk, rest, _ := strings.Cut(after, "\n")
