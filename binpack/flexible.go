@@ -145,8 +145,8 @@ func (s *pass) bundleUp(weight int32, columns []Set) {
 }
 
 // bundleFor finds the bundle of an offer for all sets of its column, or, where they share
-// too few values, for some: each that still leaves a bundle, in turn. The others' parts
-// find it when those are placed, or another.
+// too few values, for some: each in turn that still leaves one. Parts with the other sets
+// may use another offer, or this one in a later round, when those are placed.
 func (s *pass) bundleFor(offer int, columns []Set) (found *bundle) {
 	try := func(open Set) bool {
 		s.steps++
@@ -202,6 +202,13 @@ func (s *pass) listed(offer int) []int {
 		return b.others
 	}
 	return nil
+}
+
+// serves reports whether the bundle of an offer, if it has one, is for parts with the set
+// of offers of that index.
+func (s *pass) serves(offer, set int) bool {
+	b := s.bundles[offer]
+	return b == nil || b.open.Has(set)
 }
 
 // bundlesIn lists the offers of a set that can be opened for pods that may use the whole

@@ -299,12 +299,13 @@ func (o *opener) amounts(lp *master) []int {
 }
 
 // decide opens up to n nodes of a pattern, as far as pods, limits and stocks last. A
-// pattern of which not one node can be filled whole is opened with what is left.
+// pattern of which not one node can be filled whole is opened with what is left. A mixture
+// may be of an earlier pass, where the offer's bundle was for others.
 func (o *opener) decide(p *pattern, n int64) bool {
 	n = o.copies(p.offer, n)
 	o.best.kinds, o.best.counts = o.best.kinds[:0], o.best.counts[:0]
 	for j, i := range p.kinds {
-		if k := min(p.counts[j], o.kinds[i].left); k > 0 {
+		if k := min(p.counts[j], o.kinds[i].left); k > 0 && o.serves(p.offer, o.kinds[i].set) {
 			o.best.kinds, o.best.counts = append(o.best.kinds, i), append(o.best.counts, k)
 			n = min(n, o.kinds[i].left/k)
 		}

@@ -167,7 +167,7 @@ status:
 `)
 	const format = `jsonpath={range .status.conditions[*]}{.type} {.status} {.reason}/{.message} {.lastTransitionTime} {.lastHeartbeatTime}{"\n"}{end}`
 	var after string
-	// The first heartbeat may come before the first look.
+	// Three of the four times stay. The first heartbeat may come before the first look.
 	for begin := time.Now(); strings.Count(after, longAgo) != 3; {
 		if time.Since(begin) > startPatience {
 			cp.Keep()
