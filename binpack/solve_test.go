@@ -29,9 +29,9 @@ func TestPlansPassVerify(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rest := p.slack(sites)
+		rest, related := p.slack(sites), p.related()
 		for _, u := range s.Unplaced {
-			if p.related(u.Group) || p.Groups[u.Group].Unsupported != "" {
+			if related.Has(u.Group) || p.Groups[u.Group].Unsupported != "" {
 				continue
 			}
 			for o := range p.Groups[u.Group].Offers.All {

@@ -282,11 +282,16 @@ func (p *Problem) checkSlack(_ *Solution, sites []site) error {
 // truncated plan are exempt: the heavier pools may not have been looked at.
 func (p *Problem) checkWeights(s *Solution, sites []site) error {
 	rest := p.slack(sites)
+	related := p.related()
+	heaviest := int32(0)
+	for i := range p.Pools {
+		heaviest = max(heaviest, p.Pools[i].Weight)
+	}
 	// If a group got several weights, the lightest is the one to defend.
 	worst := map[int]int32{} // the lightest weight that a group got
 	for _, at := range sites {
 		for _, sh := range at.pods {
-			if at.offers != nil && !s.Truncated && !p.related(sh.Group) {
+			if at.offers != nil && !s.Truncated && !related.Has(sh.Group) {
 				weight := p.Pools[p.Offers[at.offers[0]].Pool].Weight
 				if w, ok := worst[sh.Group]; !ok || weight < w {
 					worst[sh.Group] = weight
@@ -296,7 +301,7 @@ func (p *Problem) checkWeights(s *Solution, sites []site) error {
 	}
 	for g := range p.Groups {
 		weight, ok := worst[g]
-		if !ok {
+		if !ok || weight == heaviest {
 			continue
 		}
 		for o := range p.Groups[g].Offers.All {
@@ -309,11 +314,18 @@ func (p *Problem) checkWeights(s *Solution, sites []site) error {
 	return nil
 }
 
-// related reports whether any constraint ties pods of g to other pods.
-func (p *Problem) related(g int) bool {
-	return slices.ContainsFunc(p.Exclusions, func(x Exclusion) bool { return x.A.Has(g) || x.B.Has(g) }) ||
-		slices.ContainsFunc(p.Spreads, func(x Spread) bool { return x.Owners.Has(g) || x.Counted.Has(g) }) ||
-		slices.ContainsFunc(p.Affinities, func(x Affinity) bool { return x.Owners.Has(g) || x.Targets.Has(g) })
+// related are the groups whose pods some constraint ties to other pods.
+func (p *Problem) related() (groups Set) {
+	for _, x := range p.Exclusions {
+		groups = groups.or(x.A).or(x.B)
+	}
+	for _, x := range p.Spreads {
+		groups = groups.or(x.Owners).or(x.Counted)
+	}
+	for _, x := range p.Affinities {
+		groups = groups.or(x.Owners).or(x.Targets)
+	}
+	return groups
 }
 
 // opens reports whether there is room for one more node of offer o, with one

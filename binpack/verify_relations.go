@@ -24,16 +24,11 @@ type district struct {
 	pods   []Share
 }
 
-// districts sums the pods of sites by domain of key. A site that holds pods of
-// the groups that matter must be in one domain whichever offer is launched.
-func (p *Problem) districts(key int, sites []site, matters ...Set) ([]district, error) {
+// districts sums the pods of sites by domain of key. Each site must be in one domain
+// whichever offer is launched.
+func (p *Problem) districts(key int, sites []site) ([]district, error) {
 	var out []district
 	for _, at := range sites {
-		if !slices.ContainsFunc(at.pods, func(sh Share) bool {
-			return slices.ContainsFunc(matters, func(s Set) bool { return s.Has(sh.Group) })
-		}) {
-			continue
-		}
 		// Each node is a domain, so nothing is summed.
 		if key == Hostname {
 			out = append(out, district{at.name, at.node, at.copies, at.pods})
@@ -68,15 +63,45 @@ func (p *Problem) districts(key int, sites []site, matters ...Set) ([]district, 
 	return out, nil
 }
 
-// everywhere is the district of all sites.
-func everywhere(sites []site) *district {
-	all := &district{}
-	for _, at := range sites {
+// A register says where the pods of each group are.
+type register struct {
+	sites []site
+	at    [][]int // by group: positions in sites
+	pods  []int64 // by group: how many are anywhere
+}
+
+// register looks once at each pod share.
+func (p *Problem) register(sites []site) *register {
+	x := &register{sites: sites, at: make([][]int, len(p.Groups)), pods: make([]int64, len(p.Groups))}
+	for i, at := range sites {
 		for _, sh := range at.pods {
-			all.pods = append(all.pods, Share{sh.Group, sh.Count * at.copies})
+			x.at[sh.Group] = append(x.at[sh.Group], i)
+			x.pods[sh.Group] += sh.Count * at.copies
 		}
 	}
-	return all
+	return x
+}
+
+// count sums the pods of the groups in s.
+func (x *register) count(s Set) (n int64) {
+	for g := range s.All {
+		n += x.pods[g]
+	}
+	return n
+}
+
+// holding lists the sites that hold pods of groups in a or b, in order.
+func (x *register) holding(a, b Set) []site {
+	var at []int
+	for g := range a.or(b).All {
+		at = append(at, x.at[g]...)
+	}
+	slices.Sort(at)
+	var out []site
+	for _, i := range slices.Compact(at) {
+		out = append(out, x.sites[i])
+	}
+	return out
 }
 
 // count sums the pods of the groups in s.
@@ -96,12 +121,12 @@ func (d *district) count(s Set) (n int64) {
 // pod alone never offends, and of a group that excludes itself a second does. Pods
 // outside all domains share none.
 func (p *Problem) checkExclusions(_ *Solution, sites []site) error {
-	all := everywhere(sites)
+	all := p.register(sites)
 	for _, x := range p.Exclusions {
 		if all.count(x.A) == 0 || all.count(x.B) == 0 {
 			continue
 		}
-		in, err := p.districts(x.Key, sites, x.A, x.B)
+		in, err := p.districts(x.Key, all.holding(x.A, x.B))
 		if err != nil {
 			return fmt.Errorf("exclusion %s: %w", x.ID, err)
 		}
@@ -125,12 +150,12 @@ func (p *Problem) checkExclusions(_ *Solution, sites []site) error {
 // domain without owners may hold any number: nobody there minds. Over Hostname the
 // lowest is always 0, and a node that is not listed runs none.
 func (p *Problem) checkSpreads(_ *Solution, sites []site) error {
-	all := everywhere(sites)
+	all := p.register(sites)
 	for _, s := range p.Spreads {
 		if all.count(s.Owners) == 0 {
 			continue
 		}
-		in, err := p.districts(s.Key, sites, s.Owners, s.Counted)
+		in, err := p.districts(s.Key, all.holding(s.Owners, s.Counted))
 		if err != nil {
 			return fmt.Errorf("spread %s: %w", s.ID, err)
 		}
@@ -184,12 +209,12 @@ func least(counts map[int]int64) int64 {
 // Hostname each copy of a pattern is a domain, so a pattern that starts one has one
 // copy.
 func (p *Problem) checkAffinities(_ *Solution, sites []site) error {
-	all := everywhere(sites)
+	all := p.register(sites)
 	for _, a := range p.Affinities {
 		if all.count(a.Owners) == 0 {
 			continue
 		}
-		in, err := p.districts(a.Key, sites, a.Owners, a.Targets)
+		in, err := p.districts(a.Key, all.holding(a.Owners, a.Targets))
 		if err != nil {
 			return fmt.Errorf("affinity %s: %w", a.ID, err)
 		}
