@@ -1,6 +1,7 @@
 package binpack
 
 import (
+	"encoding/binary"
 	"math"
 	"math/big"
 	"math/bits"
@@ -70,6 +71,10 @@ func (s *pass) fluidBound() MicroUSD {
 // componentBounds adds up the bounds of claimants that share no offers.
 func (s *pass) componentBounds(list []claimant) (sum MicroUSD) {
 	for _, list := range components(list) {
+		decisive := SetOf(s.decisive(list)...)
+		for i := range list {
+			list[i].offers = list[i].offers.and(decisive)
+		}
 		best := MicroUSD(0)
 		for _, c := range list {
 			best = max(best, s.countBound(c))
@@ -82,6 +87,37 @@ func (s *pass) componentBounds(list []claimant) (sum MicroUSD) {
 		sum += best
 	}
 	return sum
+}
+
+// decisive lists the offers that some claimant may use, but those that are beaten by
+// another that the same may use and that draws on the same stocks: prices that hold for
+// the better one hold for them.
+func (t *table) decisive(list []claimant) (out []int) {
+	classes := map[string][]int{}
+	var names []string
+	var key []byte
+	for o := range t.Offers {
+		key = key[:0]
+		for i := range list {
+			if list[i].offers.Has(o) {
+				key = binary.AppendVarint(key, int64(i))
+			}
+		}
+		if len(key) == 0 || t.room[o] == nil {
+			continue
+		}
+		for _, i := range t.stocks[o] {
+			key = binary.AppendVarint(key, int64(^i)) // negative, unlike claimants
+		}
+		if classes[string(key)] == nil {
+			names = append(names, string(key))
+		}
+		classes[string(key)] = append(classes[string(key)], o)
+	}
+	for _, name := range names {
+		out = append(out, t.frontier(classes[name], func(int, int) bool { return true })...)
+	}
+	return out
 }
 
 // worthwhile is by how much the prices of a mixture must be above the fluid bound to
@@ -233,10 +269,7 @@ func components(list []claimant) [][]claimant {
 func (s *pass) countBound(c claimant) MicroUSD {
 	groups := slices.Clone(c.groups)
 	slices.SortStableFunc(groups, func(a, b Share) int { return slices.Compare(s.need[a.Group], s.need[b.Group]) })
-	var offers []int
-	for o := range c.offers.All {
-		offers = append(offers, o)
-	}
+	offers := slices.AppendSeq(make([]int, 0, c.offers.Len()), c.offers.All)
 	offers = s.frontier(offers, func(int, int) bool { return true })
 	best := MicroUSD(0)
 	for i := 0; i < len(groups); {
@@ -387,8 +420,7 @@ func (s *pass) gains(e *exact, list []claimant, y [][]uint64, offers Set) *big.I
 // fluidPrices are the prices of resources, in MicroUSD for a unit, that the
 // fluid problem of c has.
 func (s *pass) fluidPrices(c claimant, endless bool) []float64 {
-	var prices []float64
-	rooms := make([][]float64, 0, c.offers.Len())
+	rooms, prices := make([][]float64, 0, c.offers.Len()), make([]float64, 0, c.offers.Len())
 	most := MicroUSD(1)
 	for o := range c.offers.All {
 		most = max(most, s.price[o])

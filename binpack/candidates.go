@@ -1,7 +1,6 @@
 package binpack
 
 import (
-	"cmp"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -199,9 +198,7 @@ func (s *pass) clipped(frontier []int, demand Vector) []int {
 // be beaten by one that is kept already. Of two that are equal in everything the first by
 // ID stays. It sorts offers.
 func (t *table) frontier(offers []int, mayStand func(k, o int) bool) []int {
-	slices.SortFunc(offers, func(a, b int) int {
-		return cmp.Or(cmp.Compare(t.price[a], t.price[b]), slices.Compare(t.room[b], t.room[a]), cmp.Compare(a, b))
-	})
+	slices.SortFunc(offers, func(a, b int) int { return t.turn[a] - t.turn[b] })
 	var kept []int
 	for _, o := range offers {
 		if !slices.ContainsFunc(kept, func(k int) bool { return covers(t.room[k], t.room[o]) && mayStand(k, o) }) {

@@ -152,21 +152,25 @@ func (t *table) layout(keys []int) *layout {
 		return known
 	}
 	l := &layout{at: make([]int, len(t.Offers))}
+	slab, each := make([]int, len(keys)*len(t.Offers)), make([][]int, len(t.Offers))
 	for o := range t.Offers {
-		l.domains = append(l.domains, along(keys, t.Offers[o].Domains))
+		each[o] = alongTo(carve(&slab, len(keys)), keys, t.Offers[o].Domains)
 	}
+	l.domains = slices.Clone(each)
 	slices.SortFunc(l.domains, slices.Compare)
 	l.domains = slices.CompactFunc(l.domains, slices.Equal)
 	for o := range t.Offers {
-		l.at[o], _ = slices.BinarySearchFunc(l.domains, along(keys, t.Offers[o].Domains), slices.Compare)
+		l.at[o], _ = slices.BinarySearchFunc(l.domains, each[o], slices.Compare)
 	}
 	t.layouts[string(name)] = l
 	return l
 }
 
 // along lists the domains of the given keys.
-func along(keys, domains []int) []int {
-	out := make([]int, len(keys))
+func along(keys, domains []int) []int { return alongTo(make([]int, len(keys)), keys, domains) }
+
+// alongTo is along, into out.
+func alongTo(out, keys, domains []int) []int {
 	for i, k := range keys {
 		out[i] = domains[k]
 	}

@@ -52,7 +52,7 @@ func (s *pass) certify(list []claimant, price map[int]float64) MicroUSD {
 	// The least ratio of price to worth, as a fraction.
 	num, den := uint64(1), uint64(1)
 	var items []int
-	for _, o := range c.undominatedOffers() {
+	for _, o := range c.decisive(c.list) {
 		items = items[:0]
 		for i := range c.items {
 			if list[c.items[i].claimant].offers.Has(o) && covers(s.room[o], c.items[i].need) {
@@ -117,35 +117,6 @@ func (c *certificate) begin(price map[int]float64) bool {
 	}
 	c.items = merged
 	return len(merged) > 0
-}
-
-// undominatedOffers lists the offers that any claimant may use but those that are
-// beaten by another that the same may use: what holds for the better one holds for
-// them.
-func (c *certificate) undominatedOffers() []int {
-	classes := map[string][]int{}
-	var names []string
-	var key []byte
-	for o := range c.Offers {
-		key = key[:0]
-		for i := range c.list {
-			if c.list[i].offers.Has(o) {
-				key = append(key, byte(i), byte(i>>8))
-			}
-		}
-		if len(key) == 0 || c.room[o] == nil {
-			continue
-		}
-		if classes[string(key)] == nil {
-			names = append(names, string(key))
-		}
-		classes[string(key)] = append(classes[string(key)], o)
-	}
-	var out []int
-	for _, name := range names {
-		out = append(out, c.frontier(classes[name], func(int, int) bool { return true })...)
-	}
-	return out
 }
 
 // scaled is the worth of all pods times num/den, rounded up to a whole MicroUSD, since

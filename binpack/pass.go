@@ -354,8 +354,7 @@ func (t *table) overall() worth {
 	if t.common != nil {
 		return t.common
 	}
-	var rooms [][]float64
-	var prices []float64
+	rooms, prices := make([][]float64, 0, len(t.Offers)), make([]float64, 0, len(t.Offers))
 	// Prices are taken in parts of the highest, as quantities are: another
 	// currency gives the same floats.
 	most := MicroUSD(1)
@@ -384,8 +383,10 @@ func (t *table) overall() worth {
 }
 
 // floats expresses a normalised vector in parts of 1.
-func floats(v Vector) []float64 {
-	out := make([]float64, len(v))
+func floats(v Vector) []float64 { return floatsTo(make([]float64, len(v)), v) }
+
+// floatsTo is floats, into out.
+func floatsTo(out []float64, v Vector) []float64 {
 	for r, q := range v {
 		out[r] = float64(q) / unit
 	}

@@ -26,6 +26,7 @@ type table struct {
 	asks   []string    // by group: what it asks for that Solve does not do, or ""
 	opens  []bool      // by group: whether some offer holds a pod of it
 	scale  []int64     // by resource: the largest quantity, at least 1
+	turn   []int       // by offer: its place by rising price, falling room, ID
 	normed []Vector    // by offer: the room in parts of unit
 	size   [][]float64 // by offer: the room in parts of 1
 
@@ -95,17 +96,20 @@ func newTable(c *canon) *table {
 // addOffers works out for each offer what is left for pods, what it costs and what
 // it takes from limits and stocks.
 func (t *table) addOffers() {
-	t.stocks = make([][]int, len(t.Offers))
+	n := len(t.Offers)
+	t.stocks, t.room, t.charge, t.price = make([][]int, n), make([]Vector, 0, n), make([]Vector, 0, n), make([]MicroUSD, 0, n)
 	for i := range t.Stocks {
 		for o := range t.Stocks[i].Offers.All {
 			t.stocks[o] = append(t.stocks[o], i)
 		}
 	}
+	slab := make(Vector, n*len(t.Resources))
 	for i := range t.Offers {
 		o := &t.Offers[i]
 		pool := &t.Pools[o.Pool]
 		// Overhead above capacity in any resource closes the offer.
-		room := t.dense(o.Capacity)
+		room := carve(&slab, len(t.Resources))
+		copy(room, o.Capacity)
 		for r, q := range o.Overhead {
 			room[r] -= q
 		}
@@ -180,21 +184,41 @@ func (t *table) widen(v Vector) {
 	}
 }
 
-// measure expresses the rooms of offers in parts of the largest quantities.
+// measure expresses the rooms of offers in parts of the largest quantities, and ranks
+// them.
 func (t *table) measure() {
-	t.normed, t.size = make([]Vector, len(t.Offers)), make([][]float64, len(t.Offers))
+	n := len(t.Offers)
+	t.normed, t.size, t.turn = make([]Vector, n), make([][]float64, n), make([]int, n)
+	whole, parts := make(Vector, n*len(t.Resources)), make([]float64, n*len(t.Resources))
+	ranked := make([]int, 0, n)
 	for o, room := range t.room {
 		if room != nil {
-			t.normed[o] = t.norm(room)
-			t.size[o] = floats(t.normed[o])
+			t.normed[o] = t.normTo(carve(&whole, len(room)), room)
+			t.size[o] = floatsTo(carve(&parts, len(room)), t.normed[o])
+			ranked = append(ranked, o)
 		}
 	}
+	slices.SortFunc(ranked, func(a, b int) int {
+		return cmp.Or(cmp.Compare(t.price[a], t.price[b]), slices.Compare(t.room[b], t.room[a]), cmp.Compare(a, b))
+	})
+	for i, o := range ranked {
+		t.turn[o] = i
+	}
+}
+
+// carve takes n elements off a slab: one allocation for many small slices.
+func carve[S ~[]E, E any](slab *S, n int) S {
+	out := (*slab)[:n:n]
+	*slab = (*slab)[n:]
+	return out
 }
 
 // norm expresses v in parts of the largest quantity of each resource. Since it
 // divides, scaling all quantities of a problem leaves it as it is.
-func (t *table) norm(v Vector) Vector {
-	out := make(Vector, len(v))
+func (t *table) norm(v Vector) Vector { return t.normTo(make(Vector, len(v)), v) }
+
+// normTo is norm, into out.
+func (t *table) normTo(out, v Vector) Vector {
 	for r, q := range v {
 		if q >= t.scale[r] {
 			out[r] = unit // more than any place has: it fits nowhere

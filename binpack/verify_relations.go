@@ -24,9 +24,9 @@ type district struct {
 	pods   []Share
 }
 
-// districts sums the pods of sites by domain of key. Each site must be in one domain
+// districts sums the pods that matter by domain of key. Each site must be in one domain
 // whichever offer is launched.
-func (p *Problem) districts(key int, sites []site) ([]district, error) {
+func (p *Problem) districts(key int, sites []site, matters Set) ([]district, error) {
 	var out []district
 	for _, at := range sites {
 		// Each node is a domain, so nothing is summed.
@@ -56,7 +56,9 @@ func (p *Problem) districts(key int, sites []site) ([]district, error) {
 			}
 		}
 		for _, sh := range at.pods {
-			out[d].pods = append(out[d].pods, Share{sh.Group, sh.Count * at.copies})
+			if matters.Has(sh.Group) {
+				out[d].pods = append(out[d].pods, Share{sh.Group, sh.Count * at.copies})
+			}
 		}
 	}
 	slices.SortStableFunc(out, func(a, b district) int { return cmp.Compare(a.domain, b.domain) })
@@ -90,10 +92,10 @@ func (x *register) count(s Set) (n int64) {
 	return n
 }
 
-// holding lists the sites that hold pods of groups in a or b, in order.
-func (x *register) holding(a, b Set) []site {
+// holding lists the sites that hold pods of the groups in s, in order.
+func (x *register) holding(s Set) []site {
 	var at []int
-	for g := range a.or(b).All {
+	for g := range s.All {
 		at = append(at, x.at[g]...)
 	}
 	slices.Sort(at)
@@ -126,7 +128,8 @@ func (p *Problem) checkExclusions(_ *Solution, sites []site) error {
 		if all.count(x.A) == 0 || all.count(x.B) == 0 {
 			continue
 		}
-		in, err := p.districts(x.Key, all.holding(x.A, x.B))
+		both := x.A.or(x.B)
+		in, err := p.districts(x.Key, all.holding(both), both)
 		if err != nil {
 			return fmt.Errorf("exclusion %s: %w", x.ID, err)
 		}
@@ -155,7 +158,8 @@ func (p *Problem) checkSpreads(_ *Solution, sites []site) error {
 		if all.count(s.Owners) == 0 {
 			continue
 		}
-		in, err := p.districts(s.Key, all.holding(s.Owners, s.Counted))
+		both := s.Owners.or(s.Counted)
+		in, err := p.districts(s.Key, all.holding(both), both)
 		if err != nil {
 			return fmt.Errorf("spread %s: %w", s.ID, err)
 		}
@@ -214,7 +218,8 @@ func (p *Problem) checkAffinities(_ *Solution, sites []site) error {
 		if all.count(a.Owners) == 0 {
 			continue
 		}
-		in, err := p.districts(a.Key, all.holding(a.Owners, a.Targets))
+		both := a.Owners.or(a.Targets)
+		in, err := p.districts(a.Key, all.holding(both), both)
 		if err != nil {
 			return fmt.Errorf("affinity %s: %w", a.ID, err)
 		}
@@ -233,10 +238,10 @@ func (p *Problem) checkAffinities(_ *Solution, sites []site) error {
 			if d.domain == NoDomain && a.Key != Hostname {
 				return fmt.Errorf("affinity %s: owners in %s", a.ID, d.name)
 			}
-			both := d.count(a.Targets.and(a.Owners))
+			mutual := d.count(a.Targets.and(a.Owners))
 			switch {
-			case d.domain != NoDomain && a.Present.Has(d.domain), d.count(a.Targets) > both:
-			case both == 0 || present:
+			case d.domain != NoDomain && a.Present.Has(d.domain), d.count(a.Targets) > mutual:
+			case mutual == 0 || present:
 				return fmt.Errorf("affinity %s: %s holds owners and none of their targets", a.ID, d.name)
 			default:
 				if started += d.copies; started > 1 {
