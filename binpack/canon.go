@@ -87,13 +87,8 @@ func (m *mover) places(c *canon, p *Problem) {
 		pool.Left = m.quantities(pool.Left)
 		c.Pools = append(c.Pools, pool)
 	}
-	c.Offers = make([]Offer, 0, len(p.Offers))
-	for _, i := range c.offers {
-		o := p.Offers[i]
-		o.Pool = moved(m.pool, o.Pool)
-		o.Capacity, o.Overhead, o.Charge = m.quantities(o.Capacity), m.quantities(o.Overhead), m.quantities(o.Charge)
-		o.Domains = m.domains(o.Domains)
-		c.Offers = append(c.Offers, o)
+	if c.Offers = p.Offers; !m.keepsOffers(c.offers) {
+		c.Offers = m.movedOffers(c.offers, p)
 	}
 	for _, i := range c.nodes {
 		n := p.Nodes[i]
@@ -107,6 +102,27 @@ func (m *mover) places(c *canon, p *Problem) {
 		g.Offers, g.Nodes = m.set(g.Offers, m.offer), m.set(g.Nodes, m.node)
 		c.Groups = append(c.Groups, g)
 	}
+}
+
+// keepsOffers reports whether no offer moves in the given order, nor anything that offers
+// refer to. Then the caller's list will do: it is by far the longest, and nothing
+// writes to it.
+func (m *mover) keepsOffers(order []int) bool {
+	return slices.IsSorted(order) && slices.IsSorted(m.vector) && slices.IsSorted(m.keys) && m.pool == nil &&
+		!slices.ContainsFunc(m.domain, func(rank []int) bool { return rank != nil })
+}
+
+// movedOffers is a copy of the offers in the given order.
+func (m *mover) movedOffers(order []int, p *Problem) []Offer {
+	out := make([]Offer, 0, len(order))
+	for _, i := range order {
+		o := p.Offers[i]
+		o.Pool = moved(m.pool, o.Pool)
+		o.Capacity, o.Overhead, o.Charge = m.quantities(o.Capacity), m.quantities(o.Overhead), m.quantities(o.Charge)
+		o.Domains = m.domains(o.Domains)
+		out = append(out, o)
+	}
+	return out
 }
 
 // relations moves what ties groups to each other. Nothing refers to a relation, so

@@ -69,13 +69,14 @@ func (t *table) minds(g int) []int {
 }
 
 // divide lists the cells of group g in the order of their domains. Offers that
-// can never hold a pod of it are left out.
-func (t *table) divide(g int) []cell {
+// can never hold a pod of it are left out. one is memory for a group that has only one.
+func (t *table) divide(g int, one []cell) []cell {
 	group := &t.Groups[g]
 	// The usual case: the group's own sets, shared with everybody who has them.
 	keys := t.minds(g)
 	if len(keys) == 0 || t.asks[g] != "" {
-		return []cell{{offers: group.Offers, nodes: group.Nodes}}
+		one[0] = cell{offers: group.Offers, nodes: group.Nodes}
+		return one
 	}
 	cells := slices.Clone(t.offered(g, keys))
 	// Existing nodes join their cell, or make one where no offer can: pods may

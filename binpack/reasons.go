@@ -25,13 +25,15 @@ const MinValuesField = "minValues"
 // unplaced lists what is left of each group, with the reasons as things stand
 // at the end of the pass.
 func (s *pass) unplaced() []Unplaced {
-	var out []Unplaced
+	short := 0
 	for g := range s.Groups {
-		n := s.Groups[g].Count
-		for _, k := range s.placed[g] {
-			n -= k
+		if total(s.placed[g]) < s.Groups[g].Count {
+			short++
 		}
-		if n > 0 {
+	}
+	out := make([]Unplaced, 0, short)
+	for g := range s.Groups {
+		if n := s.Groups[g].Count - total(s.placed[g]); n > 0 {
 			out = append(out, Unplaced{g, n, s.reasons(g)})
 		}
 	}

@@ -70,9 +70,14 @@ func newTable(c *canon) *table {
 	for r := range t.scale {
 		t.scale[r] = 1
 	}
+	t.need, t.asks = make([]Vector, 0, len(c.Groups)), make([]string, 0, len(c.Groups))
 	for i := range c.Groups {
 		g := &c.Groups[i]
-		t.need = append(t.need, t.dense(g.Requests))
+		need := g.Requests
+		if need == nil {
+			need = t.dense(nil)
+		}
+		t.need = append(t.need, need)
 		t.asks = append(t.asks, g.Unsupported)
 		if g.Count > 0 {
 			t.priorities[g.Priority] = struct{}{}
@@ -87,8 +92,9 @@ func newTable(c *canon) *table {
 	t.measure()
 	t.addRules()
 	t.cells = make([][]cell, len(c.Groups))
+	slab := make([]cell, len(c.Groups))
 	for g := range c.Groups {
-		t.cells[g] = t.divide(g)
+		t.cells[g] = t.divide(g, carve(&slab, 1))
 	}
 	return t
 }

@@ -70,14 +70,23 @@ func (p *Problem) validateNames() error {
 // unique reports an empty or repeated ID in a list. IDs break ties, so two that are
 // equal would leave the order of the input to decide.
 func unique(list string, n int, id func(int) string) error {
-	seen := make(map[string]bool, n)
+	seen := map[string]bool(nil)
 	for i := range n {
 		switch s := id(i); {
 		case s == "":
 			return fmt.Errorf("%s %d: empty ID", list, i)
-		case seen[s]:
-			return fmt.Errorf("%s %q: duplicate ID", list, s)
+		// What rises all the way needs no memory: most lists are sorted.
+		case seen == nil && (i == 0 || id(i-1) < s):
 		default:
+			if seen == nil {
+				seen = make(map[string]bool, n)
+				for j := range i {
+					seen[id(j)] = true
+				}
+			}
+			if seen[s] {
+				return fmt.Errorf("%s %q: duplicate ID", list, s)
+			}
 			seen[s] = true
 		}
 	}

@@ -62,6 +62,7 @@ func (b *builder) pools(mentioned sets.Set[string]) {
 	slices.SortFunc(pools, func(x, y *v1.NodePool) int {
 		return cmp.Or(cmp.Compare(weight(y), weight(x)), cmp.Compare(x.Name, y.Name))
 	})
+	var each [][]Row
 	for _, pool := range pools {
 		rows, reason := b.rowsOrReason(pool, mentioned)
 		if reason != "" {
@@ -69,7 +70,12 @@ func (b *builder) pools(mentioned sets.Set[string]) {
 			continue
 		}
 		b.t.Pools = append(b.t.Pools, pool)
-		b.t.Rows = slices.Concat(b.t.Rows, rows)
+		each = append(each, rows)
+	}
+	if len(each) == 1 {
+		b.t.Rows = each[0] // the usual case: thousands of rows, and no copy of them
+	} else {
+		b.t.Rows = slices.Concat(each...)
 	}
 	slices.SortFunc(b.t.Excluded, func(x, y Exclusion) int { return cmp.Compare(x.Pool, y.Pool) })
 }
