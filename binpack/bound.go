@@ -71,22 +71,47 @@ func (s *pass) fluidBound() MicroUSD {
 // componentBounds adds up the bounds of claimants that share no offers.
 func (s *pass) componentBounds(list []claimant) (sum MicroUSD) {
 	for _, list := range components(list) {
-		decisive := SetOf(s.decisive(list)...)
-		for i := range list {
-			list[i].offers = list[i].offers.and(decisive)
-		}
+		c := s.component(list)
 		best := MicroUSD(0)
-		for _, c := range list {
-			best = max(best, s.countBound(c))
+		for i := range c.list {
+			best = max(best, s.countBound(c.list[i]))
 		}
 		// Finite stocks may be priced in two ways; see priced.
-		best = max(best, s.priced(list, true))
+		best = max(best, c.priced(true))
 		if len(s.Stocks) > 0 {
-			best = max(best, s.priced(list, false))
+			best = max(best, c.priced(false))
 		}
 		sum += best
 	}
 	return sum
+}
+
+// A component is claimants that share offers, and those of the offers that decide what
+// their pods cost.
+type component struct {
+	*pass
+	list []claimant
+	room map[int]Vector // by offer: what pods of the claimants can use of it; see grid
+}
+
+// component makes one of the given claimants.
+func (s *pass) component(list []claimant) *component {
+	c := &component{s, slices.Clone(list), map[int]Vector{}}
+	grid := make(grid, len(s.Resources))
+	for _, claimant := range list {
+		for _, sh := range claimant.groups {
+			grid.add(s.need[sh.Group])
+		}
+	}
+	var decisive Set
+	for _, o := range s.decisive(list) {
+		decisive.Add(o)
+		c.room[o] = grid.floor(s.room[o])
+	}
+	for i := range c.list {
+		c.list[i].offers = list[i].offers.and(decisive)
+	}
+	return c
 }
 
 // decisive lists the offers that some claimant may use, but those that are beaten by
@@ -300,26 +325,27 @@ func (s *pass) countBound(c claimant) MicroUSD {
 // stocks are taken to have no end. Otherwise prices are found without them, and
 // what a node from stock is then worth above its cost is taken off the bound for
 // each node in stock.
-func (s *pass) priced(list []claimant, endless bool) MicroUSD {
-	whole := claimant{demand: make(Vector, len(s.Resources))}
-	for _, c := range list {
-		whole.offers = whole.offers.or(c.offers)
-		for r, q := range c.demand {
+func (c *component) priced(endless bool) MicroUSD {
+	list := c.list
+	whole := claimant{demand: make(Vector, len(c.Resources))}
+	for i := range list {
+		whole.offers = whole.offers.or(list[i].offers)
+		for r, q := range list[i].demand {
 			whole.demand[r] += q
 		}
 	}
 	// Prices that fit all claimants at once are where each of them starts.
-	common := s.fluidPrices(whole, endless)
+	common := c.fluidPrices(&whole, endless)
 	own := [][]float64{common}
 	if len(list) > 1 {
-		for _, c := range list {
-			own = append(own, s.fluidPrices(c, endless))
+		for i := range list {
+			own = append(own, c.fluidPrices(&list[i], endless))
 		}
 	}
 	e := exactly(own)
 	for o := range whole.offers.All {
-		if endless || len(s.stocks[o]) == 0 {
-			e.fit(e.y[0], s.room[o], s.price[o])
+		if endless || len(c.stocks[o]) == 0 {
+			e.fit(e.y[0], c.room[o], c.price[o])
 		}
 	}
 	y := make([][]uint64, len(list))
@@ -328,15 +354,15 @@ func (s *pass) priced(list []claimant, endless bool) MicroUSD {
 	}
 	for i := range list {
 		if len(list) > 1 && len(list) <= mostLifts {
-			y[i] = s.lift(e, list, y, i, endless)
+			y[i] = c.lift(e, y, i, endless)
 		}
 	}
 	total := new(big.Int)
-	for i, c := range list {
-		total.Add(total, worthExactly(y[i], c.demand))
+	for i := range list {
+		total.Add(total, worthExactly(y[i], list[i].demand))
 	}
 	if !endless {
-		total.Sub(total, s.gains(e, list, y, whole.offers))
+		total.Sub(total, c.gains(e, y, whole.offers))
 	}
 	return e.ceil(total)
 }
@@ -349,9 +375,9 @@ const mostLifts = 100
 // claimants share, a resource is worth what the one of them that pays most for
 // it pays. A kind of pod that may not go where it is cheap so is not bounded by
 // prices that only others have.
-func (s *pass) lift(e *exact, list []claimant, y [][]uint64, i int, endless bool) []uint64 {
+func (c *component) lift(e *exact, y [][]uint64, i int, endless bool) []uint64 {
 	const steps = 8
-	best := y[i]
+	list, best := c.list, y[i]
 	for step := uint64(steps); step > 0; step-- {
 		// A mixture in eighths, from its own prices down. Integers throughout: the
 		// check below decides, and it must see the very numbers that are used.
@@ -363,7 +389,7 @@ func (s *pass) lift(e *exact, list []claimant, y [][]uint64, i int, endless bool
 		try[i] = mixed
 		ok := true
 		for o := range list[i].offers.All {
-			if (endless || len(s.stocks[o]) == 0) && !e.fits(highest(list, try, o), s.room[o], s.price[o]) {
+			if (endless || len(c.stocks[o]) == 0) && !e.fits(highest(list, try, o), c.room[o], c.price[o]) {
 				ok = false
 				break
 			}
@@ -394,47 +420,47 @@ func highest(list []claimant, y [][]uint64, o int) []uint64 {
 }
 
 // gains is the most by which nodes from stocks are worth more than they cost.
-func (s *pass) gains(e *exact, list []claimant, y [][]uint64, offers Set) *big.Int {
-	most := make([]*big.Int, len(s.Stocks))
+func (c *component) gains(e *exact, y [][]uint64, offers Set) *big.Int {
+	most := make([]*big.Int, len(c.Stocks))
 	for o := range offers.All {
-		if len(s.stocks[o]) == 0 {
+		if len(c.stocks[o]) == 0 {
 			continue
 		}
 		// An offer of several stocks is charged to the first: it may not be taken
 		// more often than any of them lasts.
-		gain := worthExactly(highest(list, y, o), s.room[o])
-		gain.Sub(gain, new(big.Int).Lsh(big.NewInt(int64(s.price[o])), e.shift))
-		if i := s.stocks[o][0]; gain.Sign() > 0 && (most[i] == nil || most[i].Cmp(gain) < 0) {
+		gain := worthExactly(highest(c.list, y, o), c.room[o])
+		gain.Sub(gain, new(big.Int).Lsh(big.NewInt(int64(c.price[o])), e.shift))
+		if i := c.stocks[o][0]; gain.Sign() > 0 && (most[i] == nil || most[i].Cmp(gain) < 0) {
 			most[i] = gain
 		}
 	}
 	sum := new(big.Int)
 	for i, gain := range most {
 		if gain != nil {
-			sum.Add(sum, gain.Mul(gain, big.NewInt(s.Stocks[i].Count)))
+			sum.Add(sum, gain.Mul(gain, big.NewInt(c.Stocks[i].Count)))
 		}
 	}
 	return sum
 }
 
 // fluidPrices are the prices of resources, in MicroUSD for a unit, that the
-// fluid problem of c has.
-func (s *pass) fluidPrices(c claimant, endless bool) []float64 {
-	rooms, prices := make([][]float64, 0, c.offers.Len()), make([]float64, 0, c.offers.Len())
+// fluid problem of a claimant has.
+func (c *component) fluidPrices(of *claimant, endless bool) []float64 {
+	rooms, prices := make([][]float64, 0, of.offers.Len()), make([]float64, 0, of.offers.Len())
 	most := MicroUSD(1)
-	for o := range c.offers.All {
-		most = max(most, s.price[o])
+	for o := range of.offers.All {
+		most = max(most, c.price[o])
 	}
-	for o := range c.offers.All {
-		if endless || len(s.stocks[o]) == 0 {
+	for o := range of.offers.All {
+		if endless || len(c.stocks[o]) == 0 {
 			// Not table.size, which is rounded: the last digits of prices are worth having.
-			rooms = append(rooms, s.fractions(s.room[o]))
-			prices = append(prices, float64(s.price[o])/float64(most))
+			rooms = append(rooms, c.fractions(c.room[o]))
+			prices = append(prices, float64(c.price[o])/float64(most))
 		}
 	}
-	y := s.tableau.fluid(rooms, prices, s.fractions(c.demand))
+	y := c.tableau.fluid(rooms, prices, c.fractions(of.demand))
 	for r := range y {
-		y[r] = y[r] * float64(most) / float64(s.scale[r])
+		y[r] = y[r] * float64(most) / float64(c.scale[r])
 	}
 	return y
 }

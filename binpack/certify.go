@@ -60,7 +60,7 @@ func (s *pass) certify(list []claimant, price map[int]float64) MicroUSD {
 			}
 		}
 		p := uint64(s.price[o]) << c.shift
-		worth, ok := k.solve(s.room[o], s.size[o], items, p)
+		worth, ok := k.solve(s.room[o], items, p)
 		if !ok {
 			return 0
 		}

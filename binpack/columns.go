@@ -148,7 +148,7 @@ func (m *mixture) exact(o *opener) (found int) {
 			}
 		}
 		price := o.relative(c.offer)
-		k.solve(c.room, c.size, items, uint64(price*unit))
+		k.solve(c.room, items, uint64(price*unit))
 		o.steps += k.steps()
 		if l, ok := o.legal(c, k.found); ok && l.worth(m.master.y) > price*(1+1e-7) {
 			m.master.columns = append(m.master.columns, m.add(o, pattern{c.offer, l}))

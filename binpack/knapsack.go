@@ -33,6 +33,7 @@ type knapsack struct {
 	y          []uint64 // by resource: price of a unit
 	chosen     []int    // items that take part: large ones, then small
 	large      int      // how many are large
+	fine       grid     // what all small ones ask for is a multiple of; see grid
 	later      []uint64 // by position in chosen: what items from there on can add at most
 	best       uint64   // bound on the worth of a load
 	branches   int      // that are left
@@ -68,11 +69,12 @@ func newKnapsack(t *table, need []Vector) *knapsack {
 // solve bounds the worth of whole pods of the given items in a room, but never below
 // floor: more is not asked. The best load it met is in k.found. It reports false where
 // numbers grow too large; then it says nothing.
-func (k *knapsack) solve(room Vector, size []float64, items []int, floor uint64) (bound uint64, ok bool) {
+func (k *knapsack) solve(room Vector, items []int, floor uint64) (bound uint64, ok bool) {
 	k.chosen = append(k.chosen[:0], items...)
 	clear(k.found)
 	k.foundWorth = 0
-	if !k.appraise(k.chosen, room, size) {
+	room = k.grid(k.chosen).floor(room)
+	if !k.appraise(k.chosen, room) {
 		return 0, false
 	}
 	// Large items first, and of these the ones that are worth most for their size: they
@@ -91,14 +93,24 @@ func (k *knapsack) solve(room Vector, size []float64, items []int, floor uint64)
 	for k.large < len(k.chosen) && small(k.chosen[k.large]) == 0 {
 		k.large++
 	}
+	k.fine = k.grid(k.chosen[k.large:])
 	k.later = append(k.later[:0], make([]uint64, len(k.chosen)+1)...)
 	for j := len(k.chosen) - 1; j >= 0; j-- {
 		i := k.chosen[j]
 		k.later[j] = k.later[j+1] + k.gain(i)*uint64(k.most[i])
 	}
 	k.best, k.branches = floor, mostBranches
-	k.branch(0, slices.Clone(room), 0)
+	k.branch(0, room, 0)
 	return k.best, true
+}
+
+// grid is that of what items ask for.
+func (k *knapsack) grid(items []int) grid {
+	g := make(grid, len(k.y))
+	for _, i := range items {
+		g.add(k.need[i])
+	}
+	return g
 }
 
 // steps is the work of the last solve.
@@ -110,11 +122,15 @@ func (k *knapsack) steps() int64 {
 
 // appraise prices the resources of a room for the given items, and reports whether
 // the bound that follows is small enough to be summed.
-func (k *knapsack) appraise(items []int, room Vector, size []float64) bool {
+func (k *knapsack) appraise(items []int, room Vector) bool {
 	x := k.relaxation
 	x.order = append(x.order[:0], items...)
 	for _, i := range items {
 		x.value[i], x.left[i] = float64(k.price[i]), float64(k.most[i])
+	}
+	size := make([]float64, len(room))
+	for r, q := range room {
+		size[r] = float64(q) / float64(k.scale[r])
 	}
 	x.solve(size)
 	total := 0.0
@@ -194,11 +210,8 @@ func (k *knapsack) small(room Vector, worth uint64) uint64 {
 	}
 	whole := slices.Clone(k.y)
 	defer copy(k.y, whole)
-	size := make([]float64, len(room))
-	for r, q := range room {
-		size[r] = float64(q) / float64(k.scale[r])
-	}
-	if !k.appraise(items, room, size) {
+	room = k.fine.floor(room)
+	if !k.appraise(items, room) {
 		return tooMuch
 	}
 	later := uint64(0)

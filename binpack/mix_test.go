@@ -153,7 +153,7 @@ func TestKnapsack(t *testing.T) {
 			}
 		}
 		best := k.brute(items, room)
-		bound, ok := k.solve(room, floats(table.norm(room)), items, 0)
+		bound, ok := k.solve(room, items, 0)
 		worth := uint64(0)
 		left := append(Vector(nil), room...)
 		for i, n := range k.found {
@@ -168,7 +168,7 @@ func TestKnapsack(t *testing.T) {
 		if worth == bound {
 			exact++
 		}
-		if floored, _ := k.solve(room, floats(table.norm(room)), items, bound+1); floored != bound+1 {
+		if floored, _ := k.solve(room, items, bound+1); floored != bound+1 {
 			t.Errorf("seed %d: bound %d below the floor %d", seed, floored, bound+1)
 		}
 	}

@@ -14,11 +14,18 @@ import (
 // plan made in one go has the properties that its steps have; a repaired one would
 // have to be shown to have them.
 
-// stepsPerKind and mostSteps make the budget for improving the first plan if the
-// problem names none: min(stepsPerKind × kinds of pods, mostSteps). A step takes some 50 ns.
+// The budget for improving the first plan if the problem names none:
+//
+//	min(mostPerKind × kinds, max(usualSteps, min(stepsPerKind × kinds, stepsPerPod × pods, mostSteps)))
+//
+// Few kinds of pods are soon as good as they get; many pods of many kinds need longer than
+// usual. A step takes some 30 ns.
 const (
-	stepsPerKind = 200_000
-	mostSteps    = 6_000_000
+	mostPerKind  = 200_000
+	usualSteps   = 6_000_000
+	stepsPerKind = 12_000
+	stepsPerPod  = 1_000
+	mostSteps    = 24_000_000
 )
 
 // proven is the gap to the lower bound, as a factor, at which no better plan is looked for.
@@ -49,7 +56,8 @@ func (t *table) search(ctx context.Context) (best *pass, steps int64) {
 	best = t.plan(ctx, recipes[0], nil, 0)
 	budget := t.MaxSteps
 	if budget == 0 {
-		budget = min(stepsPerKind*int64(t.widest), mostSteps)
+		kinds := int64(t.widest)
+		budget = min(mostPerKind*kinds, max(usualSteps, min(stepsPerKind*kinds, stepsPerPod*t.pods(), mostSteps)))
 	}
 	steps = best.steps
 	budget += steps // the first plan is made whole, whatever it takes
@@ -76,6 +84,14 @@ func (t *table) search(ctx context.Context) (best *pass, steps int64) {
 	}
 	best, used := t.repack(best, budget-steps, bound)
 	return best, steps + used
+}
+
+// pods counts the pods of the problem.
+func (t *table) pods() (n int64) {
+	for g := range t.Groups {
+		n += t.Groups[g].Count
+	}
+	return n
 }
 
 // above reports whether the plan is so far above a bound that a better one is worth a look.
