@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"math/big"
-	"math/bits"
 	"slices"
 )
 
@@ -41,10 +40,18 @@ type claimant struct {
 // did.
 //
 // Claimants whose offers have nothing in common, directly or through others, are
-// bounded apart and added up. Within such a component each may have prices of
-// its own: see lift.
-func (s *pass) lowerBound() MicroUSD {
+// bounded apart and added up. Where that leaves the plan in doubt, each offer gets
+// prices of its own (ascent.go), as far as the given steps last, and where few pods fit
+// on a node, each pod (certify.go).
+func (s *pass) lowerBound(steps int64) MicroUSD {
 	bound := s.fluidBound()
+	if s.above(bound) {
+		sum := MicroUSD(0)
+		for _, list := range components(s.claimants(true)) {
+			sum += s.component(list).ascend(steps)
+		}
+		bound = max(bound, sum)
+	}
 	// Where the mixture's prices promise more, it is worth a search.
 	claimants := s.claimants(true)
 	for _, price := range s.prices() {
@@ -92,13 +99,16 @@ type component struct {
 	*pass
 	list []claimant
 	room map[int]Vector // by offer: what pods of the claimants can use of it; see grid
+	cost MicroUSD       // of the plan's nodes for them
 }
 
 // component makes one of the given claimants.
 func (s *pass) component(list []claimant) *component {
-	c := &component{s, slices.Clone(list), map[int]Vector{}}
+	c := &component{pass: s, list: slices.Clone(list), room: map[int]Vector{}}
 	grid := make(grid, len(s.Resources))
+	var every Set
 	for _, claimant := range list {
+		every = every.or(claimant.offers)
 		for _, sh := range claimant.groups {
 			grid.add(s.need[sh.Group])
 		}
@@ -111,7 +121,24 @@ func (s *pass) component(list []claimant) *component {
 	for i := range c.list {
 		c.list[i].offers = list[i].offers.and(decisive)
 	}
+	for _, o := range s.opened {
+		if every.Has(o.offer) {
+			c.cost += s.price[o.offer] * MicroUSD(o.count)
+		}
+	}
 	return c
+}
+
+// whole is all claimants as one.
+func (c *component) whole() claimant {
+	all := claimant{demand: make(Vector, len(c.Resources))}
+	for i := range c.list {
+		all.offers = all.offers.or(c.list[i].offers)
+		for r, q := range c.list[i].demand {
+			all.demand[r] += q
+		}
+	}
+	return all
 }
 
 // decisive lists the offers that some claimant may use, but those that are beaten by
@@ -144,6 +171,10 @@ func (t *table) decisive(list []claimant) (out []int) {
 	}
 	return out
 }
+
+// partOfSearch is the share of the steps of the search for a plan, one in so many, that its
+// bound may take again.
+const partOfSearch = 4
 
 // worthwhile is by how much the prices of a mixture must be above the fluid bound to
 // search for a proof of them.
@@ -209,7 +240,7 @@ func (s *pass) claimants(spread bool) []claimant {
 		// Offers that hold none of these pods cannot carry any of the demand. Pools
 		// with MinValues stay: another plan could use them.
 		for o := range out[i].offers.All {
-			if s.Pools[s.Offers[o].Pool].Weight >= weights[i] && s.room[o] != nil &&
+			if s.Pools[s.Offers[o].Pool].Weight >= weights[i] && s.room[o] != nil && s.everOpens(o) &&
 				slices.ContainsFunc(out[i].groups, func(sh Share) bool { return covers(s.room[o], s.need[sh.Group]) }) {
 				offers.Add(o)
 			}
@@ -217,6 +248,17 @@ func (s *pass) claimants(spread bool) []claimant {
 		out[i].offers = offers
 	}
 	return out
+}
+
+// everOpens reports whether limits and stocks allowed a node of the offer at the start.
+func (t *table) everOpens(o int) bool {
+	pool := &t.Pools[t.Offers[o].Pool]
+	for r, q := range t.charge[o] {
+		if q > pool.Left[r] {
+			return false
+		}
+	}
+	return pool.NodesLeft > 0 && !slices.ContainsFunc(t.stocks[o], func(i int) bool { return t.Stocks[i].Count == 0 })
 }
 
 // bought counts by group the pods on new nodes of pools of a weight.
@@ -326,101 +368,23 @@ func (s *pass) countBound(c claimant) MicroUSD {
 // what a node from stock is then worth above its cost is taken off the bound for
 // each node in stock.
 func (c *component) priced(endless bool) MicroUSD {
-	list := c.list
-	whole := claimant{demand: make(Vector, len(c.Resources))}
-	for i := range list {
-		whole.offers = whole.offers.or(list[i].offers)
-		for r, q := range list[i].demand {
-			whole.demand[r] += q
-		}
-	}
-	// Prices that fit all claimants at once are where each of them starts.
-	common := c.fluidPrices(&whole, endless)
-	own := [][]float64{common}
-	if len(list) > 1 {
-		for i := range list {
-			own = append(own, c.fluidPrices(&list[i], endless))
-		}
-	}
-	e := exactly(own)
+	whole := c.whole()
+	e := exactly([][]float64{c.fluidPrices(&whole, endless)})
+	y := e.y[0]
 	for o := range whole.offers.All {
 		if endless || len(c.stocks[o]) == 0 {
-			e.fit(e.y[0], c.room[o], c.price[o])
+			e.fit(y, c.room[o], c.price[o])
 		}
 	}
-	y := make([][]uint64, len(list))
-	for i := range list {
-		y[i] = e.y[0]
-	}
-	for i := range list {
-		if len(list) > 1 && len(list) <= mostLifts {
-			y[i] = c.lift(e, y, i, endless)
-		}
-	}
-	total := new(big.Int)
-	for i := range list {
-		total.Add(total, worthExactly(y[i], list[i].demand))
-	}
+	total := worthExactly(y, whole.demand)
 	if !endless {
-		total.Sub(total, c.gains(e, y, whole.offers))
+		total.Sub(total, c.gains(e, whole.offers))
 	}
 	return e.ceil(total)
 }
 
-// mostLifts bounds the claimants of a component that get prices of their own.
-const mostLifts = 100
-
-// lift raises the prices of claimant i from what they are towards e.y[i+1], its
-// own as if it were alone, as far as every offer allows. On a node that several
-// claimants share, a resource is worth what the one of them that pays most for
-// it pays. A kind of pod that may not go where it is cheap so is not bounded by
-// prices that only others have.
-func (c *component) lift(e *exact, y [][]uint64, i int, endless bool) []uint64 {
-	const steps = 8
-	list, best := c.list, y[i]
-	for step := uint64(steps); step > 0; step-- {
-		// A mixture in eighths, from its own prices down. Integers throughout: the
-		// check below decides, and it must see the very numbers that are used.
-		mixed := make([]uint64, len(best))
-		for r := range mixed {
-			mixed[r] = y[i][r]/steps*(steps-step) + e.y[i+1][r]/steps*step
-		}
-		try := slices.Clone(y)
-		try[i] = mixed
-		ok := true
-		for o := range list[i].offers.All {
-			if (endless || len(c.stocks[o]) == 0) && !e.fits(highest(list, try, o), c.room[o], c.price[o]) {
-				ok = false
-				break
-			}
-		}
-		if ok && worthExactly(mixed, list[i].demand).Cmp(worthExactly(best, list[i].demand)) > 0 {
-			return mixed
-		}
-	}
-	return best
-}
-
-// highest is for each resource the price of the claimant that pays most, of
-// those that may use offer o.
-func highest(list []claimant, y [][]uint64, o int) []uint64 {
-	var out []uint64
-	for i, c := range list {
-		if !c.offers.Has(o) {
-			continue
-		}
-		if out == nil {
-			out = slices.Clone(y[i])
-		}
-		for r, v := range y[i] {
-			out[r] = max(out[r], v)
-		}
-	}
-	return out
-}
-
 // gains is the most by which nodes from stocks are worth more than they cost.
-func (c *component) gains(e *exact, y [][]uint64, offers Set) *big.Int {
+func (c *component) gains(e *exact, offers Set) *big.Int {
 	most := make([]*big.Int, len(c.Stocks))
 	for o := range offers.All {
 		if len(c.stocks[o]) == 0 {
@@ -428,7 +392,7 @@ func (c *component) gains(e *exact, y [][]uint64, offers Set) *big.Int {
 		}
 		// An offer of several stocks is charged to the first: it may not be taken
 		// more often than any of them lasts.
-		gain := worthExactly(highest(c.list, y, o), c.room[o])
+		gain := worthExactly(e.y[0], c.room[o])
 		gain.Sub(gain, new(big.Int).Lsh(big.NewInt(int64(c.price[o])), e.shift))
 		if i := c.stocks[o][0]; gain.Sign() > 0 && (most[i] == nil || most[i].Cmp(gain) < 0) {
 			most[i] = gain
@@ -506,15 +470,7 @@ func exactly(prices [][]float64) *exact {
 
 // fits reports whether a room is worth no more than it costs.
 func (e *exact) fits(y []uint64, room Vector, price MicroUSD) bool {
-	// 128 bits are enough for 64 terms of 56 by 63 bits, and several times
-	// faster than big.Int; this runs for each offer, eight times for each lift.
-	hi, lo := uint64(0), uint64(0)
-	for r, q := range room {
-		h, l := bits.Mul64(y[r], uint64(q))
-		var carry uint64
-		lo, carry = bits.Add64(lo, l, 0)
-		hi += h + carry
-	}
+	hi, lo := product(y, room)
 	limitHi, limitLo := uint64(price)>>(64-e.shift), uint64(price)<<e.shift
 	return hi < limitHi || (hi == limitHi && lo <= limitLo)
 }

@@ -44,7 +44,7 @@ func Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	best, steps := t.search(ctx)
 	others := steps - best.steps // before solution adds to best's own
 	s := best.solution()
-	s.LowerBound = best.lowerBound()
+	s.LowerBound = best.lowerBound(steps / partOfSearch)
 	s.Steps = others + best.steps
 	c.restore(s)
 	return s, nil
