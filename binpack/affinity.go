@@ -457,7 +457,7 @@ func (s *pass) space(i, d int, members Set) space {
 func (sp space) take(need Vector, n int64) int64 {
 	for r, q := range need {
 		if q > 0 {
-			n = min(n, int64(max(sp[r], 0)/float64(q)))
+			n = int64(min(float64(n), max(sp[r], 0)/float64(q)))
 		}
 	}
 	for r, q := range need {

@@ -26,7 +26,6 @@ import (
 //	                                  ──▶                      (Polyak, "Minimization of unsmooth functionals", 1969)
 type ascent struct {
 	*component
-	offers []int
 	rooms  [][]float64 // by offer, in parts of the largest quantities
 	prices []float64   // by offer
 	share  [][]float64 // by offer: how its price is divided among the resources; sums to 1
@@ -40,7 +39,7 @@ type fluidKind struct {
 	need   Vector
 	size   []float64 // the need in parts of the largest quantities
 	count  int64
-	offers []int // that hold one: positions in ascent.offers
+	offers []int // that hold one: positions in component.offers
 }
 
 // Bounds of an ascent. A step is one look at so many pairs of a kind and an offer;
@@ -87,9 +86,7 @@ func (c *component) ascend(steps int64) MicroUSD {
 // ascent begins with prices that are the same everywhere.
 func (c *component) ascent() *ascent {
 	a := &ascent{component: c}
-	whole := c.whole()
-	a.offers = slices.AppendSeq(make([]int, 0, whole.offers.Len()), whole.offers.All)
-	y := c.fluidPrices(&whole, true)
+	y := c.fluidPrices(true)
 	for _, o := range a.offers {
 		share := make([]float64, len(y))
 		for r, q := range c.room[o] {

@@ -2,6 +2,7 @@ package binpack
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -149,7 +150,8 @@ func (t *table) taken(o *opened) (most Vector, stocks []int) {
 
 // percent is the price that alternatives to one of price p may not exceed.
 func percent(p MicroUSD) MicroUSD {
-	return p + p/100*(alternativePercent-100) + p%100*(alternativePercent-100)/100
+	const more = alternativePercent - 100
+	return p + min(p/100*more+p%100*more/100, math.MaxInt64-p)
 }
 
 // stands reports whether offer alt holds the load, and each pod may be on it in the

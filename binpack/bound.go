@@ -66,7 +66,8 @@ func (s *pass) lowerBound(steps int64) MicroUSD {
 // follows with spreads and without. With them pods are of more kinds, and a count of
 // each is less than a count of all.
 func (s *pass) fluidBound() MicroUSD {
-	if s.fluid == 0 {
+	if !s.bounded {
+		s.bounded = true
 		s.fluid = s.componentBounds(s.claimants(false))
 		if len(s.Spreads) > 0 {
 			s.fluid = max(s.fluid, s.componentBounds(s.claimants(true)))
@@ -81,7 +82,7 @@ func (s *pass) componentBounds(list []claimant) (sum MicroUSD) {
 		c := s.component(list)
 		best := MicroUSD(0)
 		for i := range c.list {
-			best = max(best, s.countBound(c.list[i]))
+			best = max(best, c.countBound(&c.list[i]))
 		}
 		// Finite stocks may be priced in two ways; see priced.
 		best = max(best, c.priced(true))
@@ -98,7 +99,8 @@ func (s *pass) componentBounds(list []claimant) (sum MicroUSD) {
 type component struct {
 	*pass
 	list []claimant
-	room map[int]Vector // by offer: what pods of the claimants can use of it; see grid
+	offers []int          // by rising price
+	room   map[int]Vector // by offer: what pods of the claimants can use of it; see grid
 	cost MicroUSD       // of the plan's nodes for them
 }
 
@@ -114,7 +116,9 @@ func (s *pass) component(list []claimant) *component {
 		}
 	}
 	var decisive Set
-	for _, o := range s.decisive(list) {
+	c.offers = s.decisive(list)
+	slices.SortFunc(c.offers, func(a, b int) int { return s.turn[a] - s.turn[b] })
+	for _, o := range c.offers {
 		decisive.Add(o)
 		c.room[o] = grid.floor(s.room[o])
 	}
@@ -129,16 +133,15 @@ func (s *pass) component(list []claimant) *component {
 	return c
 }
 
-// whole is all claimants as one.
-func (c *component) whole() claimant {
-	all := claimant{demand: make(Vector, len(c.Resources))}
+// demand is that of all claimants.
+func (c *component) demand() Vector {
+	sum := make(Vector, len(c.Resources))
 	for i := range c.list {
-		all.offers = all.offers.or(c.list[i].offers)
 		for r, q := range c.list[i].demand {
-			all.demand[r] += q
+			sum[r] += q
 		}
 	}
-	return all
+	return sum
 }
 
 // decisive lists the offers that some claimant may use, but those that are beaten by
@@ -289,7 +292,7 @@ func (s *pass) leastEach(g int, n int64) (by *Spread, least int64) {
 			slices.ContainsFunc(sp.Domains, func(c DomainCount) bool { return c.Count > 0 }) {
 			continue
 		}
-		if l := (n - sp.MaxSkew*(d-1) + d - 1) / d; l > least {
+		if l := (n - min(sp.MaxSkew, n)*(d-1) + d - 1) / d; l > least {
 			by, least = sp, l
 		}
 	}
@@ -333,11 +336,16 @@ func components(list []claimant) [][]claimant {
 // countBound: pods need a number of nodes that hold them, whatever else is on
 // these, and none is cheaper than the cheapest that holds one. Groups that ask for the
 // same, and that no rule of one node binds, are counted together.
-func (s *pass) countBound(c claimant) MicroUSD {
-	groups := slices.Clone(c.groups)
+func (c *component) countBound(of *claimant) MicroUSD {
+	s := c.pass
+	groups := slices.Clone(of.groups)
 	slices.SortStableFunc(groups, func(a, b Share) int { return slices.Compare(s.need[a.Group], s.need[b.Group]) })
-	offers := slices.AppendSeq(make([]int, 0, c.offers.Len()), c.offers.All)
-	offers = s.frontier(offers, func(int, int) bool { return true })
+	offers := make([]int, 0, len(c.offers))
+	for _, o := range c.offers {
+		if of.offers.Has(o) {
+			offers = append(offers, o)
+		}
+	}
 	best := MicroUSD(0)
 	for i := 0; i < len(groups); {
 		sh := groups[i]
@@ -368,25 +376,24 @@ func (s *pass) countBound(c claimant) MicroUSD {
 // what a node from stock is then worth above its cost is taken off the bound for
 // each node in stock.
 func (c *component) priced(endless bool) MicroUSD {
-	whole := c.whole()
-	e := exactly([][]float64{c.fluidPrices(&whole, endless)})
+	e := exactly([][]float64{c.fluidPrices(endless)})
 	y := e.y[0]
-	for o := range whole.offers.All {
+	for _, o := range c.offers {
 		if endless || len(c.stocks[o]) == 0 {
 			e.fit(y, c.room[o], c.price[o])
 		}
 	}
-	total := worthExactly(y, whole.demand)
+	total := worthExactly(y, c.demand())
 	if !endless {
-		total.Sub(total, c.gains(e, whole.offers))
+		total.Sub(total, c.gains(e))
 	}
 	return e.ceil(total)
 }
 
 // gains is the most by which nodes from stocks are worth more than they cost.
-func (c *component) gains(e *exact, offers Set) *big.Int {
+func (c *component) gains(e *exact) *big.Int {
 	most := make([]*big.Int, len(c.Stocks))
-	for o := range offers.All {
+	for _, o := range c.offers {
 		if len(c.stocks[o]) == 0 {
 			continue
 		}
@@ -408,21 +415,21 @@ func (c *component) gains(e *exact, offers Set) *big.Int {
 }
 
 // fluidPrices are the prices of resources, in MicroUSD for a unit, that the
-// fluid problem of a claimant has.
-func (c *component) fluidPrices(of *claimant, endless bool) []float64 {
-	rooms, prices := make([][]float64, 0, of.offers.Len()), make([]float64, 0, of.offers.Len())
+// fluid problem of the component has.
+func (c *component) fluidPrices(endless bool) []float64 {
+	rooms, prices := make([][]float64, 0, len(c.offers)), make([]float64, 0, len(c.offers))
 	most := MicroUSD(1)
-	for o := range of.offers.All {
+	for _, o := range c.offers {
 		most = max(most, c.price[o])
 	}
-	for o := range of.offers.All {
+	for _, o := range c.offers {
 		if endless || len(c.stocks[o]) == 0 {
 			// Not table.size, which is rounded: the last digits of prices are worth having.
 			rooms = append(rooms, c.fractions(c.room[o]))
 			prices = append(prices, float64(c.price[o])/float64(most))
 		}
 	}
-	y := c.tableau.fluid(rooms, prices, c.fractions(of.demand))
+	y := c.tableau.fluid(rooms, prices, c.fractions(c.demand()))
 	for r := range y {
 		y[r] = y[r] * float64(most) / float64(c.scale[r])
 	}

@@ -122,7 +122,7 @@ func (s *pass) columns(weight int32) (names []string, columns []Set) {
 			continue
 		}
 		_, stocks, ok := s.dues(o)
-		if !ok {
+		if !ok || s.copies(o, 1) == 0 {
 			continue
 		}
 		var b strings.Builder

@@ -27,6 +27,7 @@ import (
 // A mixture is the master problem of one weight, solved, and the patterns behind its
 // columns.
 type mixture struct {
+	weight  int32    // of the pools whose offers it mixes
 	kinds   []kind   // as they were when it was made
 	groups  [][]int  // by kind
 	dearest MicroUSD // price of a candidate: what prices here are parts of
@@ -81,11 +82,11 @@ func (o *opener) mixture() *mixture {
 		return a.left == b.left && a.set == b.set && a.ruled == b.ruled && slices.Equal(a.need, b.need)
 	}
 	for _, m := range o.mixtures {
-		if slices.EqualFunc(m.kinds, o.kinds, same) {
+		if m.weight == o.weight && slices.EqualFunc(m.kinds, o.kinds, same) {
 			return m
 		}
 	}
-	m := &mixture{kinds: slices.Clone(o.kinds), dearest: o.dearest}
+	m := &mixture{weight: o.weight, kinds: slices.Clone(o.kinds), dearest: o.dearest}
 	for i := range o.kinds {
 		var groups []int
 		for _, p := range o.kinds[i].parts {
@@ -122,7 +123,7 @@ func (m *mixture) begin(o *opener) bool {
 		}
 	}
 	for _, done := range o.incumbent {
-		if o.weightOf(done.offer) != o.weightOf(o.candidates[0].offer) {
+		if o.weightOf(done.offer) != o.weight {
 			continue // another round's
 		}
 		if l, ok := loadOf(done, index); ok {

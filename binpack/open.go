@@ -61,6 +61,7 @@ func (s *pass) levels(strict bool) []int32 {
 type opener struct {
 	*pass
 	race
+	weight    int32 // of the pools
 	kinds     []kind
 	live      []int    // kinds with pods left, in the order of packing
 	lineup             // of live
@@ -76,7 +77,7 @@ type opener struct {
 // opener prepares the round of one weight: the candidates, and the kinds that may
 // go on them.
 func (s *pass) opener(weight, level int32) *opener {
-	o := &opener{pass: s, race: race{candidates: s.listCandidates(weight)}, crowd: newCrowd(s.table)}
+	o := &opener{pass: s, weight: weight, race: race{candidates: s.listCandidates(weight)}, crowd: newCrowd(s.table)}
 	var offers Set
 	for _, c := range o.candidates {
 		offers.Add(c.offer)

@@ -65,7 +65,8 @@ type pass struct {
 	incumbent []opened // nodes of the best plan so far
 	until     int64    // steps after which no more patterns are looked for
 
-	fluid     MicroUSD // see fluidBound; 0 until it is asked for
+	fluid     MicroUSD // see fluidBound
+	bounded   bool     // fluid has been worked out
 	steps     int64
 	bound     bool // a limit or stock stood in somebody's way
 	truncated bool

@@ -206,6 +206,7 @@ func shuffled(r *rand.Rand, p *Problem) *Problem {
 	m.relations(c, p)
 	r.Shuffle(len(c.Exclusions), func(i, j int) { c.Exclusions[i], c.Exclusions[j] = c.Exclusions[j], c.Exclusions[i] })
 	r.Shuffle(len(c.Spreads), func(i, j int) { c.Spreads[i], c.Spreads[j] = c.Spreads[j], c.Spreads[i] })
+	r.Shuffle(len(c.Affinities), func(i, j int) { c.Affinities[i], c.Affinities[j] = c.Affinities[j], c.Affinities[i] })
 	r.Shuffle(len(c.Stocks), func(i, j int) { c.Stocks[i], c.Stocks[j] = c.Stocks[j], c.Stocks[i] })
 	for i := range c.Spreads {
 		d := c.Spreads[i].Domains

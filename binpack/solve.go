@@ -3,6 +3,7 @@ package binpack
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 )
 
@@ -60,7 +61,7 @@ func (t *table) search(ctx context.Context) (best *pass, steps int64) {
 		budget = min(mostPerKind*kinds, max(usualSteps, min(stepsPerKind*kinds, stepsPerPod*t.pods(), mostSteps)))
 	}
 	steps = best.steps
-	budget += steps // the first plan is made whole, whatever it takes
+	budget = min(budget, math.MaxInt64-steps) + steps // the first plan is made whole, whatever it takes
 	last := steps
 	bound := best.fluidBound()
 	others := recipes[1:]
@@ -212,6 +213,9 @@ func (s *pass) broken() *faults {
 		if l.isBroken(i) {
 			out.affinities = append(out.affinities, i)
 		}
+	}
+	if out.none() { // pods that are in the wrong place may seem to wait for each other
+		out.affinities = s.stuck()
 	}
 	return out
 }

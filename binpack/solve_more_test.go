@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -194,4 +195,73 @@ func TestSolveOnlyReads(t *testing.T) {
 			t.Errorf("after solving:\n%sbefore:\n%s", after, before)
 		}
 	})
+}
+
+// TestExhaustedPoolsDoNoHarm: a pool that opens nothing any more leaves the plan and its
+// bound as they are without it, whether it is heavier or cheaper than the other.
+func TestExhaustedPoolsDoNoHarm(t *testing.T) {
+	for name, pool := range map[string]Pool{
+		"heavier": {ID: "full", Weight: 10}, "cheaper": {ID: "full"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(3, 3))
+			p := &Problem{}
+			catalog(r, p, 1)
+			workload(r, p, 300, 30, false)
+			want := mustSolve(t, p)
+			p.Pools = append(p.Pools, pool)
+			n := len(p.Offers)
+			for _, o := range p.Offers[:n] {
+				o.ID, o.Pool, o.Price = "full-"+o.ID, 1, o.Price/2
+				p.Offers = append(p.Offers, o)
+			}
+			for g := range p.Groups {
+				p.Groups[g].Offers = nil
+				for o := range p.Offers {
+					p.Groups[g].Offers.Add(o)
+				}
+			}
+			got := mustSolve(t, p)
+			if got.Cost != want.Cost || got.LowerBound != want.LowerBound {
+				t.Errorf("%s, at least %s; without the pool %s, at least %s", got.Cost, got.LowerBound, want.Cost, want.LowerBound)
+			}
+		})
+	}
+}
+
+// TestHugeNumbers: sums of what Validate lets through do not overflow.
+func TestHugeNumbers(t *testing.T) {
+	for _, text := range []string{`
+resources cpu
+key zone a b c d e f
+pool default
+offer a default $0.000001 8 at a
+offer b default $0.000001 8 at b
+group g 3 1
+spread s zone owners g counted g skew 2305843009213693951 over a 0 b 0 c 0 d 0 e 0 f 0
+at most $0.000003`, `
+resources volumes
+key zone a b
+pool default
+offer a default $0.1 4611686018427387903 at a
+offer b default $0.9 4611686018427387903 at b
+group g 4 1
+affinity near zone owners g targets g
+at most $0.1`, `
+resources cpu
+pool default
+offer a default $0.1 8
+group g 3 1
+steps 9223372036854775807
+at most $0.1`} {
+		text, limit, _ := strings.Cut(text, "at most $")
+		p, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := mustSolve(t, p)
+		if most, err := strconv.ParseFloat(limit, 64); err != nil || len(s.Unplaced) > 0 || float64(s.Cost) > most*1e6+0.5 {
+			t.Errorf("%s\n%s\n%v", text, s.Text(p), err)
+		}
+	}
 }

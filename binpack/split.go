@@ -24,6 +24,7 @@ import (
 type ledger struct {
 	*table
 	counted [][]int64    // by spread, by position in its Domains: with those that run
+	least   []int64      // by spread: the least of these
 	owners  [][]int64    // by spread, by position: of this plan
 	sides   [][][3]int64 // by exclusion, by domain: pods of A, of B, of both
 	near    []vicinity   // by affinity
@@ -39,7 +40,7 @@ func newLedger(t *table) *ledger {
 		for j, d := range t.Spreads[i].Domains {
 			counts[j] = d.Count
 		}
-		l.counted = append(l.counted, counts)
+		l.counted, l.least = append(l.counted, counts), append(l.least, fewest(counts))
 		l.owners = append(l.owners, make([]int64, len(counts)))
 	}
 	for i := range t.Exclusions {
@@ -56,7 +57,11 @@ func newLedger(t *table) *ledger {
 func (l *ledger) add(c *cell, n int64) {
 	for _, s := range c.seats {
 		if s.counted {
+			before := l.counted[s.spread][s.at]
 			l.counted[s.spread][s.at] += n
+			if before == l.least[s.spread] {
+				l.least[s.spread] = fewest(l.counted[s.spread])
+			}
 		}
 		if s.owner {
 			l.owners[s.spread][s.at] += n
@@ -117,10 +122,18 @@ func (l *ledger) lowest(i int) int64 {
 	if l.frozen() {
 		return l.floor[i]
 	}
-	if n := len(l.counted[i]); n == 0 || int64(n) < l.Spreads[i].MinDomains {
+	if int64(len(l.counted[i])) < l.Spreads[i].MinDomains {
 		return 0
 	}
-	return slices.Min(l.counted[i])
+	return l.least[i]
+}
+
+// fewest is the smallest count, 0 if there is none.
+func fewest(counts []int64) int64 {
+	if len(counts) == 0 {
+		return 0
+	}
+	return slices.Min(counts)
 }
 
 // freeze measures skews from the counts as they are now, and lets nobody rely on targets

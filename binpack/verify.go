@@ -13,6 +13,7 @@ import (
 // 	sites        selectors, MaxPerNode, room on each listed offer, MinValues
 // 	slack        pool limits, number of nodes, stocks
 // 	relations    exclusions, spreads, affinities (verify_relations.go)
+// 	arrival      nobody waits for somebody who waits for him
 // 	weights      nobody is on a lighter pool than need be
 // 	cost         the sum is right, the bound below it
 //
@@ -44,7 +45,7 @@ func Verify(p *Problem, s *Solution) error {
 	}
 	for _, check := range []func(*Solution, []site) error{
 		p.checkCounts, p.checkSites, p.checkSlack,
-		p.checkExclusions, p.checkSpreads, p.checkAffinities, p.checkWeights, p.checkCost,
+		p.checkExclusions, p.checkSpreads, p.checkAffinities, p.checkArrival, p.checkWeights, p.checkCost,
 	} {
 		if err := check(s, sites); err != nil {
 			return err

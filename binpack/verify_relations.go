@@ -12,7 +12,8 @@ import (
 // 	sites ──districts(key)──▶ pods in zone a, in zone b, in no zone
 // 	                          or, over Hostname, on each node
 //
-// and ask only about the state in the end, not about the order in which pods come.
+// and ask only about the state in the end, not about the order in which pods come; that
+// there is one, checkArrival sees to.
 // A relation of which one side has no pods in the plan asks nothing.
 
 // A district is what a solution puts into one domain of a key. Over Hostname
@@ -249,6 +250,84 @@ func (p *Problem) checkAffinities(_ *Solution, sites []site) error {
 				}
 			}
 		}
+	}
+	return nil
+}
+
+// checkArrival: there is an order in which pods can come one by one. kube-scheduler places
+// an owner only where a target is, so owners that wait for each other never come, though
+// all would be well once they were there.
+//
+// Whoever need not wait comes first, then those whose targets have come, and so on. An
+// owner that is a target itself need not wait if no target runs, and all of the plan are
+// in one domain: whichever comes first, nobody is sent elsewhere.
+func (p *Problem) checkArrival(_ *Solution, sites []site) error {
+	if len(p.Affinities) == 0 {
+		return nil
+	}
+	type place struct{ affinity, domain int }
+	const nowhere = -2
+	arrived := map[place]bool{} // where a target has come
+	domain := func(i, site int) int {
+		at := &sites[site]
+		switch key := p.Affinities[i].Key; {
+		case key == Hostname && at.node < 0:
+			return len(p.Nodes) + site
+		case key == Hostname:
+			return at.node
+		case at.node >= 0:
+			return p.Nodes[at.node].Domains[key]
+		default:
+			return p.Offers[at.offers[0]].Domains[key]
+		}
+	}
+	home := map[int]int{} // by affinity: the domain of all its targets, or nowhere
+	comes := func(at, g int) bool {
+		for i, a := range p.Affinities {
+			d := domain(i, at)
+			starts := a.Targets.Has(g) && a.Present.Len() == 0 && home[i] == d
+			if a.Owners.Has(g) && !starts && !arrived[place{i, d}] && (d == NoDomain || !a.Present.Has(d)) {
+				return false
+			}
+		}
+		return true
+	}
+	type pods struct{ at, group int }
+	var waiting []pods
+	for at := range sites {
+		for _, sh := range sites[at].pods {
+			waiting = append(waiting, pods{at, sh.Group})
+			for i, a := range p.Affinities {
+				d := domain(i, at)
+				if !a.Targets.Has(sh.Group) || d == NoDomain {
+					continue
+				}
+				if known, ok := home[i]; (ok && known != d) || (a.Key == Hostname && sites[at].copies > 1) {
+					d = nowhere
+				}
+				home[i] = d
+			}
+		}
+	}
+	for before := -1; before != len(waiting); {
+		before = len(waiting)
+		rest := waiting[:0]
+		for _, w := range waiting {
+			if !comes(w.at, w.group) {
+				rest = append(rest, w)
+				continue
+			}
+			for i, a := range p.Affinities {
+				if a.Targets.Has(w.group) {
+					arrived[place{i, domain(i, w.at)}] = true
+				}
+			}
+		}
+		waiting = rest
+	}
+	if len(waiting) > 0 {
+		w := waiting[0]
+		return fmt.Errorf("%s holds pods of group %s, which wait for pods that wait for them", sites[w.at].name, p.Groups[w.group].ID)
 	}
 	return nil
 }
