@@ -98,10 +98,10 @@ func (s *pass) componentBounds(list []claimant) (sum MicroUSD) {
 // their pods cost.
 type component struct {
 	*pass
-	list []claimant
+	list   []claimant
 	offers []int          // by rising price
 	room   map[int]Vector // by offer: what pods of the claimants can use of it; see grid
-	cost MicroUSD       // of the plan's nodes for them
+	cost   MicroUSD       // of the plan's nodes for them
 }
 
 // component makes one of the given claimants.

@@ -163,10 +163,14 @@ func (o *opener) dominant(k *kind) int {
 	return best
 }
 
-// mostRelaxed is how many kinds are looked at to fill a node. Of more kinds, those are
-// taken that are evenly far apart in the order of packing, large and small ones, and
-// others for the next node.
-const mostRelaxed = 2000
+// How many kinds are looked at to fill a node; see relaxes. Of more kinds, those are taken
+// that are evenly far apart in the order of packing, large and small ones, and others for
+// the next node.
+const (
+	perPod       = 50
+	leastRelaxed = 200
+	mostRelaxed  = 2000
+)
 
 // relax takes the whole pods of the packing in which pods may be cut. Of each kind it
 // takes at most the recipe's number of fair shares, a fair share being what the node
@@ -179,7 +183,7 @@ func (o *opener) relax(c *candidate, l *load) {
 		share = min(1, o.recipe.fair*float64(c.value)/o.remaining)
 	}
 	x.order = x.order[:0]
-	stride := 1 + len(o.live)/mostRelaxed
+	stride := 1 + len(o.live)/o.relaxes(c)
 	for j := len(o.opened) % stride; j < len(o.live); j += stride {
 		i := o.live[j]
 		o.steps++
@@ -196,6 +200,13 @@ func (o *opener) relax(c *candidate, l *load) {
 			o.put(i, n, l)
 		}
 	}
+}
+
+// relaxes is how many kinds are looked at to fill a candidate: perPod for each average
+// pod that it has room for, within bounds.
+func (o *opener) relaxes(c *candidate) int {
+	pods := float64(c.value) / o.remaining * float64(o.podsLeft)
+	return int(min(max(pods*perPod, leastRelaxed), mostRelaxed))
 }
 
 // fits returns how many more pods of kind i may join the load on the candidate.

@@ -62,11 +62,14 @@ type opener struct {
 	*pass
 	race
 	weight    int32 // of the pools
+	slots     []slot
+	counts    uint64 // the most that a load counts for; see slots.go
 	kinds     []kind
 	live      []int    // kinds with pods left, in the order of packing
 	lineup             // of live
 	demand    float64  // worth of all that was left when worth was found
 	remaining float64  // worth of all that is left
+	podsLeft  int64    // how many pods that is
 	dearest   MicroUSD // price of a candidate; at least 1
 	start     Set      // affinities that the node under way may start; see company.go
 	crowd     *crowd   // of the node under way
@@ -77,7 +80,7 @@ type opener struct {
 // opener prepares the round of one weight: the candidates, and the kinds that may
 // go on them.
 func (s *pass) opener(weight, level int32) *opener {
-	o := &opener{pass: s, weight: weight, race: race{candidates: s.listCandidates(weight)}, crowd: newCrowd(s.table)}
+	o := &opener{pass: s, weight: weight, slots: s.slots(), race: race{candidates: s.listCandidates(weight)}, crowd: newCrowd(s.table)}
 	var offers Set
 	for _, c := range o.candidates {
 		offers.Add(c.offer)
@@ -156,6 +159,10 @@ func (o *opener) appraise() {
 	})
 	o.prune()
 	o.demand = o.worthLeft()
+	o.counts = math.MaxUint64
+	if n := o.nodesNeeded(); n > 1 && o.recipe.shares > 0 {
+		o.counts = uint64(float64(o.recipe.shares*o.demand) / float64(n))
+	}
 	o.race.begin(o)
 	o.steps += int64(2 * (len(o.candidates) + len(o.live)))
 }
@@ -167,9 +174,11 @@ func (o *opener) relative(offer int) float64 { return float64(o.price[offer]) / 
 // worthLeft is what all pods that may open nodes are worth.
 func (o *opener) worthLeft() float64 {
 	sum := 0.0
+	o.podsLeft = 0
 	for _, i := range o.live {
 		if k := &o.kinds[i]; !k.filler {
 			sum += float64(float64(k.value) * float64(k.left))
+			o.podsLeft += k.left
 		}
 	}
 	return sum
@@ -236,7 +245,7 @@ func (o *opener) fillBest(c *candidate) bool {
 // lower price for its worth, the more of it, the offer's ID.
 func (o *opener) beats(c, best *candidate) bool {
 	return cmp.Or(
-		compareRatio(o.price[c.offer], o.try.value, o.price[best.offer], o.best.value),
+		compareRatio(o.price[c.offer], min(o.try.value, o.counts), o.price[best.offer], min(o.best.value, o.counts)),
 		cmp.Compare(o.best.value, o.try.value),
 		cmp.Compare(c.offer, best.offer)) < 0
 }

@@ -82,14 +82,15 @@ type caps struct {
 // A recipe is a way to make a plan. No one is best for all problems, and each takes
 // little time.
 type recipe struct {
-	fair  float64 // of a kind, at most this many fair shares to a node; 0 for no bound. See relax
-	mixed float64 // share of the mixture's cost that is decided before nodes are opened one by one
+	fair   float64 // of a kind, at most this many fair shares to a node; 0 for no bound. See relax
+	shares float64 // a load counts for at most so many fair shares of the worth, where pods keep apart; 0 for no bound. See slots.go
+	mixed  float64 // share of the mixture's cost that is decided before nodes are opened one by one
 }
 
 // recipes in the order in which they are tried; the first makes the first plan.
 var recipes = []recipe{
-	{fair: 1}, {fair: 2}, {}, {fair: 1.5},
-	{fair: 1, mixed: 0.75}, {fair: 1, mixed: 0.9}, {mixed: 0.5}, {fair: 1, mixed: 1}, {mixed: 0.95}, {fair: 2, mixed: 0.85},
+	{fair: 1, shares: 1}, {fair: 2, shares: 3}, {}, {fair: 1.5, shares: 1.5},
+	{fair: 1, mixed: 0.75}, {fair: 1, mixed: 0.9}, {mixed: 0.5, shares: 1}, {fair: 1, mixed: 1}, {mixed: 0.95}, {fair: 2, mixed: 0.85, shares: 2},
 }
 
 // newPass starts with everything empty and all limits untouched.

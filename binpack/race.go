@@ -102,7 +102,7 @@ func (o *opener) fillAll() (best *candidate) {
 	for misses := 0; misses < patience; {
 		c := o.race.next(o)
 		// Loads are compared exactly (beats); hopes say where to look, and when to stop.
-		if c == nil || (best != nil && float64(c.key*float64(o.best.value)) > o.relative(best.offer)) {
+		if c == nil || (best != nil && float64(c.key*float64(min(o.best.value, o.counts))) > o.relative(best.offer)) {
 			break
 		}
 		o.steps++
@@ -124,11 +124,11 @@ func (o *opener) fillAll() (best *candidate) {
 
 // hope is the price for its worth that a candidate may come to.
 func (o *opener) hope(c *candidate) float64 {
-	hope := o.relative(c.offer) / float64(c.value)
+	value := float64(c.value)
 	if c.full < sparse {
-		hope /= c.full
+		value *= c.full
 	}
-	return hope
+	return o.relative(c.offer) / min(value, float64(o.counts))
 }
 
 // temper lowers the hopes in candidates that are no larger than c, which was filled just
