@@ -66,7 +66,7 @@ func (o *opener) fillFor(c *candidate, prices []float64) {
 	before := x.looks
 	o.rank(x.order, prices, c.guess)
 	x.solve(c.size)
-	o.steps += x.looks - before + 4*int64(len(x.order))
+	o.steps += (x.looks - before + 4*int64(len(x.order))) / 2
 	for r, y := range x.price {
 		c.guess[r] = max(y, c.guess[r]/1024)
 	}

@@ -100,6 +100,11 @@ func BenchmarkPlan(b *testing.B) {
 					s = planned(b, x.market.Input(x.pods, int64(maxSteps)))
 				}
 				b.ReportMetric(float64(len(x.pods)*b.N)/b.Elapsed().Seconds(), "pods/s")
+				nodes := int64(0)
+				for _, n := range s.New {
+					nodes += n.Count
+				}
+				b.ReportMetric(float64(nodes), "nodes")
 				b.ReportMetric(float64(s.Cost)/1e6, "$/h")
 				b.ReportMetric(100*(float64(s.Cost)/float64(max(1, s.LowerBound))-1), "gap%")
 			})
