@@ -63,7 +63,9 @@ type opener struct {
 	race
 	weight    int32 // of the pools
 	slots     []slot
-	counts    uint64 // the most that a load counts for; see slots.go
+	single    []float64 // by kind that a rule of one node binds: the least that a node for one pod costs
+	members   Set       // pods that keep apart
+	counts    uint64    // the most that a load counts for; see counted
 	kinds     []kind
 	live      []int    // kinds with pods left, in the order of packing
 	lineup             // of live
@@ -103,6 +105,9 @@ func (s *pass) opener(weight, level int32) *opener {
 	o.dearest = 1
 	for _, c := range o.candidates {
 		o.dearest = max(o.dearest, o.price[c.offer])
+	}
+	if len(o.slots) > 0 {
+		o.addSingle()
 	}
 	o.appraise()
 	return o
@@ -160,8 +165,8 @@ func (o *opener) appraise() {
 	o.prune()
 	o.demand = o.worthLeft()
 	o.counts = math.MaxUint64
-	if n := o.nodesNeeded(); n > 1 && o.recipe.shares > 0 {
-		o.counts = uint64(float64(o.recipe.shares*o.demand) / float64(n))
+	if members, n := o.apart(); n > 1 && o.recipe.shares > 0 {
+		o.members, o.counts = members, uint64(float64(o.recipe.shares*o.demand)/float64(n))
 	}
 	o.race.begin(o)
 	o.steps += int64(2 * (len(o.candidates) + len(o.live)))
@@ -225,12 +230,12 @@ func (o *opener) fillBest(c *candidate) bool {
 	if c.way >= 0 {
 		o.fill(c, c.way)
 	} else {
-		o.second.value = 0
+		o.second.value, o.second.kinds = 0, o.second.kinds[:0]
 		for way := range ways {
 			if way != relaxed && len(o.live) > 2*mostRelaxed {
 				continue // so many kinds are small against a node, or the node holds few
 			}
-			if o.fill(c, way); o.try.value > o.second.value {
+			if o.fill(c, way); o.counted(&o.try) > o.counted(&o.second) {
 				c.way = way
 				o.try, o.second = o.second, o.try
 			}
@@ -245,7 +250,7 @@ func (o *opener) fillBest(c *candidate) bool {
 // lower price for its worth, the more of it, the offer's ID.
 func (o *opener) beats(c, best *candidate) bool {
 	return cmp.Or(
-		compareRatio(o.price[c.offer], min(o.try.value, o.counts), o.price[best.offer], min(o.best.value, o.counts)),
+		compareRatio(o.price[c.offer], o.counted(&o.try), o.price[best.offer], o.counted(&o.best)),
 		cmp.Compare(o.best.value, o.try.value),
 		cmp.Compare(c.offer, best.offer)) < 0
 }

@@ -89,7 +89,7 @@ type recipe struct {
 
 // recipes in the order in which they are tried; the first makes the first plan.
 var recipes = []recipe{
-	{fair: 1, shares: 1}, {fair: 2, shares: 3}, {}, {fair: 1.5, shares: 1.5},
+	{fair: 1, shares: 2}, {fair: 2, shares: 3}, {}, {fair: 1.5, shares: 1.2},
 	{fair: 1, mixed: 0.75}, {fair: 1, mixed: 0.9}, {mixed: 0.5, shares: 1}, {fair: 1, mixed: 1}, {mixed: 0.95}, {fair: 2, mixed: 0.85, shares: 2},
 }
 

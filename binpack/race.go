@@ -102,7 +102,7 @@ func (o *opener) fillAll() (best *candidate) {
 	for misses := 0; misses < patience; {
 		c := o.race.next(o)
 		// Loads are compared exactly (beats); hopes say where to look, and when to stop.
-		if c == nil || (best != nil && float64(c.key*float64(min(o.best.value, o.counts))) > o.relative(best.offer)) {
+		if c == nil || (best != nil && float64(c.key*float64(o.counted(&o.best))) > o.relative(best.offer)) {
 			break
 		}
 		o.steps++

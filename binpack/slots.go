@@ -1,5 +1,7 @@
 package binpack
 
+import "math"
+
 // Pods that keep apart.
 //
 // Where at most k of some pods may be on one node, n of them need n/k nodes, whatever
@@ -34,18 +36,57 @@ func (t *table) slots() (out []slot) {
 	return out
 }
 
-// nodesNeeded is how many nodes the kinds need that are left, by the rule that asks for
-// most; at least 1.
-func (o *opener) nodesNeeded() int64 {
-	most := int64(1)
+// weighty is the share of what all that is left would cost, if pods and nodes could be cut,
+// from which on the nodes for pods that keep apart matter.
+const weighty = 0.1
+
+// apart finds the rule by which pods keep apart whose nodes cost most, and the number of
+// these nodes; 0 if that is little beside what else there is to buy.
+func (o *opener) apart() (members Set, nodes int64) {
+	least := float64(weighty * o.fluidCost())
 	for _, slot := range o.slots {
-		n := int64(0)
+		n, cost := int64(0), 0.0
 		for _, i := range o.live {
-			if g := o.kinds[i].ruled; g >= 0 && slot.members.Has(g) {
-				n += o.kinds[i].left
+			if k := &o.kinds[i]; k.ruled >= 0 && slot.members.Has(k.ruled) {
+				n += k.left
+				cost += float64(o.single[i] * float64(k.left))
 			}
 		}
-		most = max(most, n/slot.most)
+		if cost /= float64(slot.most); cost > least {
+			members, nodes, least = slot.members, n/slot.most, cost
+		}
 	}
-	return most
+	return members, nodes
 }
+
+// addSingle finds for each kind that a rule of one node binds the price of the cheapest
+// candidate that holds a pod.
+func (o *opener) addSingle() {
+	o.single = make([]float64, len(o.kinds))
+	for i := range o.kinds {
+		k := &o.kinds[i]
+		for j := range o.candidates {
+			c := &o.candidates[j]
+			if price := o.relative(c.offer); k.ruled >= 0 && c.open[k.set] && covers(c.room, k.need) && (o.single[i] == 0 || price < o.single[i]) {
+				o.single[i] = price
+			}
+		}
+	}
+}
+
+// counted is what a load counts for: its worth, up to a fair share while pods are left that
+// keep apart, and less if it holds none of them.
+func (o *opener) counted(l *load) uint64 {
+	if o.counts == math.MaxUint64 {
+		return l.value
+	}
+	for _, i := range l.kinds {
+		if g := o.kinds[i].ruled; g >= 0 && o.members.Has(g) {
+			return min(l.value, o.counts)
+		}
+	}
+	return min(l.value, o.counts) / lonely
+}
+
+// lonely is the part, one in so many, that a load without any of the pods counts for that keep apart.
+const lonely = 2
