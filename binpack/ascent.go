@@ -106,6 +106,7 @@ func (c *component) ascent() *ascent {
 func (a *ascent) addKinds(of *claimant) {
 	groups := slices.Clone(of.groups)
 	slices.SortStableFunc(groups, func(x, y Share) int { return slices.Compare(a.need[x.Group], a.need[y.Group]) })
+	var open []int
 	for i, sh := range groups {
 		need := a.need[sh.Group]
 		if last := len(a.kinds) - 1; i > 0 && slices.Equal(a.kinds[last].need, need) {
@@ -113,10 +114,17 @@ func (a *ascent) addKinds(of *claimant) {
 			continue
 		}
 		k := fluidKind{need: need, size: a.fractions(need), count: sh.Count}
+		open = open[:0]
 		for at, o := range a.offers {
 			if of.offers.Has(o) && covers(a.room[o], need) {
-				k.offers = append(k.offers, at)
+				open = append(open, at)
 			}
+		}
+		// Most kinds may use the same offers as the one before.
+		if last := len(a.kinds) - 1; i > 0 && slices.Equal(a.kinds[last].offers, open) {
+			k.offers = a.kinds[last].offers
+		} else {
+			k.offers = slices.Clone(open)
 		}
 		a.kinds = append(a.kinds, k)
 	}

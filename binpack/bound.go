@@ -47,16 +47,15 @@ func (s *pass) lowerBound(steps int64) MicroUSD {
 	bound := s.fluidBound()
 	if s.above(bound) {
 		sum := MicroUSD(0)
-		for _, list := range components(s.claimants(true)) {
-			sum += s.component(list).ascend(steps)
+		for _, c := range s.components {
+			sum += c.ascend(steps)
 		}
 		bound = max(bound, sum)
 	}
 	// Where the mixture's prices promise more, it is worth a search.
-	claimants := s.claimants(true)
 	for _, price := range s.prices() {
-		if worthOfAll(claimants, price) > float64(bound)*worthwhile {
-			bound = max(bound, s.certify(claimants, price))
+		if worthOfAll(s.claimed, price) > float64(bound)*worthwhile {
+			bound = max(bound, s.certify(s.claimed, price))
 		}
 	}
 	return bound
@@ -76,10 +75,13 @@ func (s *pass) fluidBound() MicroUSD {
 	return s.fluid
 }
 
-// componentBounds adds up the bounds of claimants that share no offers.
+// componentBounds adds up the bounds of claimants that share no offers, and keeps what it
+// made of them.
 func (s *pass) componentBounds(list []claimant) (sum MicroUSD) {
+	s.claimed, s.components = list, nil
 	for _, list := range components(list) {
 		c := s.component(list)
+		s.components = append(s.components, c)
 		best := MicroUSD(0)
 		for i := range c.list {
 			best = max(best, c.countBound(&c.list[i]))

@@ -29,7 +29,7 @@ type kind struct {
 
 // kinds gathers the parts that keep pods, in the order of their first parts.
 func (s *pass) kinds(keep func(p *part) bool, level int32) []kind {
-	var out []kind
+	out := make([]kind, 0, min(len(s.parts), max(s.widest, 16)))
 	index := map[string]int{}
 	var key []byte
 	for i := range s.parts {

@@ -165,7 +165,7 @@ func (o *opener) appraise() {
 	o.prune()
 	o.demand = o.worthLeft()
 	o.counts = math.MaxUint64
-	if members, n := o.apart(); n > 1 && o.recipe.shares > 0 {
+	if members, n := o.keepApart(); n > 1 && o.recipe.shares > 0 {
 		o.members, o.counts = members, uint64(float64(o.recipe.shares*o.demand)/float64(n))
 	}
 	o.race.begin(o)

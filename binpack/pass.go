@@ -65,11 +65,13 @@ type pass struct {
 	incumbent []opened // nodes of the best plan so far
 	until     int64    // steps after which no more patterns are looked for
 
-	fluid     MicroUSD // see fluidBound
-	bounded   bool     // fluid has been worked out
-	steps     int64
-	bound     bool // a limit or stock stood in somebody's way
-	truncated bool
+	fluid      MicroUSD     // see fluidBound
+	bounded    bool         // fluid has been worked out
+	claimed    []claimant   // that fluid was worked out for last
+	components []*component // of these
+	steps      int64
+	bound      bool // a limit or stock stood in somebody's way
+	truncated  bool
 }
 
 // caps are the most pods that a pass may plan: in all for a group, and in each

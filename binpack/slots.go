@@ -40,9 +40,9 @@ func (t *table) slots() (out []slot) {
 // from which on the nodes for pods that keep apart matter.
 const weighty = 0.1
 
-// apart finds the rule by which pods keep apart whose nodes cost most, and the number of
+// keepApart finds the rule by which pods keep apart whose nodes cost most, and the number of
 // these nodes; 0 if that is little beside what else there is to buy.
-func (o *opener) apart() (members Set, nodes int64) {
+func (o *opener) keepApart() (members Set, nodes int64) {
 	least := float64(weighty * o.fluidCost())
 	for _, slot := range o.slots {
 		n, cost := int64(0), 0.0

@@ -25,11 +25,12 @@ type district struct {
 	pods   []Share
 }
 
-// districts sums the pods that matter by domain of key. Each site must be in one domain
-// whichever offer is launched.
-func (p *Problem) districts(key int, sites []site, matters Set) ([]district, error) {
+// districts sums the pods that matter by domain of key. Each site that holds some must be
+// in one domain whichever offer is launched.
+func (p *Problem) districts(key int, all *register, matters Set) ([]district, error) {
 	var out []district
-	for _, at := range sites {
+	for _, i := range all.holding(matters) {
+		at := &all.sites[i]
 		// Each node is a domain, so nothing is summed.
 		if key == Hostname {
 			out = append(out, district{at.name, at.node, at.copies, at.pods})
@@ -93,18 +94,14 @@ func (x *register) count(s Set) (n int64) {
 	return n
 }
 
-// holding lists the sites that hold pods of the groups in s, in order.
-func (x *register) holding(s Set) []site {
+// holding lists the positions of sites that hold pods of the groups in s, in order.
+func (x *register) holding(s Set) []int {
 	var at []int
 	for g := range s.All {
 		at = append(at, x.at[g]...)
 	}
 	slices.Sort(at)
-	var out []site
-	for _, i := range slices.Compact(at) {
-		out = append(out, x.sites[i])
-	}
-	return out
+	return slices.Compact(at)
 }
 
 // count sums the pods of the groups in s.
@@ -130,7 +127,7 @@ func (p *Problem) checkExclusions(_ *Solution, sites []site) error {
 			continue
 		}
 		both := x.A.or(x.B)
-		in, err := p.districts(x.Key, all.holding(both), both)
+		in, err := p.districts(x.Key, all, both)
 		if err != nil {
 			return fmt.Errorf("exclusion %s: %w", x.ID, err)
 		}
@@ -160,7 +157,7 @@ func (p *Problem) checkSpreads(_ *Solution, sites []site) error {
 			continue
 		}
 		both := s.Owners.or(s.Counted)
-		in, err := p.districts(s.Key, all.holding(both), both)
+		in, err := p.districts(s.Key, all, both)
 		if err != nil {
 			return fmt.Errorf("spread %s: %w", s.ID, err)
 		}
@@ -220,7 +217,7 @@ func (p *Problem) checkAffinities(_ *Solution, sites []site) error {
 			continue
 		}
 		both := a.Owners.or(a.Targets)
-		in, err := p.districts(a.Key, all.holding(both), both)
+		in, err := p.districts(a.Key, all, both)
 		if err != nil {
 			return fmt.Errorf("affinity %s: %w", a.ID, err)
 		}

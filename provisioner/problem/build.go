@@ -171,7 +171,7 @@ func (b *builder) offers() {
 	type shared struct {
 		capacity, charge binpack.Vector
 	}
-	vectors := map[*cloudprovider.InstanceType]shared{}
+	vectors, none := map[*cloudprovider.InstanceType]shared{}, b.vector(nil)
 	b.p.Offers = make([]binpack.Offer, 0, len(b.t.Rows))
 	for i := range b.t.Rows {
 		row := &b.t.Rows[i]
@@ -180,12 +180,16 @@ func (b *builder) offers() {
 			v = shared{b.vector(row.Type.Allocatable), b.vector(row.Type.Capacity)}
 			vectors[row.Type] = v
 		}
+		overhead := none
+		if taken := b.overhead(row, "", row.Pool.Spec.Template.Spec.Taints, nil); len(taken) > 0 {
+			overhead = b.vector(taken)
+		}
 		b.p.Offers = append(b.p.Offers, binpack.Offer{
 			ID:       row.id(),
 			Pool:     poolIndex[row.Pool.Name],
 			Price:    row.Price,
 			Capacity: v.capacity,
-			Overhead: b.vector(b.overhead(row, "", row.Pool.Spec.Template.Spec.Taints, nil)),
+			Overhead: overhead,
 			Charge:   v.charge,
 			Domains:  b.domains(row),
 		})
