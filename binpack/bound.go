@@ -45,12 +45,8 @@ type claimant struct {
 // on a node, each pod (certify.go).
 func (s *pass) lowerBound(steps int64) MicroUSD {
 	bound := s.fluidBound()
-	if s.above(bound) {
-		sum := MicroUSD(0)
-		for _, c := range s.components {
-			sum += c.ascend(steps)
-		}
-		bound = max(bound, sum)
+	if s.above(bound) && steps > 2*s.ascended {
+		bound = max(bound, s.ascend(steps))
 	}
 	// Where the mixture's prices promise more, it is worth a search.
 	for _, price := range s.prices() {
@@ -71,8 +67,21 @@ func (s *pass) fluidBound() MicroUSD {
 		if len(s.Spreads) > 0 {
 			s.fluid = max(s.fluid, s.componentBounds(s.claimants(true)))
 		}
+		if s.above(s.fluid) {
+			s.fluid = max(s.fluid, s.ascend(s.steps/partOfSearch))
+		}
 	}
 	return s.fluid
+}
+
+// ascend is the bound with prices that differ from offer to offer, as far as steps last
+// for each component.
+func (s *pass) ascend(steps int64) (sum MicroUSD) {
+	for _, c := range s.components {
+		sum += c.ascend(steps)
+	}
+	s.ascended = steps
+	return sum
 }
 
 // componentBounds adds up the bounds of claimants that share no offers, and keeps what it

@@ -67,6 +67,7 @@ type pass struct {
 
 	fluid      MicroUSD     // see fluidBound
 	bounded    bool         // fluid has been worked out
+	ascended   int64        // steps that the ascent for it had for each component
 	claimed    []claimant   // that fluid was worked out for last
 	components []*component // of these
 	steps      int64
@@ -209,12 +210,13 @@ func (s *pass) order() []int {
 		value    uint64
 	}
 	priority, asks := s.rank(s.row())
-	var keys []key
+	keys := make([]key, 0, len(s.Groups))
+	norm := make(Vector, len(s.Resources))
 	for g := range s.Groups {
 		if s.asks[g] != "" || s.Groups[g].Count == 0 || (!s.opens[g] && s.Groups[g].Nodes.Len() == 0) {
 			continue
 		}
-		keys = append(keys, key{g, priority[g], asks[g], w.value(s.norm(s.need[g]))})
+		keys = append(keys, key{g, priority[g], asks[g], w.value(s.normTo(norm, s.need[g]))})
 	}
 	slices.SortFunc(keys, func(a, b key) int {
 		return cmp.Or(cmp.Compare(b.priority, a.priority),
@@ -358,20 +360,23 @@ func (t *table) overall() worth {
 	if t.common != nil {
 		return t.common
 	}
-	rooms, prices := make([][]float64, 0, len(t.Offers)), make([]float64, 0, len(t.Offers))
+	// Offers that others beat have no say.
+	offers := make([]int, 0, len(t.Offers))
+	for o := range t.Offers {
+		if t.room[o] != nil {
+			offers = append(offers, o)
+		}
+	}
+	offers = t.frontier(offers, func(int, int) bool { return true })
 	// Prices are taken in parts of the highest, as quantities are: another
 	// currency gives the same floats.
 	most := MicroUSD(1)
-	for o := range t.Offers {
-		if t.room[o] != nil {
-			most = max(most, t.price[o])
-		}
+	for _, o := range offers {
+		most = max(most, t.price[o])
 	}
-	for o := range t.Offers {
-		if t.room[o] != nil {
-			rooms = append(rooms, t.size[o])
-			prices = append(prices, float64(t.price[o])/float64(most))
-		}
+	rooms, prices := make([][]float64, len(offers)), make([]float64, len(offers))
+	for i, o := range offers {
+		rooms[i], prices[i] = t.size[o], float64(t.price[o])/float64(most)
 	}
 	demand := make([]float64, len(t.Resources))
 	for g := range t.Groups {

@@ -52,7 +52,7 @@ type builder struct {
 	// placesKnown keeps what places found, by its key.
 	placesKnown map[string]places
 	// anyOffer holds the offers that any group of the batch may open.
-	anyOffer map[int]bool
+	anyOffer binpack.Set
 }
 
 // pools lists the NodePools, heaviest first, with their rows, and those that

@@ -145,7 +145,7 @@ func (b *builder) keepFrom(d *daemon, key int, groups binpack.Set) {
 	}
 	b.forbid(groups, key, reached)
 	for i := range b.t.Rows {
-		if row := &b.t.Rows[i]; b.anyOffer[i] && d.runsOn(row, "", row.Pool.Spec.Template.Spec.Taints) {
+		if row := &b.t.Rows[i]; b.anyOffer.Has(i) && d.runsOn(row, "", row.Pool.Spec.Template.Spec.Taints) {
 			runs.Add(i)
 			if key != binpack.Hostname && b.p.Offers[i].Domains[key] != binpack.NoDomain {
 				domains.Add(b.p.Offers[i].Domains[key])

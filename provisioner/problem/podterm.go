@@ -33,8 +33,9 @@ func newPodTerm(namespaces []string, selector labels.Selector) podTerm {
 		names = sets.New(namespaces...)
 		namespaces = sets.List(names)
 	}
-	text := strings.Join(namespaces, ",") + ":" + selector.String()
-	if selector.String() == "" && !selector.Empty() {
+	pods := selector.String()
+	text := strings.Join(namespaces, ",") + ":" + pods
+	if pods == "" && !selector.Empty() {
 		text += "<none>" // the selector of nothing prints like that of everything
 	}
 	return podTerm{[]podPart{{names, selector}}, text}

@@ -104,22 +104,35 @@ func rowsOf(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, er
 	for t := range catalog.InstanceTypes {
 		n += len(catalog.InstanceTypes[t].Offerings) * len(variants)
 	}
-	rows := make([]Row, 0, n)
-	for t := range catalog.InstanceTypes {
-		kind := &catalog.InstanceTypes[t]
-		for _, o := range kind.Offerings {
-			price, known := in.Prices.Price(o)
-			if !known || in.Unavailable != nil && in.Unavailable(o) {
-				continue
-			}
-			for _, chosen := range variants {
-				row := Row{Pool: pool, Type: kind, Offering: o, Price: binpack.MicroUSD(price), chosen: chosen, zone: catalog.ZoneLabels[o.Zone], region: catalog.Region}
-				if meetsAll(required, &row) {
-					rows = append(rows, row)
+	// Thousands are looked at and many fall away: those that stay are counted first.
+	every := func(yield func(Row)) {
+		for t := range catalog.InstanceTypes {
+			kind := &catalog.InstanceTypes[t]
+			for _, o := range kind.Offerings {
+				price, known := in.Prices.Price(o)
+				if !known || in.Unavailable != nil && in.Unavailable(o) {
+					continue
+				}
+				for _, chosen := range variants {
+					yield(Row{Pool: pool, Type: kind, Offering: o, Price: binpack.MicroUSD(price), chosen: chosen, zone: catalog.ZoneLabels[o.Zone], region: catalog.Region})
 				}
 			}
 		}
 	}
+	stay, count := make([]bool, 0, n), 0
+	every(func(row Row) {
+		stay = append(stay, meetsAll(required, &row))
+		if stay[len(stay)-1] {
+			count++
+		}
+	})
+	rows, i := make([]Row, 0, count), 0
+	every(func(row Row) {
+		if stay[i] {
+			rows = append(rows, row)
+		}
+		i++
+	})
 	return rows, nil
 }
 

@@ -11,11 +11,10 @@ import (
 )
 
 // offersOfAny returns the offers that any group of the batch may open.
-func (b *builder) offersOfAny() map[int]bool {
-	any := map[int]bool{}
+func (b *builder) offersOfAny() (any binpack.Set) {
 	for _, known := range b.placesKnown { // each group has one of these
 		for o := range known.offers.All {
-			any[o] = true
+			any.Add(o)
 		}
 	}
 	return any
@@ -40,7 +39,7 @@ func (b *builder) eligible(owner int, r *rule) places {
 	}
 	for i := range b.t.Rows {
 		row := &b.t.Rows[i]
-		if b.anyOffer[i] && (r.ignoreAffinity || g.selector.matches(row, "")) && (!r.honourTaints || tolerates(spec.Tolerations, row.Pool.Spec.Template.Spec.Taints)) &&
+		if b.anyOffer.Has(i) && (r.ignoreAffinity || g.selector.matches(row, "")) && (!r.honourTaints || tolerates(spec.Tolerations, row.Pool.Spec.Template.Spec.Taints)) &&
 			!slices.ContainsFunc(keys, func(key string) bool { return key != corev1.LabelHostname && !row.Has(key) }) {
 			among.offers.Add(i)
 		}
