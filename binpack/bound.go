@@ -45,7 +45,7 @@ type claimant struct {
 // on a node, each pod (certify.go).
 func (s *pass) lowerBound(steps int64) MicroUSD {
 	bound := s.fluidBound()
-	if s.above(bound) && steps > 2*s.ascended {
+	if s.above(bound) && steps > 4*s.ascended {
 		bound = max(bound, s.ascend(steps))
 	}
 	// Where the mixture's prices promise more, it is worth a search.
@@ -68,7 +68,7 @@ func (s *pass) fluidBound() MicroUSD {
 			s.fluid = max(s.fluid, s.componentBounds(s.claimants(true)))
 		}
 		if s.above(s.fluid) {
-			s.fluid = max(s.fluid, s.ascend(s.steps/partOfSearch))
+			s.fluid = max(s.fluid, s.ascend(s.steps/partOfPlan))
 		}
 	}
 	return s.fluid
@@ -189,6 +189,9 @@ func (t *table) decisive(list []claimant) (out []int) {
 // partOfSearch is the share of the steps of the search for a plan, one in so many, that its
 // bound may take again.
 const partOfSearch = 4
+
+// partOfPlan is that of the steps of a plan for the bound that the search goes by.
+const partOfPlan = 8
 
 // worthwhile is by how much the prices of a mixture must be above the fluid bound to
 // search for a proof of them.

@@ -116,6 +116,7 @@ func (s *pass) columns(weight int32) (names []string, columns []Set) {
 	}
 	s.bundleUp(weight, columns)
 	names = make([]string, len(s.Offers))
+	last := -1 // the offer that got a name last
 	for o := range columns {
 		pool := s.Offers[o].Pool
 		if columns[o] == nil || s.Pools[pool].Weight != weight || s.room[o] == nil {
@@ -125,6 +126,12 @@ func (s *pass) columns(weight int32) (names []string, columns []Set) {
 		if !ok || s.copies(o, 1) == 0 {
 			continue
 		}
+		// Offers that are listed together mostly have a name in common.
+		if last >= 0 && pool == s.Offers[last].Pool && len(stocks)+len(s.stocks[last]) == 0 && slices.Equal(columns[o], columns[last]) && !s.isFlexible(pool) {
+			names[o] = names[last]
+			continue
+		}
+		last = o
 		var b strings.Builder
 		b.WriteString(columns[o].key())
 		// What may run out is only compared with what runs out together with it.
@@ -201,7 +208,12 @@ func (t *table) frontier(offers []int, mayStand func(k, o int) bool) []int {
 	slices.SortFunc(offers, func(a, b int) int { return t.turn[a] - t.turn[b] })
 	var kept []int
 	for _, o := range offers {
-		if !slices.ContainsFunc(kept, func(k int) bool { return covers(t.room[k], t.room[o]) && mayStand(k, o) }) {
+		// What beats an offer is mostly little cheaper: the same type in another zone, say.
+		i := len(kept) - 1
+		for i >= 0 && !(covers(t.room[kept[i]], t.room[o]) && mayStand(kept[i], o)) {
+			i--
+		}
+		if i < 0 {
 			kept = append(kept, o)
 		}
 	}

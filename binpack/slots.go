@@ -63,11 +63,18 @@ func (o *opener) keepApart() (members Set, nodes int64) {
 // candidate that holds a pod.
 func (o *opener) addSingle() {
 	o.single = make([]float64, len(o.kinds))
+	prices := make([]float64, len(o.candidates))
+	for j := range prices {
+		prices[j] = o.relative(o.candidates[j].offer)
+	}
 	for i := range o.kinds {
 		k := &o.kinds[i]
-		for j := range o.candidates {
+		if k.ruled < 0 {
+			continue
+		}
+		for j, price := range prices {
 			c := &o.candidates[j]
-			if price := o.relative(c.offer); k.ruled >= 0 && c.open[k.set] && covers(c.room, k.need) && (o.single[i] == 0 || price < o.single[i]) {
+			if (o.single[i] == 0 || price < o.single[i]) && c.open[k.set] && covers(c.room, k.need) {
 				o.single[i] = price
 			}
 		}

@@ -223,7 +223,7 @@ func (b *builder) nodes() {
 		for _, f := range bin.forms {
 			taken := cloudprovider.Resources{}
 			if !bin.initialized() {
-				taken = b.overhead(f.labels, bin.Name(), bin.taints, bin.pods)
+				add(taken, b.overhead(f.labels, bin.Name(), bin.taints, bin.pods))
 			}
 			for _, p := range bin.pods {
 				add(taken, Requests(p))

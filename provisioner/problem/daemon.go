@@ -63,13 +63,16 @@ func ownedBy(p *corev1.Pod, uid types.UID) bool {
 }
 
 // overhead sums what DaemonSets will take on such a node, but for those of which
-// a pod is there already.
+// a pod is there already; nil where they take nothing.
 func (b *builder) overhead(on labels.Labels, name string, taints []corev1.Taint, there []*corev1.Pod) cloudprovider.Resources {
-	sum := cloudprovider.Resources{}
+	var sum cloudprovider.Resources
 	for i := range b.t.daemons {
 		d := &b.t.daemons[i]
 		if !d.runsOn(on, name, taints) || slices.ContainsFunc(there, func(p *corev1.Pod) bool { return ownedBy(p, d.uid) }) {
 			continue
+		}
+		if sum == nil {
+			sum = cloudprovider.Resources{}
 		}
 		add(sum, d.requests)
 	}

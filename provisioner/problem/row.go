@@ -105,7 +105,8 @@ func rowsOf(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, er
 		n += len(catalog.InstanceTypes[t].Offerings) * len(variants)
 	}
 	// Thousands are looked at and many fall away: those that stay are counted first.
-	every := func(yield func(Row)) {
+	every := func(yield func(*Row)) {
+		row := Row{Pool: pool, region: catalog.Region}
 		for t := range catalog.InstanceTypes {
 			kind := &catalog.InstanceTypes[t]
 			for _, o := range kind.Offerings {
@@ -114,22 +115,23 @@ func rowsOf(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, er
 					continue
 				}
 				for _, chosen := range variants {
-					yield(Row{Pool: pool, Type: kind, Offering: o, Price: binpack.MicroUSD(price), chosen: chosen, zone: catalog.ZoneLabels[o.Zone], region: catalog.Region})
+					row.Type, row.Offering, row.Price, row.chosen, row.zone = kind, o, binpack.MicroUSD(price), chosen, catalog.ZoneLabels[o.Zone]
+					yield(&row)
 				}
 			}
 		}
 	}
 	stay, count := make([]bool, 0, n), 0
-	every(func(row Row) {
-		stay = append(stay, meetsAll(required, &row))
+	every(func(row *Row) {
+		stay = append(stay, meetsAll(required, row))
 		if stay[len(stay)-1] {
 			count++
 		}
 	})
 	rows, i := make([]Row, 0, count), 0
-	every(func(row Row) {
+	every(func(row *Row) {
 		if stay[i] {
-			rows = append(rows, row)
+			rows = append(rows, *row)
 		}
 		i++
 	})
