@@ -51,13 +51,18 @@
 // their pods packed anew, again and again (repack.go); where pods are of too many kinds for a
 // mixture, that follows the first plan at once.
 //
-// The lower bound is that of the fluid problem (bound.go) or, where pods are large
-// against nodes, one proven from the mixture's prices (certify.go).
+// The lower bound is that of the fluid problem (bound.go) with rooms floored to what pods
+// can use (grid.go), raised by prices of its own for each offer (ascent.go) or, where pods
+// are large against nodes, one proven from the mixture's prices (certify.go).
+//
+// Where pods that keep apart need a good part of the nodes, these are filled before others
+// are opened (slots.go).
 //
 // Owners of an [Affinity] over Hostname go with their targets, on nodes that are opened for
 // both (company.go). Nodes of pools with [MinValues] are opened as bundles of offers that
 // each hold what the first holds (flexible.go). Groups of which each is an owner that
-// waits for the other, with no target in place, stay unplaced: nobody could come first.
+// waits for the other, with no target in place, stay unplaced: nobody could come first
+// (arrival.go).
 //
 // # Cost
 //
@@ -66,7 +71,7 @@
 // O(G·O/64 + N·K·R) steps and a few looks at each candidate for each pattern; most are
 // ruled out by their price before they are filled. A mixture takes some hundred rounds of
 // O(C·K·R + K²). Only split looks at single pods, and only of groups that mind a
-// domain. Without a budget of its own a problem gets, for improving the first plan, 200,000
-// steps for each kind, six million at most; a step takes some 50 ns. Memory is
+// domain. Without a budget of its own a problem gets for improving the first plan what
+// solve.go says; a step takes some 30 ns. Memory is
 // O(G·O/64 + O·R + K²).
 package binpack

@@ -33,6 +33,7 @@ type planFlags struct {
 	// place is a failure.
 	output              string
 	maxSteps            int64
+	preferencePolicy    string
 	failOnUnschedulable bool
 }
 
@@ -61,6 +62,7 @@ func newPlanCommand(now func() time.Time) *cobra.Command {
 	flags.StringVar(&f.typesFile, "instance-types", "", "JSON file of instance types, as `aws ec2 describe-instance-types` prints it; default: the embedded catalog")
 	flags.StringVar(&f.pricesFile, "prices", "", "CSV `file` of prices: region,type,zone,capacityType,usdPerHour; default: the embedded prices")
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` of a cluster to read; objects of -f go before those of the same name in the cluster")
+	flags.StringVar(&f.preferencePolicy, "preference-policy", respect, respect+": what pods prefer is heard where it costs little; "+ignore+": it is left to kube-scheduler")
 	flags.Int64Var(&f.maxSteps, "max-steps", 0, "budget for improving the plan, in the solver's own steps; 0: as many as usual")
 	flags.BoolVar(&f.failOnUnschedulable, "fail-on-unschedulable", false, "exit with code 1 if a pod finds no place")
 	return cmd
@@ -77,7 +79,7 @@ func (f *planFlags) run(cmd *cobra.Command, now func() time.Time) error {
 	if err != nil {
 		return usageError(err)
 	}
-	in := plan.Input{Market: *market, MaxSteps: f.maxSteps, Now: now}
+	in := plan.Input{Market: *market, MaxSteps: f.maxSteps, IgnorePreferences: f.preferencePolicy == ignore, Now: now}
 	set, err := f.read(cmd)
 	if err != nil {
 		return err
@@ -116,6 +118,8 @@ func (f *planFlags) validate() error {
 		return errors.New("nothing to plan for: give manifests with -f, or a cluster with --kubeconfig")
 	case !slices.Contains(planFormats, f.output):
 		return fmt.Errorf("--output: there is no format %q, only %s", f.output, strings.Join(planFormats, " and "))
+	case f.preferencePolicy != ignore && f.preferencePolicy != respect:
+		return fmt.Errorf("--preference-policy: %q is neither Ignore nor Respect", f.preferencePolicy)
 	case f.maxSteps < 0:
 		return fmt.Errorf("--max-steps: %d is negative", f.maxSteps)
 	}

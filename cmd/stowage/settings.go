@@ -48,8 +48,10 @@ type settings struct {
 	nominate               bool
 }
 
-// register binds the settings to flags. Defaults are Karpenter's, but for
-// preference-policy, of which only Ignore exists yet.
+// The values of preference-policy.
+const respect, ignore = "Respect", "Ignore"
+
+// register binds the settings to flags. Defaults are Karpenter's.
 func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.kubeconfig, "kubeconfig", "", "kubeconfig file; empty for the Pod's own service account")
 	f.IntVar(&s.metricsPort, "metrics-port", 8080, "port of /metrics; 0 for none")
@@ -66,7 +68,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.leaseSpace, "leader-election-namespace", "", "namespace of the Lease; empty for the Pod's own")
 	f.DurationVar(&s.batchMax, "batch-max-duration", 10*time.Second, "longest time that pods are gathered before they are solved")
 	f.DurationVar(&s.batchIdle, "batch-idle-duration", time.Second, "time without a new pod after which they are solved")
-	f.StringVar(&s.preferencePolicy, "preference-policy", "Ignore", "Ignore: preferences buy no nodes (Respect comes later)")
+	f.StringVar(&s.preferencePolicy, "preference-policy", respect, "Respect: what pods prefer is heard where it costs little; Ignore: it is left to kube-scheduler")
 	f.StringVar(&s.featureGates, "feature-gates", "", "Karpenter's gates; none of them changes anything yet")
 	f.StringVar(&s.clusterName, "cluster-name", "", "name of the cluster (required)")
 	f.StringVar(&s.clusterEndpoint, "cluster-endpoint", "", "URL of the API server for nodes; empty: asked of EKS")
@@ -117,7 +119,7 @@ func (s *settings) validate() error {
 	switch {
 	case s.clusterName == "":
 		return fmt.Errorf("--cluster-name (CLUSTER_NAME) is required")
-	case s.preferencePolicy != "Ignore" && s.preferencePolicy != "Respect":
+	case s.preferencePolicy != ignore && s.preferencePolicy != respect:
 		return fmt.Errorf("--preference-policy: %q is neither Ignore nor Respect", s.preferencePolicy)
 	case s.batchIdle <= 0 || s.batchMax < s.batchIdle:
 		return fmt.Errorf("--batch-idle-duration %s must be above 0 and at most --batch-max-duration %s", s.batchIdle, s.batchMax)
@@ -147,9 +149,6 @@ func (s *settings) ignored() []string {
 	var names []string
 	if s.interruptionQueue != "" {
 		names = append(names, "interruption-queue")
-	}
-	if s.preferencePolicy == "Respect" {
-		names = append(names, "preference-policy=Respect")
 	}
 	if s.featureGates != "" {
 		names = append(names, "feature-gates")

@@ -83,7 +83,7 @@ func TestSettingsWithoutEffectAreNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(s.ignored(), " "); got != "interruption-queue preference-policy=Respect feature-gates MIN_VALUES_POLICY" {
+	if got := strings.Join(s.ignored(), " "); got != "interruption-queue feature-gates MIN_VALUES_POLICY" {
 		t.Errorf("named %q", got)
 	}
 }

@@ -24,7 +24,7 @@ func Build(in *Input) *Translation {
 		capped: map[string]bool{}, keptOut: map[int][]string{},
 	}
 	b := &builder{in: in, t: t}
-	b.groups, b.terms = groupsOf(in.Pods, t.Bins, t.daemons)
+	b.groups, b.terms = groupsOf(in.Pods, t.Bins, t.daemons, !in.IgnorePreferences)
 	b.pools(mentioned(b.groups))
 	b.p = &binpack.Problem{Resources: b.dimensions(), MaxSteps: in.MaxSteps}
 	b.t.Problem = b.p
@@ -33,6 +33,8 @@ func Build(in *Input) *Translation {
 	b.flexibility()
 	b.nodes()
 	b.addGroups()
+	b.anyOffer = b.offersOfAny()
+	b.hear()
 	b.rules()
 	return b.t
 }
@@ -113,6 +115,11 @@ func (b *builder) topology() {
 	for _, g := range b.groups {
 		for _, r := range g.rules {
 			keys.Insert(r.key)
+		}
+		for _, w := range g.wishes {
+			if w.rule != nil {
+				keys.Insert(w.rule.key)
+			}
 		}
 	}
 	for i := range b.t.Bins {

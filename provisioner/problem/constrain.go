@@ -23,14 +23,13 @@ type constraint struct {
 // rules turns the groups' rules into constraints of the problem.
 func (b *builder) rules() {
 	byID := map[string]*constraint{}
-	b.anyOffer = b.offersOfAny()
 	for i, g := range b.groups {
 		for _, r := range g.rules {
 			id := r.id()
 			if r.kind == spread {
 				// Which domains are eligible depends on the owner's own selector and
 				// on the keys of its other spreads.
-				id += " " + placesKey(&g.pods[0].Spec) + " " + strings.Join(g.spreadKeys(), " ")
+				id += " " + placesKey(&g.pods[0].Spec) + " " + strings.Join(g.spreadKeys(r.soft), " ")
 			}
 			c, ok := byID[id]
 			if !ok {

@@ -112,6 +112,11 @@ func (g *group) counted(daemons []daemon) (field, name string) {
 	return "", ""
 }
 
+// countsAny reports whether a spread counts pods of a DaemonSet.
+func (r *rule) countsAny(daemons []daemon) bool {
+	return slices.ContainsFunc(daemons, func(d daemon) bool { return r.term.matches(d.pod) })
+}
+
 // keepFromDaemons keeps groups out of the domains of machines that will get a pod
 // of a DaemonSet which they must be apart from: by their own anti-affinity or by
 // that pod's.

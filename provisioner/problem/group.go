@@ -23,6 +23,7 @@ type group struct {
 	requests    cloudprovider.Resources
 	selector    nodeSelector
 	rules       []rule
+	wishes      []wish
 	matched     []int // the terms of the batch that match the pods
 	unsupported string
 }
@@ -35,6 +36,7 @@ type shape struct {
 	Tolerations  []corev1.Toleration  `json:",omitempty"`
 	Priority     int32                `json:",omitempty"`
 	Rules        []string             `json:",omitempty"`
+	Wishes       []string             `json:",omitempty"`
 	Matched      []int                `json:",omitempty"`
 	Unsupported  string               `json:",omitempty"`
 }
@@ -43,7 +45,7 @@ type shape struct {
 // apart: those that their own rules look for, and those by which pods in bins
 // keep others away, as do those of DaemonSets. Both are ordered by content, not by
 // input.
-func groupsOf(pods []*corev1.Pod, bins []Bin, daemons []daemon) ([]*group, []podTerm) {
+func groupsOf(pods []*corev1.Pod, bins []Bin, daemons []daemon, preferences bool) ([]*group, []podTerm) {
 	singles := make([]group, len(pods))
 	byText := map[string]podTerm{}
 	for i := range bins {
@@ -68,6 +70,14 @@ func groupsOf(pods []*corev1.Pod, bins []Bin, daemons []daemon) ([]*group, []pod
 		}
 		for _, r := range g.rules {
 			byText[r.term.text] = r.term
+		}
+		if preferences {
+			g.wishes = slices.DeleteFunc(wishesOf(p), func(w wish) bool { return w.rule != nil && w.rule.countsAny(daemons) })
+		}
+		for _, w := range g.wishes {
+			if w.rule != nil {
+				byText[w.rule.term.text] = w.rule.term
+			}
 		}
 	}
 	terms := slices.SortedFunc(maps.Values(byText), func(a, b podTerm) int { return cmp.Compare(a.text, b.text) })
@@ -129,6 +139,9 @@ func (g *group) shape() shape {
 	for i := range g.rules {
 		s.Rules = append(s.Rules, g.rules[i].id())
 	}
+	for i := range g.wishes {
+		s.Wishes = append(s.Wishes, g.wishes[i].text)
+	}
 	return s
 }
 
@@ -151,6 +164,9 @@ func (g *group) key(b []byte) []byte {
 	}
 	for _, r := range s.Rules {
 		b = append(append(b, 0), r...)
+	}
+	for _, w := range s.Wishes {
+		b = append(append(b, 0, 1), w...)
 	}
 	b = append(append(b, 0, 0), s.Unsupported...)
 	if len(s.NodeSelector) > 0 || len(s.Tolerations) > 0 || s.NodeAffinity != nil {
@@ -285,6 +301,14 @@ func mentioned(groups []*group) sets.Set[string] {
 		}
 		for _, r := range g.rules {
 			keys.Insert(r.key)
+		}
+		for _, w := range g.wishes {
+			if w.rule != nil {
+				keys.Insert(w.rule.key)
+			}
+			for _, r := range w.node.labels {
+				keys.Insert(r.Key())
+			}
 		}
 	}
 	return keys

@@ -27,6 +27,9 @@ type Input struct {
 	Excluded map[string]string
 	// NodesLeft caps the new nodes of a NodePool, by its name, below its limits.
 	NodesLeft map[string]int64
+	// IgnorePreferences leaves what pods prefer to kube-scheduler. Otherwise it is heard where
+	// that costs little; see Decide.
+	IgnorePreferences bool
 	// MaxSteps as in binpack.Problem.
 	MaxSteps int64
 }
@@ -48,6 +51,8 @@ type Translation struct {
 	// requests of one pod of each group.
 	requests []cloudprovider.Resources
 	daemons  []daemon
+	// heard are the groups of which a preference has become a requirement.
+	heard binpack.Set
 	// capped holds the NodePools of which Input.NodesLeft decided how many nodes
 	// they may open, and not their limits.
 	capped map[string]bool

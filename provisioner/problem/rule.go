@@ -17,6 +17,9 @@ type rule struct {
 	// field of the pod that states it, for reasons.
 	field string
 
+	// soft is set for a spread that is only preferred.
+	soft bool
+
 	// For a spread only.
 	maxSkew, minDomains          int64
 	ignoreAffinity, honourTaints bool

@@ -28,7 +28,7 @@ func (b *builder) offersOfAny() (any binpack.Set) {
 // will whatever it is launched as.
 func (b *builder) eligible(owner int, r *rule) places {
 	g := b.groups[owner]
-	spec, keys := &g.pods[0].Spec, g.spreadKeys()
+	spec, keys := &g.pods[0].Spec, g.spreadKeys(r.soft)
 	var among places
 	for i := range b.t.Bins {
 		bin := &b.t.Bins[i]
@@ -47,11 +47,12 @@ func (b *builder) eligible(owner int, r *rule) places {
 	return among
 }
 
-// spreadKeys returns the topology keys of a group's spreads, in order.
-func (g *group) spreadKeys() []string {
+// spreadKeys returns the topology keys of a group's spreads, in order; with soft set also
+// of those that are only preferred.
+func (g *group) spreadKeys(soft bool) []string {
 	var keys []string
 	for i := range g.rules {
-		if g.rules[i].kind == spread {
+		if g.rules[i].kind == spread && (soft || !g.rules[i].soft) {
 			keys = append(keys, g.rules[i].key)
 		}
 	}

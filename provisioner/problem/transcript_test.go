@@ -24,6 +24,7 @@ import (
 //	ran-out    offerings that ran out, one a line
 //	exclude    NodePool and reason
 //	nodes-left NodePool and number
+//	ignore-preferences
 //	problem    the problem in the text form of binpack
 //	plan       where pods go, what is bought, and why some stay
 //	claims     the NodeClaims of the plan
@@ -38,9 +39,9 @@ func TestTranscripts(t *testing.T) {
 			case "problem":
 				return w.translate().Problem.Text()
 			case "plan":
-				return describe(t, w.translate(), placesOf)
+				return describe(t, w.question(), placesOf)
 			case "claims":
-				return describe(t, w.translate(), claimsOf)
+				return describe(t, w.question(), claimsOf)
 			}
 			return ""
 		})
@@ -70,6 +71,8 @@ func (w *world) command(d *datadriven.TestData) error {
 			return err
 		}
 		w.input.NodesLeft[pool] = n
+	case "ignore-preferences":
+		w.input.IgnorePreferences = true
 	case "problem", "plan", "claims":
 	default:
 		return fmt.Errorf("unknown command %s", d.Cmd)
@@ -77,10 +80,10 @@ func (w *world) command(d *datadriven.TestData) error {
 	return nil
 }
 
-// describe solves the problem, has the plan verified, and says what write says.
-func describe(t *testing.T, tr *problem.Translation, write func(*problem.Translation, *binpack.Solution) string) string {
+// describe decides, has the plan verified, and says what write says.
+func describe(t *testing.T, in *problem.Input, write func(*problem.Translation, *binpack.Solution) string) string {
 	t.Helper()
-	s, err := binpack.Solve(t.Context(), tr.Problem)
+	tr, s, err := problem.Decide(t.Context(), in)
 	if err != nil {
 		return "error: " + err.Error() + "\n"
 	}

@@ -130,7 +130,10 @@ func podsOf(d *appsv1.Deployment) (pods []client.Object) {
 }
 
 // translate builds the problem from the objects in the order they are in.
-func (w *world) translate() *problem.Translation {
+func (w *world) translate() *problem.Translation { return problem.Build(w.question()) }
+
+// question is what a decision about the objects depends on.
+func (w *world) question() *problem.Input {
 	cluster := state.New()
 	plans := map[types.UID]state.Plan{}
 	for _, o := range w.objects {
@@ -160,7 +163,7 @@ func (w *world) translate() *problem.Translation {
 	}
 	in.Prices = pricing.NewTable("r1", "the test", w.prices)
 	in.Unavailable = func(o cloudprovider.Offering) bool { return w.ranOut[o.String()] }
-	return problem.Build(&in)
+	return &in
 }
 
 // complete fills in what the API server would.

@@ -51,6 +51,8 @@ type Controller struct {
 	Retry time.Duration
 	// MaxSteps as in binpack.Problem.
 	MaxSteps int64
+	// IgnorePreferences as in problem.Input.
+	IgnorePreferences bool
 	// Parallel is how many NodeClaims are created at once; 0 means one.
 	Parallel int
 	// NoNominations keeps pods' nominatedNodeName alone.
@@ -129,8 +131,7 @@ func (c *Controller) waiting(s *state.Snapshot) []*corev1.Pod {
 func (c *Controller) solve(ctx context.Context, now time.Time, s *state.Snapshot, pods []*corev1.Pod) error {
 	in := c.input(ctx, now, s, pods)
 	stop := c.Metrics.time(c.Clock)
-	t := problem.Build(in)
-	solution, err := binpack.Solve(ctx, t.Problem)
+	t, solution, err := problem.Decide(ctx, in)
 	stop()
 	if err != nil {
 		err = fmt.Errorf("solving a batch of %d pods: %w", len(pods), err)
@@ -171,6 +172,8 @@ func (c *Controller) input(ctx context.Context, now time.Time, s *state.Snapshot
 		Excluded:    map[string]string{},
 		NodesLeft:   map[string]int64{},
 		MaxSteps:    c.MaxSteps,
+
+		IgnorePreferences: c.IgnorePreferences,
 	}
 	// Each NodeClass is looked at once: one that changes meanwhile must not be two
 	// different things to two NodePools of one decision.

@@ -75,7 +75,7 @@ func compare(w *workload, limit time.Duration) (*comparison, error) {
 	}
 	pods := w.pods()
 	ours := func(pods []*corev1.Pod, maxSteps int64) (*measure, error) {
-		return run(func() func() (*plan, error) { return stowage(w.market, pods, maxSteps, limit) })
+		return run(func() func() (*plan, error) { return stowage(w.market, pods, w.ignorePreferences, maxSteps, limit) })
 	}
 	c := &comparison{name: w.name, pods: len(pods)}
 	if c.first, err = ours(pods, 1); err != nil {

@@ -76,11 +76,13 @@ func run(prepare func() func() (*plan, error)) (*measure, error) {
 
 // stowage returns a batch of ours for pods, under the same limit of time as the
 // peer's. A plan that Verify refuses is an error.
-func stowage(m *corpus.Market, pods []*corev1.Pod, maxSteps int64, limit time.Duration) func() (*plan, error) {
+func stowage(m *corpus.Market, pods []*corev1.Pod, ignorePreferences bool, maxSteps int64, limit time.Duration) func() (*plan, error) {
 	return func() (*plan, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
-		t := problem.Build(m.Input(pods, maxSteps))
+		in := m.Input(pods, maxSteps)
+		in.IgnorePreferences = ignorePreferences
+		t := problem.Build(in)
 		start := time.Now()
 		s, err := binpack.Solve(ctx, t.Problem)
 		solving := time.Since(start)

@@ -20,7 +20,7 @@ type workload struct {
 	// pods makes or reads the pods. No workload's are there while another is
 	// measured: a heap full of them slows down whoever allocates.
 	pods func() []*corev1.Pod
-	// ignorePreferences is the peer's setting of that name.
+	// ignorePreferences is the setting of that name, of both.
 	ignorePreferences bool
 }
 
@@ -41,8 +41,8 @@ func workloads() ([]workload, error) {
 	}
 	preferring := list(corpus.Preferring, 4000)
 	all = append(all,
-		workload{name: "preferences, respected by the peer", section: sectionMix, market: generated, pods: preferring},
-		workload{name: "preferences, ignored by the peer", section: sectionMix, market: generated, pods: preferring, ignorePreferences: true})
+		workload{name: "preferences, respected", section: sectionMix, market: generated, pods: preferring},
+		workload{name: "preferences, ignored", section: sectionMix, market: generated, pods: preferring, ignorePreferences: true})
 	markets, err := newMarkets()
 	if err != nil {
 		return nil, err

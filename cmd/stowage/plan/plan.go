@@ -29,6 +29,8 @@ type Input struct {
 	Market  Market
 	// MaxSteps as in binpack.Problem.
 	MaxSteps int64
+	// IgnorePreferences as in problem.Input.
+	IgnorePreferences bool
 	// Now tells the time before and after solving.
 	Now func() time.Time
 }
@@ -97,11 +99,11 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	question.MaxSteps = in.MaxSteps
 	p.pods = len(question.Pods) + len(in.Refused)
 	before := in.Now()
-	p.translation = problem.Build(question)
+	question.IgnorePreferences = in.IgnorePreferences
+	p.translation, p.solution, err = problem.Decide(ctx, question)
 	for _, x := range p.translation.Excluded {
 		p.note("NodePool %s buys nothing: %s", x.Pool, x.Reason)
 	}
-	p.solution, err = binpack.Solve(ctx, p.translation.Problem)
 	if err != nil {
 		return nil, fmt.Errorf("solving for %d pods: %w", p.pods, err)
 	}
