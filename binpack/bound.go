@@ -20,8 +20,8 @@ import (
 // (whole pods, topology, limits), so the bound may be out of reach: with pods that
 // are small against nodes it is close, with large ones it is not.
 //
-// For an offer from a stock of n nodes, the inequality may fail by a gain g; at most
-// n nodes gain it, so n·g comes off the bound.
+// For an offer of which there are n nodes at most, the inequality may fail by a gain g; at
+// most n nodes gain it, so n·g comes off the bound.
 
 // A claimant is a kind of pod for the lower bound: those that may use the same
 // offers. Its pods are the ones that the plan put on new nodes of one weight.
@@ -95,12 +95,7 @@ func (s *pass) componentBounds(list []claimant) (sum MicroUSD) {
 		for i := range c.list {
 			best = max(best, c.countBound(&c.list[i]))
 		}
-		// Finite stocks may be priced in two ways; see priced.
-		best = max(best, c.priced(true))
-		if len(s.Stocks) > 0 {
-			best = max(best, c.priced(false))
-		}
-		sum += best
+		sum += max(best, c.priced())
 	}
 	return sum
 }
@@ -112,6 +107,7 @@ type component struct {
 	list   []claimant
 	offers []int          // by rising price
 	room   map[int]Vector // by offer: what pods of the claimants can use of it; see grid
+	scarce []scarcity     // what may run out of the offers
 	cost   MicroUSD       // of the plan's nodes for them
 }
 
@@ -133,9 +129,14 @@ func (s *pass) component(list []claimant) *component {
 		decisive.Add(o)
 		c.room[o] = grid.floor(s.room[o])
 	}
+	pods := int64(0)
 	for i := range c.list {
 		c.list[i].offers = list[i].offers.and(decisive)
+		for _, sh := range list[i].groups {
+			pods += sh.Count
+		}
 	}
+	c.scarce = s.table.scarce(c.offers, pods, s.takesAlone, s.atFirst)
 	for _, o := range s.opened {
 		if every.Has(o.offer) {
 			c.cost += s.price[o.offer] * MicroUSD(o.count)
@@ -156,7 +157,7 @@ func (c *component) demand() Vector {
 }
 
 // decisive lists the offers that some claimant may use, but those that are beaten by
-// another that the same may use and that draws on the same stocks: prices that hold for
+// another that the same may use and that runs out together with them: prices that hold for
 // the better one hold for them.
 func (t *table) decisive(list []claimant) (out []int) {
 	classes := map[string][]int{}
@@ -174,6 +175,9 @@ func (t *table) decisive(list []claimant) (out []int) {
 		}
 		for _, i := range t.stocks[o] {
 			key = binary.AppendVarint(key, int64(^i)) // negative, unlike claimants
+		}
+		if pool := t.Offers[o].Pool; t.Pools[pool].Left != nil || t.Pools[pool].NodesLeft != Unlimited {
+			key = binary.AppendVarint(key, int64(^(len(t.Stocks) + pool)))
 		}
 		if classes[string(key)] == nil {
 			names = append(names, string(key))
@@ -385,44 +389,72 @@ func (c *component) countBound(of *claimant) MicroUSD {
 	return best
 }
 
-// priced is the bound of a component by fluid prices. With endless set, finite
-// stocks are taken to have no end. Otherwise prices are found without them, and
-// what a node from stock is then worth above its cost is taken off the bound for
-// each node in stock.
-func (c *component) priced(endless bool) MicroUSD {
-	e := exactly([][]float64{c.fluidPrices(endless)})
-	y := e.y[0]
+// priced is the bound of a component by fluid prices: those under which nothing runs out,
+// those that are found without the offers that may, and mixtures of the two in quarters.
+// What a node that may run out is worth above its cost is taken off the bound, for each that
+// there can be.
+func (c *component) priced() (best MicroUSD) {
+	prices := [][]float64{c.fluidPrices(true)}
+	if len(c.scarce) > 0 {
+		prices = append(prices, c.fluidPrices(false))
+	}
+	e := exactly(prices)
+	demand := c.demand()
 	for _, o := range c.offers {
-		if endless || len(c.stocks[o]) == 0 {
-			e.fit(y, c.room[o], c.price[o])
+		e.fit(e.y[0], c.room[o], c.price[o])
+		if len(c.scarce) > 0 && !c.mayRunOut(o) {
+			e.fit(e.y[1], c.room[o], c.price[o])
 		}
 	}
-	total := worthExactly(y, c.demand())
-	if !endless {
-		total.Sub(total, c.gains(e))
+	const parts = 4
+	for part := range uint64(parts + 1) {
+		y := slices.Clone(e.y[0])
+		for r := range y { // rounded down: what fits both prices fits the mixture
+			y[r] = (y[r]*(parts-part) + e.y[len(e.y)-1][r]*part) / parts
+		}
+		total := worthExactly(y, demand)
+		best = max(best, e.ceil(total.Sub(total, c.gains(e, y))))
+		if len(c.scarce) == 0 {
+			break // there is one price only
+		}
 	}
-	return e.ceil(total)
+	return best
 }
 
-// gains is the most by which nodes from stocks are worth more than they cost.
-func (c *component) gains(e *exact) *big.Int {
-	most := make([]*big.Int, len(c.Stocks))
+// mayRunOut reports whether an offer takes of what is scarce.
+func (c *component) mayRunOut(o int) bool {
+	return slices.ContainsFunc(c.scarce, func(x scarcity) bool { return c.takesAlone(o, &x) > 0 })
+}
+
+// gains is the most by which nodes that may run out are worth more than they cost. An offer
+// that takes of several things is charged to the one that lets fewest nodes be: it may not be
+// taken more often than any of them lasts.
+func (c *component) gains(e *exact, y []uint64) *big.Int {
+	most := make([]*big.Int, len(c.scarce)) // for all there is of each
 	for _, o := range c.offers {
-		if len(c.stocks[o]) == 0 {
+		gain := worthExactly(y, c.room[o])
+		gain.Sub(gain, new(big.Int).Lsh(big.NewInt(int64(c.price[o])), e.shift))
+		at, nodes := -1, int64(0)
+		for i := range c.scarce {
+			if n := c.takesAlone(o, &c.scarce[i]); n > 0 && (at < 0 || c.atFirst(&c.scarce[i])/n < nodes) {
+				at, nodes = i, c.atFirst(&c.scarce[i])/n
+			}
+		}
+		if at < 0 || gain.Sign() <= 0 {
 			continue
 		}
-		// An offer of several stocks is charged to the first: it may not be taken
-		// more often than any of them lasts.
-		gain := worthExactly(e.y[0], c.room[o])
-		gain.Sub(gain, new(big.Int).Lsh(big.NewInt(int64(c.price[o])), e.shift))
-		if i := c.stocks[o][0]; gain.Sign() > 0 && (most[i] == nil || most[i].Cmp(gain) < 0) {
-			most[i] = gain
+		// Rounded up: so much for each unit of it, and there are as many as there are.
+		x := &c.scarce[at]
+		gain.Mul(gain, big.NewInt(c.atFirst(x)))
+		gain.Add(gain, big.NewInt(c.takesAlone(o, x)-1)).Quo(gain, big.NewInt(c.takesAlone(o, x)))
+		if most[at] == nil || most[at].Cmp(gain) < 0 {
+			most[at] = gain
 		}
 	}
 	sum := new(big.Int)
-	for i, gain := range most {
+	for _, gain := range most {
 		if gain != nil {
-			sum.Add(sum, gain.Mul(gain, big.NewInt(c.Stocks[i].Count)))
+			sum.Add(sum, gain)
 		}
 	}
 	return sum
@@ -437,7 +469,7 @@ func (c *component) fluidPrices(endless bool) []float64 {
 		most = max(most, c.price[o])
 	}
 	for _, o := range c.offers {
-		if endless || len(c.stocks[o]) == 0 {
+		if endless || !c.mayRunOut(o) {
 			// Not table.size, which is rounded: the last digits of prices are worth having.
 			rooms = append(rooms, c.fractions(c.room[o]))
 			prices = append(prices, float64(c.price[o])/float64(most))

@@ -35,7 +35,7 @@ func (m *mixture) search(o *opener, prices []float64) int {
 	m.excess = 0
 	for t := range o.candidates {
 		c := &o.candidates[t]
-		price := o.relative(c.offer)
+		price := o.relative(c.offer) + m.rent(o, c.offer)
 		o.fillFor(c, prices)
 		m.excess = math.Max(m.excess, o.relaxation.bound(c.size)/math.Max(price, idle))
 		if worth := o.best.worth(m.master.y); worth > price*(1+1e-7) {
@@ -129,10 +129,10 @@ func (m *mixture) exact(o *opener) (found int) {
 	for i := range need {
 		need[i] = o.kinds[i].need
 	}
-	const unit = 1 << 56 // of worth, for the dearest node
+	const unit, tooDear = 1 << 56, 8 // of worth, for the dearest node; what no load is searched for
 	k := newKnapsack(o.table, need)
-	for i, y := range m.master.y {
-		k.price[i] = uint64(math.Max(min(y, 4), 0) * unit)
+	for i := range need {
+		k.price[i] = uint64(math.Max(min(m.master.y[i], 4), 0) * unit)
 	}
 	var items []int
 	for t := range o.candidates {
@@ -147,7 +147,10 @@ func (m *mixture) exact(o *opener) (found int) {
 				}
 			}
 		}
-		price := o.relative(c.offer)
+		price := o.relative(c.offer) + m.rent(o, c.offer)
+		if price > tooDear {
+			continue
+		}
 		k.solve(c.room, items, uint64(price*unit))
 		o.steps += k.steps()
 		if l, ok := o.legal(c, k.found); ok && l.worth(m.master.y) > price*(1+1e-7) {

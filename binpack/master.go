@@ -9,8 +9,9 @@ import (
 //
 //	minimise    Σ price·x
 //	subject to  Σ count·x ≥ demand   for every kind of pod,   x ≥ 0
+//	            −Σ use·x  ≥ −left    for all that may run out
 //
-// Its rows are few (kinds of pods); its columns are found on the way (mix.go). The
+// Its rows are few (kinds of pods, and what may run out); its columns are found on the way (mix.go). The
 // revised simplex method needs of a column only the few numbers that are not zero,
 // and keeps the inverse of the basis, a dense square of the rows:
 //
@@ -47,7 +48,8 @@ const (
 	element = 1e-7 // a pivot below this is not to be trusted
 )
 
-// newMaster starts from one column for each row, which covers that row alone.
+// newMaster starts from one column for each of the first rows, which covers that row alone.
+// Of the other rows the surplus is basic.
 func newMaster(demand []float64, diagonal []column) *master {
 	n := len(demand)
 	m := &master{
@@ -55,6 +57,10 @@ func newMaster(demand []float64, diagonal []column) *master {
 		x: make([]float64, n), y: make([]float64, n), along: make([]float64, n),
 	}
 	for i := range n {
+		if i >= len(diagonal) {
+			m.basis[i], m.inverse[i*n+i], m.x[i] = ^i, -1, -demand[i]
+			continue
+		}
 		c := diagonal[i].count[0]
 		m.basis[i], m.inverse[i*n+i] = i, 1/c
 		m.x[i], m.y[i] = demand[i]/c, diagonal[i].price/c

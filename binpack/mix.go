@@ -21,16 +21,18 @@ import (
 // is, since it takes parts of nodes. The more of it is decided, the worse fits
 // what remains: a recipe says how much is, and the rest is left to open.
 //
-// Limits and stocks are not part of the mixture. They are heard when it is
-// carried out.
+// What may run out has a price in the mixture as well (scarce.go), and is heard again when
+// it is carried out.
 
 // A mixture is the master problem of one weight, solved, and the patterns behind its
 // columns.
 type mixture struct {
-	weight  int32    // of the pools whose offers it mixes
-	kinds   []kind   // as they were when it was made
-	groups  [][]int  // by kind
-	dearest MicroUSD // price of a candidate: what prices here are parts of
+	weight  int32      // of the pools whose offers it mixes
+	kinds   []kind     // as they were when it was made
+	groups  [][]int    // by kind
+	scarce  []scarcity // rows of the master after those of kinds
+	left    []int64    // of these, when it was made
+	dearest MicroUSD   // price of a candidate: what prices here are parts of
 	master  *master
 	loads   []pattern // by column
 
@@ -81,12 +83,17 @@ func (o *opener) mixture() *mixture {
 	same := func(a, b kind) bool {
 		return a.left == b.left && a.set == b.set && a.ruled == b.ruled && slices.Equal(a.need, b.need)
 	}
+	scarce := o.scarceOffers()
+	left := make([]int64, len(scarce))
+	for i := range scarce {
+		left[i] = o.leftOf(&scarce[i])
+	}
 	for _, m := range o.mixtures {
-		if m.weight == o.weight && slices.EqualFunc(m.kinds, o.kinds, same) {
+		if m.weight == o.weight && slices.EqualFunc(m.kinds, o.kinds, same) && slices.Equal(m.scarce, scarce) && slices.Equal(m.left, left) {
 			return m
 		}
 	}
-	m := &mixture{weight: o.weight, kinds: slices.Clone(o.kinds), dearest: o.dearest}
+	m := &mixture{weight: o.weight, kinds: slices.Clone(o.kinds), dearest: o.dearest, scarce: scarce, left: left}
 	for i := range o.kinds {
 		var groups []int
 		for _, p := range o.kinds[i].parts {
@@ -102,20 +109,59 @@ func (o *opener) mixture() *mixture {
 	return m
 }
 
-// begin makes the first columns: each kind alone, and the nodes of the best plan so
-// far. It reports whether every kind has a place.
+// scarceOffers lists what may run out for the candidates.
+func (o *opener) scarceOffers() []scarcity {
+	offers := make([]int, len(o.candidates))
+	for i := range offers {
+		offers[i] = o.candidates[i].offer
+	}
+	o.worthLeft() // for podsLeft
+	return o.table.scarce(offers, o.podsLeft, o.takes, o.leftOf)
+}
+
+// demands are what is left by row of the master: pods, then what may run out.
+func (m *mixture) demands(o *opener) []float64 {
+	out := make([]float64, 0, len(o.kinds)+len(m.scarce))
+	for i := range o.kinds {
+		out = append(out, float64(o.kinds[i].left))
+	}
+	for i := range m.scarce {
+		out = append(out, -float64(o.leftOf(&m.scarce[i]))/float64(m.scarce[i].unit))
+	}
+	return out
+}
+
+// rent is what a node of an offer costs beyond its price for what it takes of that may run
+// out.
+func (m *mixture) rent(o *opener, offer int) (sum float64) {
+	for i := range m.scarce {
+		if n := o.takes(offer, &m.scarce[i]); n > 0 {
+			sum += float64(m.master.y[len(o.kinds)+i] * (float64(n) / float64(m.scarce[i].unit)))
+		}
+	}
+	return sum
+}
+
+// nowhere is the price of a pod without a place, in parts of the dearest node.
+const nowhere = 3
+
+// begin makes the first columns: each kind alone, on offers that do not run out or else
+// nowhere, and the nodes of the best plan so far. It reports whether every kind has a place.
 func (m *mixture) begin(o *opener) bool {
-	demand := make([]float64, len(o.kinds))
 	var diagonal []column
 	for i := range o.kinds {
-		demand[i] = float64(o.kinds[i].left)
-		p, ok := o.alone(i)
+		anywhere, ok := o.alone(i, nil)
 		if !ok {
 			return false
 		}
+		p, ok := o.alone(i, m.scarce)
+		if !ok {
+			anywhere.offer, anywhere.counts[0] = -1, 1
+			p = anywhere
+		}
 		diagonal = append(diagonal, m.add(o, p))
 	}
-	m.master = newMaster(demand, diagonal)
+	m.master = newMaster(m.demands(o), diagonal)
 	index := map[[2]int]int{}
 	for i := range o.kinds {
 		for _, p := range o.kinds[i].parts {
@@ -133,11 +179,15 @@ func (m *mixture) begin(o *opener) bool {
 	return true
 }
 
-// alone is the pattern that holds kind i alone at the least cost for each pod.
-func (o *opener) alone(i int) (p pattern, ok bool) {
+// alone is the pattern that holds kind i alone at the least cost for each pod, on an offer
+// that takes nothing of what is scarce.
+func (o *opener) alone(i int, scarce []scarcity) (p pattern, ok bool) {
 	most := int64(0)
 	for t := range o.candidates {
 		c := &o.candidates[t]
+		if slices.ContainsFunc(scarce, func(x scarcity) bool { return o.takes(c.offer, &x) > 0 }) {
+			continue
+		}
 		copy(o.room, c.room)
 		o.empty()
 		n := o.fits(c, i, &o.try)
@@ -173,9 +223,18 @@ func loadOf(done opened, index map[[2]int]int) (load, bool) {
 // add keeps a pattern and returns its column.
 func (m *mixture) add(o *opener, p pattern) column {
 	m.loads = append(m.loads, p)
-	c := column{price: o.relative(p.offer), rows: p.kinds}
+	c := column{price: nowhere, rows: slices.Clip(p.kinds)}
 	for _, n := range p.counts {
 		c.count = append(c.count, float64(n))
+	}
+	if p.offer < 0 {
+		return c
+	}
+	c.price = o.relative(p.offer)
+	for i := range m.scarce {
+		if n := o.takes(p.offer, &m.scarce[i]); n > 0 {
+			c.rows, c.count = append(c.rows, len(o.kinds)+i), append(c.count, -float64(n)/float64(m.scarce[i].unit))
+		}
 	}
 	return c
 }
@@ -190,8 +249,8 @@ func (m *mixture) generate(o *opener) {
 	}
 	hold := stability
 	for o.steps < o.until && !o.ended() {
-		for i, y := range m.master.y {
-			prices[i] = float64(hold*m.center[i]) + float64((1-hold)*y)
+		for i := range prices {
+			prices[i] = float64(hold*m.center[i]) + float64((1-hold)*m.master.y[i])
 		}
 		found := m.search(o, prices)
 		m.recenter(prices)
@@ -221,6 +280,9 @@ func (m *mixture) recenter(prices []float64) {
 	bound := 0.0
 	for i, p := range prices {
 		bound += float64(p * m.master.demand[i])
+	}
+	for i := len(prices); i < len(m.master.demand); i++ {
+		bound += float64(m.master.y[i] * m.master.demand[i])
 	}
 	scale := 1 / math.Max(m.excess, 1)
 	if bound *= scale; bound <= m.least {
@@ -272,10 +334,7 @@ func (o *opener) mix(share float64) {
 		if !took {
 			return
 		}
-		demand := make([]float64, len(o.kinds))
-		for i := range demand {
-			demand[i] = float64(o.kinds[i].left)
-		}
+		demand := m.demands(o)
 		lp.lower(demand, 10*len(demand))
 		o.steps += int64(len(demand) * len(demand))
 	}
@@ -303,6 +362,9 @@ func (o *opener) amounts(lp *master) []int {
 // pattern of which not one node can be filled whole is opened with what is left. A mixture
 // may be of an earlier pass, where the offer's bundle was for others.
 func (o *opener) decide(p *pattern, n int64) bool {
+	if p.offer < 0 {
+		return false
+	}
 	n = o.copies(p.offer, n)
 	o.best.kinds, o.best.counts = o.best.kinds[:0], o.best.counts[:0]
 	for j, i := range p.kinds {

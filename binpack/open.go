@@ -62,6 +62,7 @@ type opener struct {
 	*pass
 	race
 	weight    int32 // of the pools
+	stale     bool  // offers have run out since resources were priced
 	slots     []slot
 	single    []float64 // by kind that a rule of one node binds: the least that a node for one pod costs
 	members   Set       // pods that keep apart
@@ -134,8 +135,10 @@ func (s *pass) holds(o int, p *part) bool {
 func (o *opener) appraise() {
 	rooms, prices := o.rooms[:0], o.prices[:0]
 	for i := range o.candidates {
-		c := &o.candidates[i]
-		rooms, prices = append(rooms, c.size), append(prices, o.relative(c.offer))
+		// What has run out has no say any more.
+		if c := &o.candidates[i]; c.full > 0 {
+			rooms, prices = append(rooms, c.size), append(prices, o.relative(c.offer))
+		}
 	}
 	o.rooms, o.prices = rooms, prices
 	demand := make([]float64, len(o.Resources))
@@ -163,7 +166,7 @@ func (o *opener) appraise() {
 		return cmp.Or(cmp.Compare(y.priority, x.priority), cmp.Compare(y.value, x.value), cmp.Compare(a, b))
 	})
 	o.prune()
-	o.demand = o.worthLeft()
+	o.demand, o.stale = o.worthLeft(), false
 	o.counts = math.MaxUint64
 	if members, n := o.keepApart(); n > 1 && o.recipe.shares > 0 {
 		o.members, o.counts = members, uint64(float64(o.recipe.shares*o.demand)/float64(n))
@@ -208,7 +211,7 @@ const reappraise = 32
 // order of hope (race.go), few for each node.
 func (o *opener) openNext() bool {
 	o.remaining = o.worthLeft()
-	if o.remaining < o.demand-float64(o.demand/reappraise) {
+	if o.stale || o.remaining < o.demand-float64(o.demand/reappraise) {
 		o.appraise()
 		o.remaining = o.demand
 	}
