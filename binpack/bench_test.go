@@ -94,34 +94,36 @@ type making struct {
 	name        string
 	pods        int64
 	groups      int
-	generations int  // of instance types: each is 180 offers
-	related     bool // some groups mind where their pods go
-	misfits     int  // groups of one pod that is larger than any node
+	generations int   // of instance types: each is 180 offers
+	related     bool  // some groups mind where their pods go
+	misfits     int   // groups of one pod that is larger than any node
+	few         int64 // nodes of a pool that sells everything at half the price; 0 for no such pool
 }
 
 // corpus is the fixed set of problems for benchmarks and for quality.golden.
 var corpus = []making{
-	{"500pods-40groups-related", 500, 40, 8, true, 0},
-	{"1kpods-40groups-5koffers", 1000, 40, 28, false, 0},
-	{"1kpods-40groups-5koffers-related", 1000, 40, 28, true, 0},
-	{"10kpods-1kgroups-5koffers", 10_000, 1000, 28, false, 0},
-	{"10kpods-1kgroups-5koffers-related", 10_000, 1000, 28, true, 0},
+	{"500pods-40groups-related", 500, 40, 8, true, 0, 0},
+	{"1kpods-40groups-5koffers", 1000, 40, 28, false, 0, 0},
+	{"1kpods-40groups-5koffers-related", 1000, 40, 28, true, 0, 0},
+	{"1kpods-40groups-2koffers-10few", 1000, 40, 11, false, 0, 10},
+	{"10kpods-1kgroups-5koffers", 10_000, 1000, 28, false, 0, 0},
+	{"10kpods-1kgroups-5koffers-related", 10_000, 1000, 28, true, 0, 0},
 }
 
 // large problems are for benchmarks alone.
 var large = []making{
-	{"100kpods-1kgroups-5koffers", 100_000, 1000, 28, false, 0},
-	{"1Mpods-1kgroups-5koffers", 1_000_000, 1000, 28, false, 0},
-	{"1kpods-40groups-2koffers", 1000, 40, 11, false, 0},
-	{"1kpods-40groups-2koffers-14800misfits", 1000, 40, 11, false, 14_800},
+	{"100kpods-1kgroups-5koffers", 100_000, 1000, 28, false, 0, 0},
+	{"1Mpods-1kgroups-5koffers", 1_000_000, 1000, 28, false, 0, 0},
+	{"1kpods-40groups-2koffers", 1000, 40, 11, false, 0, 0},
+	{"1kpods-40groups-2koffers-14800misfits", 1000, 40, 11, false, 14_800, 0},
 }
 
 // growth is one problem and what doubles in it.
 var growth = []making{
-	{"base", 10_000, 500, 14, true, 0},
-	{"pods×2", 20_000, 500, 14, true, 0},
-	{"groups×2", 10_000, 1000, 14, true, 0},
-	{"offers×2", 10_000, 500, 28, true, 0},
+	{"base", 10_000, 500, 14, true, 0, 0},
+	{"pods×2", 20_000, 500, 14, true, 0, 0},
+	{"groups×2", 10_000, 1000, 14, true, 0, 0},
+	{"offers×2", 10_000, 500, 28, true, 0, 0},
 }
 
 // problem makes the problem.
@@ -130,6 +132,9 @@ func (m *making) problem() *Problem {
 	p := &Problem{}
 	catalog(r, p, m.generations)
 	workload(r, p, m.pods, m.groups, m.related)
+	if m.few > 0 {
+		m.addFew(p)
+	}
 	every := Set(nil)
 	for o := range p.Offers {
 		every.Add(o)
@@ -139,6 +144,24 @@ func (m *making) problem() *Problem {
 			Requests: Vector{1_000_000 + int64(i), 1024 + int64(i%7), 1}, Offers: every})
 	}
 	return p
+}
+
+// addFew adds the pool of which there are few nodes.
+func (m *making) addFew(p *Problem) {
+	p.Pools = append(p.Pools, Pool{ID: "few", NodesLeft: m.few})
+	n := len(p.Offers)
+	for _, o := range p.Offers[:n] {
+		o.ID, o.Pool, o.Price = "few-"+o.ID, 1, o.Price/2
+		p.Offers = append(p.Offers, o)
+	}
+	for g := range p.Groups {
+		offers := Set(nil)
+		for o := range p.Groups[g].Offers.All {
+			offers.Add(o)
+			offers.Add(o + n)
+		}
+		p.Groups[g].Offers = offers
+	}
 }
 
 // BenchmarkSolve shows time beside money: $/h, and percent above the bound. Verify is
