@@ -54,32 +54,38 @@ func (s *pass) domainOf(i, at int, x *spot) int {
 }
 
 // ringed reports whether affinities wait for each other, so that a plan may have rings:
-// whether some are left when those are taken away, again and again, whose targets own
-// none.
+// whether some are left when those are taken away, again and again, that wait for none (Kahn,
+// "Topological sorting of large networks", 1962).
 func (t *table) ringed() bool {
-	left := make([]bool, len(t.Affinities))
-	for i := range left {
-		left[i] = t.isAsked(i)
+	waits := make([]int, len(t.Affinities))     // for how many others
+	waiting := make([][]int, len(t.Affinities)) // who waits for it
+	var free []int
+	left := 0
+	for i := range t.Affinities {
+		if !t.isAsked(i) {
+			continue
+		}
+		left++
+		for j := range t.Affinities {
+			if j != i && t.isAsked(j) && t.Affinities[i].Targets.meets(t.Affinities[j].Owners) {
+				waits[i]++
+				waiting[j] = append(waiting[j], i)
+			}
+		}
+		if waits[i] == 0 {
+			free = append(free, i)
+		}
 	}
-	for moved := true; moved; {
-		moved = false
-		for i := range left {
-			waits := func(j int) bool { return left[j] && j != i && t.Affinities[i].Targets.meets(t.Affinities[j].Owners) }
-			if left[i] && !slices.ContainsFunc(indices(len(left)), waits) {
-				left[i], moved = false, true
+	for len(free) > 0 {
+		i := free[len(free)-1]
+		free, left = free[:len(free)-1], left-1
+		for _, j := range waiting[i] {
+			if waits[j]--; waits[j] == 0 {
+				free = append(free, j)
 			}
 		}
 	}
-	return slices.Contains(left, true)
-}
-
-// indices are those of a list of n.
-func indices(n int) []int {
-	out := make([]int, n)
-	for i := range out {
-		out[i] = i
-	}
-	return out
+	return left > 0
 }
 
 // stuck lists the affinities of pods of the plan that could never come.
@@ -119,22 +125,27 @@ func (s *pass) stuck() (out []int) {
 		}
 		return -1
 	}
-	for before := -1; before != len(waiting); {
-		before = len(waiting)
-		waiting = slices.DeleteFunc(waiting, func(w pods) bool {
-			if waits(w) >= 0 {
-				return false
+	// Whoever waits is looked at again when what it waits for has come.
+	blocked := map[place][]pods{}
+	for len(waiting) > 0 {
+		w := waiting[len(waiting)-1]
+		waiting = waiting[:len(waiting)-1]
+		if i := waits(w); i >= 0 {
+			at := place{i, s.domainOf(i, w.at, &spots[w.at])}
+			blocked[at] = append(blocked[at], w)
+			continue
+		}
+		for i := range s.Affinities {
+			at := place{i, s.domainOf(i, w.at, &spots[w.at])}
+			if s.Affinities[i].Targets.Has(w.group) && !arrived[at] {
+				arrived[at] = true
+				waiting = append(waiting, blocked[at]...)
+				delete(blocked, at)
 			}
-			for i := range s.Affinities {
-				if s.Affinities[i].Targets.Has(w.group) {
-					arrived[place{i, s.domainOf(i, w.at, &spots[w.at])}] = true
-				}
-			}
-			return true
-		})
+		}
 	}
-	for _, w := range waiting {
-		out = append(out, waits(w))
+	for at := range blocked {
+		out = append(out, at.affinity)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)

@@ -59,6 +59,9 @@ const (
 func (c *component) ascend(steps int64) MicroUSD {
 	a := c.ascent()
 	target := float64(c.cost)
+	for i, rent := range c.rents {
+		target += float64(float64(rent) * float64(c.atFirst(&c.scarce[i])))
+	}
 	best, stride, failed := 0.0, 1.0, 0
 	kept := make([][]float64, len(a.offers))
 	for i := range kept {
@@ -86,14 +89,14 @@ func (c *component) ascend(steps int64) MicroUSD {
 // ascent begins with prices that are the same everywhere.
 func (c *component) ascent() *ascent {
 	a := &ascent{component: c}
-	y := c.fluidPrices(true)
+	y := c.fluidPrices(nil)
 	for _, o := range a.offers {
 		share := make([]float64, len(y))
 		for r, q := range c.room[o] {
 			share[r] = float64(y[r]*float64(q)) + tiny
 		}
 		normalise(share)
-		a.rooms, a.prices, a.share = append(a.rooms, c.fractions(c.room[o])), append(a.prices, float64(c.price[o])), append(a.share, share)
+		a.rooms, a.prices, a.share = append(a.rooms, c.fractions(c.room[o])), append(a.prices, float64(c.dear[o])), append(a.share, share)
 		a.y, a.asked = append(a.y, make([]float64, len(y))), append(a.asked, make([]float64, len(y)))
 	}
 	for i := range c.list {
@@ -216,7 +219,7 @@ func (a *ascent) prove(y [][]float64) MicroUSD {
 	}
 	e := exactly(y)
 	for i, o := range a.offers {
-		e.fit(e.y[i], a.room[o], a.price[o])
+		e.fit(e.y[i], a.room[o], a.dear[o])
 	}
 	total := new(big.Int)
 	for i := range a.kinds {
@@ -231,7 +234,7 @@ func (a *ascent) prove(y [][]float64) MicroUSD {
 		each.Lsh(each, 64).Add(each, new(big.Int).SetUint64(lo))
 		total.Add(total, each.Mul(each, big.NewInt(k.count)))
 	}
-	return e.ceil(total)
+	return e.ceil(total.Sub(total, a.owed(e)))
 }
 
 // product is y·v, in 128 bits: enough for 64 terms of 56 by 63 bits.

@@ -9,19 +9,19 @@ import (
 
 // What no plan can beat.
 //
-// A pattern of offer o holds loads L₁ … Lₖ of several claimants. If claimant i
-// values resource r at yᵢᵣ, then
+// Let a unit of resource r be worth yᵣ. A node of offer o holds a load L that is no larger
+// than its room, so
 //
-// 	Σᵢ yᵢ·Lᵢ  ≤  Σᵣ maxᵢ yᵢᵣ · Σᵢ Lᵢᵣ  ≤  Σᵣ maxᵢ yᵢᵣ · roomᵣ(o)
+// 	y·L  ≤  y·room(o)
 //
-// and if the last is at most price(o) for every o, then the sum over all nodes of a
-// plan says: Σᵢ yᵢ·demandᵢ ≤ cost. The maximum runs over claimants that may use o.
-// Any y will do; better ones give a higher bound. Nothing else about a plan is used
-// (whole pods, topology, limits), so the bound may be out of reach: with pods that
+// and if that is at most price(o) for every o, then the sum over all nodes of a plan says:
+// y·demand ≤ cost. Any y will do; better ones give a higher bound, and prices that differ from
+// offer to offer better ones still (ascent.go). Nothing else about a plan is used
+// (whole pods, topology), so the bound may be out of reach: with pods that
 // are small against nodes it is close, with large ones it is not.
 //
-// For an offer of which there are n nodes at most, the inequality may fail by a gain g; at
-// most n nodes gain it, so n·g comes off the bound.
+// What may run out has a rent ρ for each unit of which there are n: offers that take of it
+// may cost so much more, and no plan pays more than n·ρ, which comes off the bound.
 
 // A claimant is a kind of pod for the lower bound: those that may use the same
 // offers. Its pods are the ones that the plan put on new nodes of one weight.
@@ -45,7 +45,7 @@ type claimant struct {
 // on a node, each pod (certify.go).
 func (s *pass) lowerBound(steps int64) MicroUSD {
 	bound := s.fluidBound()
-	if s.above(bound) && steps > 4*s.ascended {
+	if s.above(bound) && steps > 4*s.ascended && !s.truncated {
 		bound = max(bound, s.ascend(steps))
 	}
 	// Where the mixture's prices promise more, it is worth a search.
@@ -74,11 +74,10 @@ func (s *pass) fluidBound() MicroUSD {
 	return s.fluid
 }
 
-// ascend is the bound with prices that differ from offer to offer, as far as steps last
-// for each component.
+// ascend is the bound with prices that differ from offer to offer, as far as steps last.
 func (s *pass) ascend(steps int64) (sum MicroUSD) {
 	for _, c := range s.components {
-		sum += c.ascend(steps)
+		sum += c.ascend(steps / int64(len(s.components)))
 	}
 	s.ascended = steps
 	return sum
@@ -107,8 +106,12 @@ type component struct {
 	list   []claimant
 	offers []int          // by rising price
 	room   map[int]Vector // by offer: what pods of the claimants can use of it; see grid
-	scarce []scarcity     // what may run out of the offers
 	cost   MicroUSD       // of the plan's nodes for them
+
+	scarce []scarcity       // what may run out of the offers
+	rents  []MicroUSD       // by what is scarce: in force, for a unit
+	full   []MicroUSD       // by what is scarce: the rents at which its offers are worth no more than others
+	dear   map[int]MicroUSD // by offer: its price with rent
 }
 
 // component makes one of the given claimants.
@@ -137,6 +140,8 @@ func (s *pass) component(list []claimant) *component {
 		}
 	}
 	c.scarce = s.table.scarce(c.offers, pods, s.takesAlone, s.atFirst)
+	c.rents, c.full, c.dear = make([]MicroUSD, len(c.scarce)), make([]MicroUSD, len(c.scarce)), map[int]MicroUSD{}
+	c.let(0)
 	for _, o := range s.opened {
 		if every.Has(o.offer) {
 			c.cost += s.price[o.offer] * MicroUSD(o.count)
@@ -389,36 +394,86 @@ func (c *component) countBound(of *claimant) MicroUSD {
 	return best
 }
 
-// priced is the bound of a component by fluid prices: those under which nothing runs out,
-// those that are found without the offers that may, and mixtures of the two in quarters.
-// What a node that may run out is worth above its cost is taken off the bound, for each that
-// there can be.
+// priced is the bound of a component by fluid prices, at the best of some rents for what may
+// run out, which stay in force.
 func (c *component) priced() (best MicroUSD) {
-	prices := [][]float64{c.fluidPrices(true)}
-	if len(c.scarce) > 0 {
-		prices = append(prices, c.fluidPrices(false))
+	best = c.pricedAt(0)
+	if len(c.scarce) == 0 || !c.findRents() {
+		return best
 	}
-	e := exactly(prices)
-	demand := c.demand()
-	for _, o := range c.offers {
-		e.fit(e.y[0], c.room[o], c.price[o])
-		if len(c.scarce) > 0 && !c.mayRunOut(o) {
-			e.fit(e.y[1], c.room[o], c.price[o])
+	at := 0
+	for part := 1; part <= rentParts; part++ {
+		if bound := c.pricedAt(part); bound > best {
+			best, at = bound, part
 		}
 	}
-	const parts = 4
-	for part := range uint64(parts + 1) {
-		y := slices.Clone(e.y[0])
-		for r := range y { // rounded down: what fits both prices fits the mixture
-			y[r] = (y[r]*(parts-part) + e.y[len(e.y)-1][r]*part) / parts
-		}
-		total := worthExactly(y, demand)
-		best = max(best, e.ceil(total.Sub(total, c.gains(e, y))))
-		if len(c.scarce) == 0 {
-			break // there is one price only
-		}
-	}
+	c.let(at)
 	return best
+}
+
+// rentParts is in how many steps rents rise from nothing to the full.
+const rentParts = 4
+
+// pricedAt is the bound by fluid prices at a part of the full rents.
+func (c *component) pricedAt(part int) MicroUSD {
+	c.let(part)
+	e := exactly([][]float64{c.fluidPrices(nil)})
+	for _, o := range c.offers {
+		e.fit(e.y[0], c.room[o], c.dear[o])
+	}
+	total := worthExactly(e.y[0], c.demand())
+	return e.ceil(total.Sub(total, c.owed(e)))
+}
+
+// let puts a part of the full rents in force.
+func (c *component) let(part int) {
+	for i, full := range c.full {
+		c.rents[i] = full / rentParts * MicroUSD(part)
+	}
+	for _, o := range c.offers {
+		c.dear[o] = c.price[o]
+		for i := range c.scarce {
+			c.dear[o] += c.rents[i] * MicroUSD(c.takesAlone(o, &c.scarce[i]))
+		}
+	}
+}
+
+// owed is the rent of all that is scarce, as exact prices count.
+func (c *component) owed(e *exact) *big.Int {
+	sum := new(big.Int)
+	for i := range c.scarce {
+		sum.Add(sum, new(big.Int).Mul(big.NewInt(int64(c.rents[i])), big.NewInt(c.atFirst(&c.scarce[i]))))
+	}
+	return sum.Lsh(sum, e.shift)
+}
+
+// findRents finds the rents at which offers that may run out are worth no more than those
+// that do not, and reports whether there are any and they are small enough to count with.
+// An offer that takes of several things pays for the one that lets fewest nodes be.
+func (c *component) findRents() bool {
+	y := c.fluidPrices(c.mayRunOut)
+	any := false
+	for _, o := range c.offers {
+		gain := -float64(c.price[o])
+		for r, q := range c.room[o] {
+			gain += float64(y[r] * float64(q))
+		}
+		at, nodes, takes := -1, int64(0), int64(0)
+		for i := range c.scarce {
+			if n := c.takesAlone(o, &c.scarce[i]); n > 0 && (at < 0 || c.atFirst(&c.scarce[i])/n < nodes) {
+				at, nodes, takes = i, c.atFirst(&c.scarce[i])/n, n
+			}
+		}
+		if at < 0 || gain <= 0 {
+			continue
+		}
+		rent := math.Ceil(gain / float64(takes))
+		if rent*float64(c.scarce[at].unit) > math.MaxInt32*1e6 { // a node of two billion dollars an hour
+			return false
+		}
+		c.full[at], any = max(c.full[at], MicroUSD(rent)), true
+	}
+	return any
 }
 
 // mayRunOut reports whether an offer takes of what is scarce.
@@ -426,53 +481,19 @@ func (c *component) mayRunOut(o int) bool {
 	return slices.ContainsFunc(c.scarce, func(x scarcity) bool { return c.takesAlone(o, &x) > 0 })
 }
 
-// gains is the most by which nodes that may run out are worth more than they cost. An offer
-// that takes of several things is charged to the one that lets fewest nodes be: it may not be
-// taken more often than any of them lasts.
-func (c *component) gains(e *exact, y []uint64) *big.Int {
-	most := make([]*big.Int, len(c.scarce)) // for all there is of each
-	for _, o := range c.offers {
-		gain := worthExactly(y, c.room[o])
-		gain.Sub(gain, new(big.Int).Lsh(big.NewInt(int64(c.price[o])), e.shift))
-		at, nodes := -1, int64(0)
-		for i := range c.scarce {
-			if n := c.takesAlone(o, &c.scarce[i]); n > 0 && (at < 0 || c.atFirst(&c.scarce[i])/n < nodes) {
-				at, nodes = i, c.atFirst(&c.scarce[i])/n
-			}
-		}
-		if at < 0 || gain.Sign() <= 0 {
-			continue
-		}
-		// Rounded up: so much for each unit of it, and there are as many as there are.
-		x := &c.scarce[at]
-		gain.Mul(gain, big.NewInt(c.atFirst(x)))
-		gain.Add(gain, big.NewInt(c.takesAlone(o, x)-1)).Quo(gain, big.NewInt(c.takesAlone(o, x)))
-		if most[at] == nil || most[at].Cmp(gain) < 0 {
-			most[at] = gain
-		}
-	}
-	sum := new(big.Int)
-	for _, gain := range most {
-		if gain != nil {
-			sum.Add(sum, gain)
-		}
-	}
-	return sum
-}
-
 // fluidPrices are the prices of resources, in MicroUSD for a unit, that the
-// fluid problem of the component has.
-func (c *component) fluidPrices(endless bool) []float64 {
+// fluid problem of the component has without some offers, at the rents in force.
+func (c *component) fluidPrices(without func(o int) bool) []float64 {
 	rooms, prices := make([][]float64, 0, len(c.offers)), make([]float64, 0, len(c.offers))
 	most := MicroUSD(1)
 	for _, o := range c.offers {
-		most = max(most, c.price[o])
+		most = max(most, c.dear[o])
 	}
 	for _, o := range c.offers {
-		if endless || !c.mayRunOut(o) {
+		if without == nil || !without(o) {
 			// Not table.size, which is rounded: the last digits of prices are worth having.
 			rooms = append(rooms, c.fractions(c.room[o]))
-			prices = append(prices, float64(c.price[o])/float64(most))
+			prices = append(prices, float64(c.dear[o])/float64(most))
 		}
 	}
 	y := c.tableau.fluid(rooms, prices, c.fractions(c.demand()))

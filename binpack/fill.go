@@ -205,6 +205,9 @@ func (o *opener) relax(c *candidate, l *load) {
 // relaxes is how many kinds are looked at to fill a candidate: perPod for each average
 // pod that it has room for, within bounds.
 func (o *opener) relaxes(c *candidate) int {
+	if o.podsLeft == 0 { // fillers alone
+		return leastRelaxed
+	}
 	pods := float64(c.value) / o.remaining * float64(o.podsLeft)
 	return int(min(max(pods*perPod, leastRelaxed), mostRelaxed))
 }

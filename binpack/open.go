@@ -61,22 +61,23 @@ func (s *pass) levels(strict bool) []int32 {
 type opener struct {
 	*pass
 	race
-	weight    int32 // of the pools
-	stale     bool  // offers have run out since resources were priced
-	slots     []slot
-	single    []float64 // by kind that a rule of one node binds: the least that a node for one pod costs
-	members   Set       // pods that keep apart
-	counts    uint64    // the most that a load counts for; see counted
-	kinds     []kind
-	live      []int    // kinds with pods left, in the order of packing
-	lineup             // of live
-	demand    float64  // worth of all that was left when worth was found
-	remaining float64  // worth of all that is left
-	podsLeft  int64    // how many pods that is
-	dearest   MicroUSD // price of a candidate; at least 1
-	start     Set      // affinities that the node under way may start; see company.go
-	crowd     *crowd   // of the node under way
-	encores   int      // how often packing is repeated, for kinds that may join only after others
+	weight      int32 // of the pools
+	stale       bool  // offers have run out since resources were priced
+	slots       []slot
+	apart       [][]int   // by slot: kinds that take one
+	cheapest    []float64 // by kind that a rule of one node binds: the least that a node for one pod costs
+	members     Set       // of the slot by which pods keep apart
+	mostCounted uint64    // the most that a load counts for; see counted
+	kinds       []kind
+	live        []int    // kinds with pods left, in the order of packing
+	lineup               // of live
+	demand      float64  // worth of all that was left when worth was found
+	remaining   float64  // worth of all that is left
+	podsLeft    int64    // how many pods that is
+	dearest     MicroUSD // price of a candidate; at least 1
+	start       Set      // affinities that the node under way may start; see company.go
+	crowd       *crowd   // of the node under way
+	encores     int      // how often packing is repeated, for kinds that may join only after others
 	filling
 }
 
@@ -108,7 +109,7 @@ func (s *pass) opener(weight, level int32) *opener {
 		o.dearest = max(o.dearest, o.price[c.offer])
 	}
 	if len(o.slots) > 0 {
-		o.addSingle()
+		o.findApart()
 	}
 	o.appraise()
 	return o
@@ -166,10 +167,13 @@ func (o *opener) appraise() {
 		return cmp.Or(cmp.Compare(y.priority, x.priority), cmp.Compare(y.value, x.value), cmp.Compare(a, b))
 	})
 	o.prune()
+	if o.stale && len(o.slots) > 0 {
+		o.findApart()
+	}
 	o.demand, o.stale = o.worthLeft(), false
-	o.counts = math.MaxUint64
+	o.mostCounted = math.MaxUint64
 	if members, n := o.keepApart(); n > 1 && o.recipe.shares > 0 {
-		o.members, o.counts = members, uint64(float64(o.recipe.shares*o.demand)/float64(n))
+		o.members, o.mostCounted = members, max(uint64(float64(o.recipe.shares*o.demand)/float64(n)), lonely)
 	}
 	o.race.begin(o)
 	o.steps += int64(2 * (len(o.candidates) + len(o.live)))

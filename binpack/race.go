@@ -128,7 +128,7 @@ func (o *opener) hope(c *candidate) float64 {
 	if c.full < sparse {
 		value *= c.full
 	}
-	return o.relative(c.offer) / min(value, float64(o.counts))
+	return o.relative(c.offer) / min(value, float64(o.mostCounted))
 }
 
 // temper lowers the hopes in candidates that are no larger than c, which was filled just

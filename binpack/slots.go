@@ -44,14 +44,16 @@ const weighty = 0.1
 // these nodes; 0 if that is little beside what else there is to buy.
 func (o *opener) keepApart() (members Set, nodes int64) {
 	least := float64(weighty * o.fluidCost())
-	for _, slot := range o.slots {
+	for at, kinds := range o.apart {
 		n, cost := int64(0), 0.0
-		for _, i := range o.live {
-			if k := &o.kinds[i]; k.ruled >= 0 && slot.members.Has(k.ruled) {
+		for _, i := range kinds {
+			if k := &o.kinds[i]; !k.filler && o.cheapest[i] > 0 {
 				n += k.left
-				cost += float64(o.single[i] * float64(k.left))
+				cost += float64(o.cheapest[i] * float64(k.left))
 			}
 		}
+		o.steps += int64(len(kinds) / 4)
+		slot := &o.slots[at]
 		if cost /= float64(slot.most); cost > least {
 			members, nodes, least = slot.members, n/slot.most, cost
 		}
@@ -59,10 +61,10 @@ func (o *opener) keepApart() (members Set, nodes int64) {
 	return members, nodes
 }
 
-// addSingle finds for each kind that a rule of one node binds the price of the cheapest
-// candidate that holds a pod.
-func (o *opener) addSingle() {
-	o.single = make([]float64, len(o.kinds))
+// findApart lists by slot the kinds that take one, and finds for each of these the price of
+// the cheapest candidate that holds a pod and has not run out; 0 where there is none.
+func (o *opener) findApart() {
+	o.apart, o.cheapest = make([][]int, len(o.slots)), make([]float64, len(o.kinds))
 	prices := make([]float64, len(o.candidates))
 	for j := range prices {
 		prices[j] = o.relative(o.candidates[j].offer)
@@ -72,10 +74,15 @@ func (o *opener) addSingle() {
 		if k.ruled < 0 {
 			continue
 		}
+		for at := range o.slots {
+			if o.slots[at].members.Has(k.ruled) {
+				o.apart[at] = append(o.apart[at], i)
+			}
+		}
 		for j, price := range prices {
 			c := &o.candidates[j]
-			if (o.single[i] == 0 || price < o.single[i]) && c.open[k.set] && covers(c.room, k.need) {
-				o.single[i] = price
+			if (o.cheapest[i] == 0 || price < o.cheapest[i]) && c.full > 0 && c.open[k.set] && covers(c.room, k.need) {
+				o.cheapest[i] = price
 			}
 		}
 	}
@@ -84,16 +91,20 @@ func (o *opener) addSingle() {
 // counted is what a load counts for: its worth, up to a fair share while pods are left that
 // keep apart, and less if it holds none of them.
 func (o *opener) counted(l *load) uint64 {
-	if o.counts == math.MaxUint64 {
+	if o.mostCounted == math.MaxUint64 {
 		return l.value
 	}
 	for _, i := range l.kinds {
 		if g := o.kinds[i].ruled; g >= 0 && o.members.Has(g) {
-			return min(l.value, o.counts)
+			return min(l.value, o.mostCounted)
 		}
 	}
-	return min(l.value, o.counts) / lonely
+	if l.value == 0 {
+		return 0
+	}
+	return max(min(l.value, o.mostCounted)/lonely, 1)
 }
 
-// lonely is the part, one in so many, that a load without any of the pods counts for that keep apart.
+// lonely is the part of its worth, one in so many, that a load counts for if it holds none of
+// the pods that keep apart.
 const lonely = 2

@@ -251,7 +251,7 @@ func (p *Problem) checkAffinities(_ *Solution, sites []site) error {
 	return nil
 }
 
-// checkArrival: there is an order in which pods can come one by one. kube-scheduler places
+// checkArrival: pods can come one by one, whichever of those that need not wait comes first. kube-scheduler places
 // an owner only where a target is, so owners that wait for each other never come, though
 // all would be well once they were there.
 //
@@ -279,15 +279,15 @@ func (p *Problem) checkArrival(_ *Solution, sites []site) error {
 		}
 	}
 	home := map[int]int{} // by affinity: the domain of all its targets, or nowhere
-	comes := func(at, g int) bool {
+	comes := func(at, g int) (waits place, ok bool) {
 		for i, a := range p.Affinities {
 			d := domain(i, at)
 			starts := a.Targets.Has(g) && a.Present.Len() == 0 && home[i] == d
 			if a.Owners.Has(g) && !starts && !arrived[place{i, d}] && (d == NoDomain || !a.Present.Has(d)) {
-				return false
+				return place{i, d}, false
 			}
 		}
-		return true
+		return place{}, true
 	}
 	type pods struct{ at, group int }
 	var waiting []pods
@@ -306,25 +306,33 @@ func (p *Problem) checkArrival(_ *Solution, sites []site) error {
 			}
 		}
 	}
-	for before := -1; before != len(waiting); {
-		before = len(waiting)
-		rest := waiting[:0]
-		for _, w := range waiting {
-			if !comes(w.at, w.group) {
-				rest = append(rest, w)
-				continue
-			}
-			for i, a := range p.Affinities {
-				if a.Targets.Has(w.group) {
-					arrived[place{i, domain(i, w.at)}] = true
-				}
+	// Whoever waits is looked at again when what it waits for has come.
+	blocked := map[place][]pods{}
+	for i := 0; i < len(waiting); i++ {
+		w := waiting[i]
+		if on, ok := comes(w.at, w.group); !ok {
+			blocked[on] = append(blocked[on], w)
+			continue
+		}
+		for a := range p.Affinities {
+			here := place{a, domain(a, w.at)}
+			if p.Affinities[a].Targets.Has(w.group) && !arrived[here] {
+				arrived[here] = true
+				waiting = append(waiting, blocked[here]...)
+				delete(blocked, here)
 			}
 		}
-		waiting = rest
 	}
-	if len(waiting) > 0 {
-		w := waiting[0]
-		return fmt.Errorf("%s holds pods of group %s, which wait for pods that wait for them", sites[w.at].name, p.Groups[w.group].ID)
+	first := pods{at: len(sites)}
+	for _, list := range blocked {
+		for _, w := range list {
+			if w.at < first.at || (w.at == first.at && w.group < first.group) {
+				first = w
+			}
+		}
+	}
+	if first.at < len(sites) {
+		return fmt.Errorf("%s holds pods of group %s, which wait for pods that wait for them", sites[first.at].name, p.Groups[first.group].ID)
 	}
 	return nil
 }
