@@ -66,6 +66,7 @@ type opener struct {
 	slots       []slot
 	apart       [][]int   // by slot: kinds that take one
 	cheapest    []float64 // by kind that a rule of one node binds: the least that a node for one pod costs
+	nodesFor    []int64   // by such a kind: how many nodes there may be for it
 	members     Set       // of the slot by which pods keep apart
 	mostCounted uint64    // the most that a load counts for; see counted
 	kinds       []kind

@@ -48,8 +48,9 @@ func (o *opener) keepApart() (members Set, nodes int64) {
 		n, cost := int64(0), 0.0
 		for _, i := range kinds {
 			if k := &o.kinds[i]; !k.filler && o.cheapest[i] > 0 {
-				n += k.left
-				cost += float64(o.cheapest[i] * float64(k.left))
+				left := min(k.left, o.nodesFor[i])
+				n += left
+				cost += float64(o.cheapest[i] * float64(left))
 			}
 		}
 		o.steps += int64(len(kinds) / 4)
@@ -62,12 +63,15 @@ func (o *opener) keepApart() (members Set, nodes int64) {
 }
 
 // findApart lists by slot the kinds that take one, and finds for each of these the price of
-// the cheapest candidate that holds a pod and has not run out; 0 where there is none.
+// the cheapest candidate that holds a pod and has not run out, 0 where there is none; and how
+// many nodes limits and stocks allow of those.
 func (o *opener) findApart() {
-	o.apart, o.cheapest = make([][]int, len(o.slots)), make([]float64, len(o.kinds))
-	prices := make([]float64, len(o.candidates))
+	o.apart, o.cheapest, o.nodesFor = make([][]int, len(o.slots)), make([]float64, len(o.kinds)), make([]int64, len(o.kinds))
+	o.worthLeft() // for podsLeft
+	prices, lets := make([]float64, len(o.candidates)), make([]int64, len(o.candidates))
 	for j := range prices {
-		prices[j] = o.relative(o.candidates[j].offer)
+		offer := o.candidates[j].offer
+		prices[j], lets[j] = o.relative(offer), o.allowed(offer, o.podsLeft)
 	}
 	for i := range o.kinds {
 		k := &o.kinds[i]
@@ -81,9 +85,13 @@ func (o *opener) findApart() {
 		}
 		for j, price := range prices {
 			c := &o.candidates[j]
-			if (o.cheapest[i] == 0 || price < o.cheapest[i]) && c.full > 0 && c.open[k.set] && covers(c.room, k.need) {
+			if c.full == 0 || !c.open[k.set] || !covers(c.room, k.need) {
+				continue
+			}
+			if o.cheapest[i] == 0 || price < o.cheapest[i] {
 				o.cheapest[i] = price
 			}
+			o.nodesFor[i] = max(o.nodesFor[i], lets[j])
 		}
 	}
 }

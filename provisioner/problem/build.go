@@ -24,8 +24,8 @@ func Build(in *Input) *Translation {
 		capped: map[string]bool{}, keptOut: map[int][]string{},
 	}
 	b := &builder{in: in, t: t}
-	b.groups, b.terms = groupsOf(in.Pods, t.Bins, t.daemons, !in.IgnorePreferences)
-	b.pools(mentioned(b.groups))
+	b.groups, b.terms = groupsOf(in, t.Bins, t.daemons)
+	b.pools(mentioned(b.groups, false), mentioned(b.groups, true))
 	b.p = &binpack.Problem{Resources: b.dimensions(), MaxSteps: in.MaxSteps}
 	b.t.Problem = b.p
 	b.topology()
@@ -34,6 +34,7 @@ func Build(in *Input) *Translation {
 	b.nodes()
 	b.addGroups()
 	b.anyOffer = b.offersOfAny()
+	b.eligibleKnown, b.admittedKnown = map[string]places{}, map[string]binpack.Set{}
 	b.hear()
 	b.rules()
 	return b.t
@@ -53,20 +54,28 @@ type builder struct {
 	domainIndex map[string]map[string]int
 	// placesKnown keeps what places found, by its key.
 	placesKnown map[string]places
+	// eligibleKnown keeps what eligible found, and admittedKnown the offers that a
+	// preferred term of node affinity admits, by its text.
+	eligibleKnown map[string]places
+	admittedKnown map[string]binpack.Set
 	// anyOffer holds the offers that any group of the batch may open.
 	anyOffer binpack.Set
 }
 
 // pools lists the NodePools, heaviest first, with their rows, and those that
-// offer nothing, with the reason.
-func (b *builder) pools(mentioned sets.Set[string]) {
+// offer nothing, with the reason. Pods mention some labels, and more with what they prefer.
+func (b *builder) pools(mentioned, preferred sets.Set[string]) {
 	pools := slices.Clone(b.in.Snapshot.NodePools.All())
 	slices.SortFunc(pools, func(x, y *v1.NodePool) int {
 		return cmp.Or(cmp.Compare(weight(y), weight(x)), cmp.Compare(x.Name, y.Name))
 	})
 	var each [][]Row
 	for _, pool := range pools {
-		rows, reason := b.rowsOrReason(pool, mentioned)
+		rows, reason := b.rowsOrReason(pool, preferred)
+		if reason != "" && preferred.Len() > mentioned.Len() {
+			// Too many combinations of labels, perhaps, that are only preferred.
+			rows, reason = b.rowsOrReason(pool, mentioned)
+		}
 		if reason != "" {
 			b.t.Excluded = append(b.t.Excluded, Exclusion{pool.Name, reason})
 			continue

@@ -45,7 +45,8 @@ type shape struct {
 // apart: those that their own rules look for, and those by which pods in bins
 // keep others away, as do those of DaemonSets. Both are ordered by content, not by
 // input.
-func groupsOf(pods []*corev1.Pod, bins []Bin, daemons []daemon, preferences bool) ([]*group, []podTerm) {
+func groupsOf(in *Input, bins []Bin, daemons []daemon) ([]*group, []podTerm) {
+	pods := in.Pods
 	singles := make([]group, len(pods))
 	byText := map[string]podTerm{}
 	for i := range bins {
@@ -71,7 +72,7 @@ func groupsOf(pods []*corev1.Pod, bins []Bin, daemons []daemon, preferences bool
 		for _, r := range g.rules {
 			byText[r.term.text] = r.term
 		}
-		if preferences {
+		if !in.IgnorePreferences && !in.unheard[p.UID] {
 			g.wishes = slices.DeleteFunc(wishesOf(p), func(w wish) bool { return w.rule != nil && w.rule.countsAny(daemons) })
 		}
 		for _, w := range g.wishes {
@@ -288,7 +289,7 @@ func (m *matcher) of(p *corev1.Pod) []int {
 }
 
 // mentioned returns the label keys by which the pods tell nodes apart.
-func mentioned(groups []*group) sets.Set[string] {
+func mentioned(groups []*group, preferred bool) sets.Set[string] {
 	keys := sets.New[string]()
 	for _, g := range groups {
 		for _, r := range g.selector.all {
@@ -303,6 +304,9 @@ func mentioned(groups []*group) sets.Set[string] {
 			keys.Insert(r.key)
 		}
 		for _, w := range g.wishes {
+			if !preferred {
+				break
+			}
 			if w.rule != nil {
 				keys.Insert(w.rule.key)
 			}

@@ -2,6 +2,7 @@ package problem
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
@@ -32,6 +33,9 @@ type Input struct {
 	IgnorePreferences bool
 	// MaxSteps as in binpack.Problem.
 	MaxSteps int64
+
+	// unheard are pods whose preferences Decide leaves out.
+	unheard map[types.UID]bool
 }
 
 // A Translation is a problem with the way back to the objects it was made from.

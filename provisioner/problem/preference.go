@@ -2,7 +2,6 @@ package problem
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -24,11 +23,13 @@ import (
 //
 // The heaviest is heard first; what contradicts it is not heard. Over host names nothing is:
 // each pod would get a node of its own, and kube-scheduler spreads pods over what nodes
-// there are anyway. Nor does a preference keep a pod from an existing node: that costs
-// nothing, and so no spread is heard of pods that one has room for.
+// there are anyway. Existing nodes cost nothing: no spread is heard of pods of which these
+// hold most.
 //
-// If pods find no place, and a preference may be why, the plan is made once more without
-// any (Decide).
+// What a pod costs is its part of a node that is full of its like. What it would save to
+// share nodes with others that want to be elsewhere is not looked at.
+//
+// If pods find no place, and a preference may be why, Decide plans once more without it.
 
 // preferencePrice is how much more than elsewhere a pod may cost where it prefers to be, as
 // a share: a tenth is about what neighbouring instance generations differ by.
@@ -92,21 +93,24 @@ func evenly(weight int32, r rule) wish {
 // before the rules of groups become constraints.
 func (b *builder) hear() {
 	for i, g := range b.groups {
+		if len(g.wishes) == 0 {
+			continue
+		}
 		group := &b.p.Groups[i]
+		least := cost{weight: -1} // whatever is heard: ten wishes are not ten tenths
+		b.costs(group, group.Offers, group.Count, func(_ int, weight int32, price float64) { least.see(weight, price) })
 		for j := range g.wishes {
 			w := &g.wishes[j]
 			if w.rule != nil {
-				if !b.hasRoom(group) && b.isCheapEverywhere(i, w.rule) {
+				if !b.holdsMost(group) && !g.staysTogether(w.rule.key) && b.isCheapEverywhere(i, w.rule, least) {
 					g.rules = append(g.rules, *w.rule)
 					b.t.heard.Add(i)
 				}
 				continue
 			}
-			narrow := without(group.Offers, func(o int) bool {
-				row := &b.t.Rows[o]
-				return !matchesAll(w.node.labels, row) || len(w.node.names) > 0 // a node to be bought has no name yet
-			})
-			if b.keepsDomains(g, group.Offers, narrow) && b.isCheap(group, narrow) {
+			admitted := b.admitted(w)
+			narrow := without(group.Offers, func(o int) bool { return !admitted.Has(o) })
+			if narrow.Len() < group.Offers.Len() && b.keepsDomains(g, group.Offers, narrow) && b.isCheap(group, narrow, least) {
 				group.Offers = narrow
 				b.t.heard.Add(i)
 			}
@@ -114,18 +118,42 @@ func (b *builder) hear() {
 	}
 }
 
-// hasRoom reports whether an existing node has room for a pod of the group.
-func (b *builder) hasRoom(g *binpack.Group) bool {
-	for n := range g.Nodes.All {
-		fits := true
-		for r, q := range g.Requests {
-			fits = fits && q <= b.p.Nodes[n].Free[r]
+// admitted are the offers that a preferred term of node affinity admits. A node to be
+// bought has no name yet.
+func (b *builder) admitted(w *wish) binpack.Set {
+	known, ok := b.admittedKnown[w.text]
+	if !ok && len(w.node.names) == 0 {
+		for o := range b.t.Rows {
+			if matchesAll(w.node.labels, &b.t.Rows[o]) {
+				known.Add(o)
+			}
 		}
-		if fits {
+	}
+	b.admittedKnown[w.text] = known
+	return known
+}
+
+// holdsMost reports whether existing nodes have room for half of a group or more.
+func (b *builder) holdsMost(g *binpack.Group) bool {
+	pods := int64(0)
+	for n := range g.Nodes.All {
+		fits := g.Count
+		for r, q := range g.Requests {
+			if q > 0 {
+				fits = min(fits, b.p.Nodes[n].Free[r]/q)
+			}
+		}
+		if pods += fits; pods >= (g.Count+1)/2 {
 			return true
 		}
 	}
 	return false
+}
+
+// staysTogether reports whether the group has a required affinity over a key: it cannot be
+// spread over the domains as well.
+func (g *group) staysTogether(key string) bool {
+	return slices.ContainsFunc(g.rules, func(r rule) bool { return r.kind == affinity && r.key == key })
 }
 
 // A cost is the least that a pod costs on a node that is full of its like, in the heaviest
@@ -147,41 +175,48 @@ func (c cost) isLittleMore(least cost) bool {
 	return c.weight >= 0 && c.weight == least.weight && c.price <= float64(least.price*(1+preferencePrice))
 }
 
-// costs calls see with what a pod of a group costs on each of some offers that hold one.
-func (b *builder) costs(g *binpack.Group, offers binpack.Set, see func(o int, weight int32, price float64)) {
+// costs calls see with what a pod of a group costs on each of some offers that hold one and
+// that limits let be opened, if so many of the group come together.
+func (b *builder) costs(g *binpack.Group, offers binpack.Set, together int64, see func(o int, weight int32, price float64)) {
 	for i := range offers.All {
 		o := &b.p.Offers[i]
-		n := g.Count
+		pool := &b.p.Pools[o.Pool]
+		n := together
 		for r, q := range g.Requests {
 			if q > 0 {
 				n = min(n, (o.Capacity[r]-o.Overhead[r])/q)
 			}
 		}
-		if n > 0 {
-			pool := &b.p.Pools[o.Pool]
+		if n < 1 || pool.NodesLeft < 1 {
+			continue
+		}
+		spent := false
+		for r, left := range pool.Left {
+			spent = spent || o.Charge[r] > left
+		}
+		if !spent {
 			see(i, pool.Weight, float64(o.Price+pool.NodeFee)/float64(n))
 		}
 	}
 }
 
-// isCheap reports whether a pod of the group costs little more on some of its offers than
-// on all of them.
-func (b *builder) isCheap(g *binpack.Group, some binpack.Set) bool {
-	there, least := cost{weight: -1}, cost{weight: -1}
-	b.costs(g, g.Offers, func(o int, weight int32, price float64) {
-		least.see(weight, price)
-		if some.Has(o) {
-			there.see(weight, price)
-		}
+// isCheap reports whether a pod of the group costs little more than the least on some of its
+// offers. Where a pool must list several values, to narrow its offers may leave too few.
+func (b *builder) isCheap(g *binpack.Group, some binpack.Set, least cost) bool {
+	there, listed := cost{weight: -1}, false
+	b.costs(g, some, g.Count, func(o int, weight int32, price float64) {
+		there.see(weight, price)
+		listed = listed || len(b.p.Pools[b.p.Offers[o].Pool].MinValues) > 0
 	})
-	return there.isLittleMore(least)
+	return !listed && there.isLittleMore(least)
 }
 
 // isCheapEverywhere reports whether a pod of a group can be in each of the domains that
-// a spread looks at, and costs little more in any of them than in the cheapest.
-func (b *builder) isCheapEverywhere(group int, r *rule) bool {
+// a spread looks at, and costs little more than the least in any of them, with its share of
+// the group.
+func (b *builder) isCheapEverywhere(group int, r *rule, least cost) bool {
 	key, g := b.key(r.key), &b.p.Groups[group]
-	least, there := cost{weight: -1}, map[int]*cost{}
+	there := map[int]*cost{}
 	among := b.eligible(group, r)
 	for o := range among.offers.All {
 		there[b.p.Offers[o].Domains[key]] = &cost{weight: -1}
@@ -190,8 +225,11 @@ func (b *builder) isCheapEverywhere(group int, r *rule) bool {
 		there[b.p.Nodes[n].Domains[key]] = &cost{weight: -1}
 	}
 	delete(there, binpack.NoDomain)
-	b.costs(g, g.Offers, func(o int, weight int32, price float64) {
-		least.see(weight, price)
+	if len(there) < 2 {
+		return false
+	}
+	share := (g.Count + int64(len(there)) - 1) / int64(len(there))
+	b.costs(g, g.Offers, share, func(o int, weight int32, price float64) {
 		if c := there[b.p.Offers[o].Domains[key]]; c != nil {
 			c.see(weight, price)
 		}
@@ -201,7 +239,7 @@ func (b *builder) isCheapEverywhere(group int, r *rule) bool {
 			return false
 		}
 	}
-	return len(there) > 1
+	return true
 }
 
 // keepsDomains reports whether some offers of a group are in all domains in which they all
@@ -223,54 +261,4 @@ func (b *builder) domainsOf(key int, offers binpack.Set) (domains binpack.Set) {
 		}
 	}
 	return domains
-}
-
-// Decide translates a batch and solves it. Where pods find no place, and preferences may be
-// why, it decides again without any, and returns the plan that places more pods, those of
-// higher priority first. The error is that of binpack.Solve.
-func Decide(ctx context.Context, in *Input) (*Translation, *binpack.Solution, error) {
-	t := Build(in)
-	s, err := binpack.Solve(ctx, t.Problem)
-	if err != nil || !t.obstructs(s) {
-		return t, s, err
-	}
-	firm := *in
-	firm.IgnorePreferences = true
-	u := Build(&firm)
-	without, err := binpack.Solve(ctx, u.Problem)
-	if err != nil || slices.Compare(unplaced(u.Problem, without), unplaced(t.Problem, s)) >= 0 {
-		return t, s, nil
-	}
-	return u, without, nil
-}
-
-// obstructs reports whether a preference may have kept a pod from a place: one of its own, or
-// any, where a limit or a reservation ran out.
-func (t *Translation) obstructs(s *binpack.Solution) bool {
-	return t.heard.Len() > 0 && slices.ContainsFunc(s.Unplaced, func(u binpack.Unplaced) bool {
-		return t.heard.Has(u.Group) || slices.ContainsFunc(u.Reasons, func(r binpack.Reason) bool {
-			return r.Code == binpack.LimitReached || r.Code == binpack.StockExhausted
-		})
-	})
-}
-
-// unplaced counts the pods without a place by priority, the highest first: of two plans for
-// the same pods the lesser is the better one.
-func unplaced(p *binpack.Problem, s *binpack.Solution) (out []int64) {
-	byPriority := map[int32]int64{}
-	for i := range p.Groups {
-		byPriority[p.Groups[i].Priority] += 0
-	}
-	for _, u := range s.Unplaced {
-		byPriority[p.Groups[u.Group].Priority] += u.Count
-	}
-	levels := make([]int32, 0, len(byPriority))
-	for level := range byPriority {
-		levels = append(levels, level)
-	}
-	slices.SortFunc(levels, func(a, b int32) int { return cmp.Compare(b, a) })
-	for _, level := range levels {
-		out = append(out, byPriority[level])
-	}
-	return out
 }

@@ -29,6 +29,10 @@ func (b *builder) offersOfAny() (any binpack.Set) {
 func (b *builder) eligible(owner int, r *rule) places {
 	g := b.groups[owner]
 	spec, keys := &g.pods[0].Spec, g.spreadKeys(r.soft)
+	name := fmt.Sprint(placesKey(spec), keys, r.ignoreAffinity, r.honourTaints)
+	if known, ok := b.eligibleKnown[name]; ok {
+		return known
+	}
 	var among places
 	for i := range b.t.Bins {
 		bin := &b.t.Bins[i]
@@ -44,6 +48,7 @@ func (b *builder) eligible(owner int, r *rule) places {
 			among.offers.Add(i)
 		}
 	}
+	b.eligibleKnown[name] = among
 	return among
 }
 

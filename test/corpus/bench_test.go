@@ -115,8 +115,7 @@ func BenchmarkPlan(b *testing.B) {
 // planned makes a plan as the controller does.
 func planned(tb testing.TB, in *problem.Input) *binpack.Solution {
 	tb.Helper()
-	t := problem.Build(in)
-	s, err := binpack.Solve(context.Background(), t.Problem)
+	t, s, err := problem.Decide(context.Background(), in)
 	if err != nil {
 		tb.Fatal(err)
 	}
