@@ -251,9 +251,9 @@ func (p *Problem) checkAffinities(_ *Solution, sites []site) error {
 	return nil
 }
 
-// checkArrival: pods can come one by one, whichever of those that need not wait comes first. kube-scheduler places
-// an owner only where a target is, so owners that wait for each other never come, though
-// all would be well once they were there.
+// checkArrival: pods can come one by one, whichever of those that need not wait comes first.
+// kube-scheduler places an owner only where a target is, so owners that wait for each other
+// never come, though all would be well once they were there.
 //
 // Whoever need not wait comes first, then those whose targets have come, and so on. An
 // owner that is a target itself need not wait if no target runs, and all of the plan are
@@ -263,60 +263,36 @@ func (p *Problem) checkArrival(_ *Solution, sites []site) error {
 		return nil
 	}
 	type place struct{ affinity, domain int }
-	const nowhere = -2
+	type pods struct{ at, group int }
+	home := p.homes(sites)
 	arrived := map[place]bool{} // where a target has come
-	domain := func(i, site int) int {
-		at := &sites[site]
-		switch key := p.Affinities[i].Key; {
-		case key == Hostname && at.node < 0:
-			return len(p.Nodes) + site
-		case key == Hostname:
-			return at.node
-		case at.node >= 0:
-			return p.Nodes[at.node].Domains[key]
-		default:
-			return p.Offers[at.offers[0]].Domains[key]
-		}
-	}
-	home := map[int]int{} // by affinity: the domain of all its targets, or nowhere
-	comes := func(at, g int) (waits place, ok bool) {
+	comes := func(w pods) (waits place, ok bool) {
 		for i, a := range p.Affinities {
-			d := domain(i, at)
-			starts := a.Targets.Has(g) && a.Present.Len() == 0 && home[i] == d
-			if a.Owners.Has(g) && !starts && !arrived[place{i, d}] && (d == NoDomain || !a.Present.Has(d)) {
+			d := p.standsIn(&a, sites, w.at)
+			starts := a.Targets.Has(w.group) && a.Present.Len() == 0 && home[i] == d
+			if a.Owners.Has(w.group) && !starts && !arrived[place{i, d}] && (d == NoDomain || !a.Present.Has(d)) {
 				return place{i, d}, false
 			}
 		}
 		return place{}, true
 	}
-	type pods struct{ at, group int }
 	var waiting []pods
 	for at := range sites {
 		for _, sh := range sites[at].pods {
 			waiting = append(waiting, pods{at, sh.Group})
-			for i, a := range p.Affinities {
-				d := domain(i, at)
-				if !a.Targets.Has(sh.Group) || d == NoDomain {
-					continue
-				}
-				if known, ok := home[i]; (ok && known != d) || (a.Key == Hostname && sites[at].copies > 1) {
-					d = nowhere
-				}
-				home[i] = d
-			}
 		}
 	}
 	// Whoever waits is looked at again when what it waits for has come.
 	blocked := map[place][]pods{}
 	for i := 0; i < len(waiting); i++ {
 		w := waiting[i]
-		if on, ok := comes(w.at, w.group); !ok {
+		if on, ok := comes(w); !ok {
 			blocked[on] = append(blocked[on], w)
 			continue
 		}
-		for a := range p.Affinities {
-			here := place{a, domain(a, w.at)}
-			if p.Affinities[a].Targets.Has(w.group) && !arrived[here] {
+		for i, a := range p.Affinities {
+			here := place{i, p.standsIn(&a, sites, w.at)}
+			if a.Targets.Has(w.group) && !arrived[here] {
 				arrived[here] = true
 				waiting = append(waiting, blocked[here]...)
 				delete(blocked, here)
@@ -335,4 +311,41 @@ func (p *Problem) checkArrival(_ *Solution, sites []site) error {
 		return fmt.Errorf("%s holds pods of group %s, which wait for pods that wait for them", sites[first.at].name, p.Groups[first.group].ID)
 	}
 	return nil
+}
+
+// homes finds by affinity the one domain that all its targets are in. Where there are
+// several it is none that a site can be in.
+func (p *Problem) homes(sites []site) map[int]int {
+	const several = -2
+	home := map[int]int{}
+	for at := range sites {
+		for _, sh := range sites[at].pods {
+			for i, a := range p.Affinities {
+				d := p.standsIn(&a, sites, at)
+				if !a.Targets.Has(sh.Group) || d == NoDomain {
+					continue
+				}
+				if known, ok := home[i]; (ok && known != d) || (a.Key == Hostname && sites[at].copies > 1) {
+					d = several
+				}
+				home[i] = d
+			}
+		}
+	}
+	return home
+}
+
+// standsIn is the domain of a site by the key of an affinity. Over Hostname new nodes follow
+// those that exist.
+func (p *Problem) standsIn(a *Affinity, sites []site, at int) int {
+	switch s := &sites[at]; {
+	case a.Key == Hostname && s.node < 0:
+		return len(p.Nodes) + at
+	case a.Key == Hostname:
+		return s.node
+	case s.node >= 0:
+		return p.Nodes[s.node].Domains[a.Key]
+	default:
+		return p.Offers[s.offers[0]].Domains[a.Key]
+	}
 }
