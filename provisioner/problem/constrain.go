@@ -29,7 +29,7 @@ func (b *builder) rules() {
 			if r.kind == spread {
 				// Which domains are eligible depends on the owner's own selector and
 				// on the keys of its other spreads.
-				id += " " + placesKey(&g.pods[0].Spec) + " " + strings.Join(g.spreadKeys(r.soft), " ")
+				id += " " + g.places + " " + strings.Join(g.spreadKeys(r.soft), " ")
 			}
 			c, ok := byID[id]
 			if !ok {

@@ -24,7 +24,8 @@ type group struct {
 	selector    nodeSelector
 	rules       []rule
 	wishes      []wish
-	matched     []int // the terms of the batch that match the pods
+	places      string // equal for groups whose pods alone may go to the same places
+	matched     []int  // the terms of the batch that match the pods
 	unsupported string
 }
 
@@ -114,7 +115,7 @@ func inOrder(byKey map[string]*group) []*group {
 	groups := make([]*group, len(all))
 	for i, n := range all {
 		g := n.group
-		g.selector = newNodeSelector(&g.pods[0].Spec)
+		g.selector, g.places = newNodeSelector(&g.pods[0].Spec), placesKey(&g.pods[0].Spec)
 		slices.SortFunc(g.pods, func(a, b *corev1.Pod) int {
 			return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 		})

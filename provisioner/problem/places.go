@@ -13,8 +13,7 @@ type places struct{ offers, nodes binpack.Set }
 // places finds them, once for each distinct selector and tolerations.
 func (b *builder) places(g *group) places {
 	spec := &g.pods[0].Spec
-	key := placesKey(spec)
-	known, ok := b.placesKnown[key]
+	known, ok := b.placesKnown[g.places]
 	if ok {
 		return known
 	}
@@ -33,7 +32,7 @@ func (b *builder) places(g *group) places {
 			known.nodes.Add(i)
 		}
 	}
-	b.placesKnown[key] = known
+	b.placesKnown[g.places] = known
 	return known
 }
 

@@ -29,7 +29,7 @@ func (b *builder) offersOfAny() (any binpack.Set) {
 func (b *builder) eligible(owner int, r *rule) places {
 	g := b.groups[owner]
 	spec, keys := &g.pods[0].Spec, g.spreadKeys(r.soft)
-	name := fmt.Sprint(placesKey(spec), keys, r.ignoreAffinity, r.honourTaints)
+	name := fmt.Sprint(g.places, keys, r.ignoreAffinity, r.honourTaints)
 	if known, ok := b.eligibleKnown[name]; ok {
 		return known
 	}
