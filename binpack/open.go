@@ -61,9 +61,8 @@ func (s *pass) levels(strict bool) []int32 {
 type opener struct {
 	*pass
 	race
-	weight      int32 // of the pools
-	stale       bool  // offers have run out since resources were priced
-	slots       []slot
+	weight      int32     // of the pools
+	stale       bool      // offers have run out since resources were priced
 	apart       [][]int   // by slot: kinds that take one
 	cheapest    []float64 // by kind that a rule of one node binds: the least that a node for one pod costs
 	nodesFor    []int64   // by such a kind: how many nodes there may be for it
@@ -85,7 +84,7 @@ type opener struct {
 // opener prepares the round of one weight: the candidates, and the kinds that may
 // go on them.
 func (s *pass) opener(weight, level int32) *opener {
-	o := &opener{pass: s, weight: weight, slots: s.slots(), race: race{candidates: s.listCandidates(weight)}, crowd: newCrowd(s.table)}
+	o := &opener{pass: s, weight: weight, race: race{candidates: s.listCandidates(weight)}, crowd: newCrowd(s.table)}
 	var offers Set
 	for _, c := range o.candidates {
 		offers.Add(c.offer)

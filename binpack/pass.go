@@ -67,7 +67,7 @@ type pass struct {
 
 	fluid      MicroUSD     // see fluidBound
 	bounded    bool         // fluid has been worked out
-	ascended   int64        // steps that the ascent for it had for each component
+	ascended   int64        // steps that the ascent for it could take
 	claimed    []claimant   // that fluid was worked out for last
 	components []*component // of these
 	steps      int64

@@ -64,7 +64,7 @@ func (t *table) addRules() {
 			}
 		}
 	}
-	t.rings = t.ringed()
+	t.rings, t.slots = t.ringed(), t.findSlots()
 	t.running = make([]map[int]int64, len(t.Spreads))
 	for i := range t.Spreads {
 		s := &t.Spreads[i]

@@ -11,9 +11,9 @@ import "math"
 //	what else there is to place        ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
 //
 // Large nodes hold much of the rest well, and leave nothing to fill the others with. So
-// while such pods are left, no load counts for more than a fair share of the worth that
-// is left, a few times over: then small nodes are opened, one after the other, that hold
-// one of those pods and some of the rest.
+// while such pods are left, no load counts for more than a few fair shares of the worth that
+// is left, one for each of those nodes, and one without any of the pods for half: then small
+// nodes are opened, one after the other, that hold one of the pods and some of the rest.
 
 // A slot is a rule of one node that lets at most so many of some pods share it.
 type slot struct {
@@ -21,8 +21,8 @@ type slot struct {
 	most    int64
 }
 
-// slots lists the rules by which pods keep apart.
-func (t *table) slots() (out []slot) {
+// findSlots lists the rules by which pods keep apart.
+func (t *table) findSlots() (out []slot) {
 	for i := range t.Exclusions {
 		if x := &t.Exclusions[i]; x.Key == Hostname && x.A.meets(x.B) {
 			out = append(out, slot{x.A.and(x.B), 1})

@@ -33,6 +33,7 @@ type table struct {
 	hosts     ruleIndex          // of the constraints over Hostname
 	regions   ruleIndex          // of those over other keys
 	stands    []stances          // by group
+	slots     []slot             // see slots.go
 	rings     bool               // affinities may wait for each other; see arrival.go
 	alike     []int              // by group: the first that rules of one node bind in the same way; -1 if none does
 	running   []map[int]int64    // by spread over Hostname: counted pods by node
