@@ -40,6 +40,7 @@ type candidate struct {
 	// What the race remembers: the share of its worth that it held last, 1 at first; the way
 	// that was best, and how often it was filled; and its key in the race.
 	full   float64
+	gone   bool // limits or stocks have run out
 	way    int
 	rounds int
 	key    float64

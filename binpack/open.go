@@ -137,7 +137,7 @@ func (o *opener) appraise() {
 	rooms, prices := o.rooms[:0], o.prices[:0]
 	for i := range o.candidates {
 		// What has run out has no say any more.
-		if c := &o.candidates[i]; c.full > 0 {
+		if c := &o.candidates[i]; !c.gone {
 			rooms, prices = append(rooms, c.size), append(prices, o.relative(c.offer))
 		}
 	}

@@ -108,7 +108,7 @@ func (o *opener) fillAll() (best *candidate) {
 		o.steps++
 		switch {
 		case o.copies(c.offer, 1) == 0:
-			c.full, o.stale = 0, true // limits and stocks do not grow
+			c.full, c.gone, o.stale = 0, true, true // limits and stocks do not grow
 			continue
 		case o.fillBest(c) && (best == nil || o.beats(c, best)):
 			best, misses = c, 0

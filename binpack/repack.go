@@ -21,10 +21,11 @@ import (
 // 1998). Pods stay in their cells, so that spreads and the like hold as they did.
 
 // One in worstPart of the nodes are the worst ones, and of the others one in stride comes
-// with them. As many tries without success end the search: then all have had their turn.
+// with them. Twice as many tries without success end the search: then all have had their
+// turn, with and without a merge.
 // Of fewer nodes than few up to half are taken back.
 const (
-	worstPart = 8
+	worstPart = 10
 	stride    = 12
 	few       = 100
 )
@@ -39,7 +40,7 @@ func (t *table) repack(best *pass, steps int64, bound MicroUSD) (*pass, int64) {
 	}
 	used := int64(0)
 	last := best.steps / worstPart // what a try takes, going by the one before
-	for failed := 0; failed < stride && used+last <= steps && !best.truncated && best.above(bound); failed++ {
+	for failed := 0; failed < 2*stride && used+last <= steps && !best.truncated && best.above(bound); failed++ {
 		next := best.less(failed)
 		if next == nil {
 			continue
@@ -83,7 +84,7 @@ func (s *pass) less(round int) *pass {
 	if nodes < few {
 		bad = 1 + nodes*int64(1+round%4)/worstPart
 	}
-	merging := round%2 == 1
+	merging := (round+round/stride)%2 == 1
 	lightest := int32(math.MaxInt32)
 	for i := range s.opened {
 		lightest = min(lightest, s.weightOf(s.opened[i].offer))
