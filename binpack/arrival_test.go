@@ -98,7 +98,7 @@ func (p *Problem) comesAbout(sites []site) bool {
 		for i := range p.Affinities {
 			a := &p.Affinities[i]
 			d := domain(a, x)
-			if !a.Owners.Has(x.group) || a.Present.Has(d) {
+			if !a.Owners.Has(x.group) || (d != NoDomain && a.Present.Has(d)) {
 				continue
 			}
 			near, any := false, a.Present.Len() > 0

@@ -265,3 +265,12 @@ at most $0.1`} {
 		}
 	}
 }
+
+// TestFillersAlone: where nothing is left that may open nodes, there are no average pods to
+// count kinds by.
+func TestFillersAlone(t *testing.T) {
+	o := &opener{}
+	if got := o.relaxes(&candidate{value: 1}); got != leastRelaxed {
+		t.Errorf("looks at %d kinds, not %d", got, leastRelaxed)
+	}
+}

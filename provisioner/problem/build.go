@@ -25,7 +25,7 @@ func Build(in *Input) *Translation {
 	}
 	b := &builder{in: in, t: t}
 	b.groups, b.terms = groupsOf(in, t.Bins, t.daemons)
-	b.pools(mentioned(b.groups, false), mentioned(b.groups, true))
+	b.pools(mentioned(b.groups))
 	b.p = &binpack.Problem{Resources: b.dimensions(), MaxSteps: in.MaxSteps}
 	b.t.Problem = b.p
 	b.topology()
@@ -63,19 +63,15 @@ type builder struct {
 }
 
 // pools lists the NodePools, heaviest first, with their rows, and those that
-// offer nothing, with the reason. Pods mention some labels, and more with what they prefer.
-func (b *builder) pools(mentioned, preferred sets.Set[string]) {
+// offer nothing, with the reason.
+func (b *builder) pools(mentioned sets.Set[string]) {
 	pools := slices.Clone(b.in.Snapshot.NodePools.All())
 	slices.SortFunc(pools, func(x, y *v1.NodePool) int {
 		return cmp.Or(cmp.Compare(weight(y), weight(x)), cmp.Compare(x.Name, y.Name))
 	})
 	var each [][]Row
 	for _, pool := range pools {
-		rows, reason := b.rowsOrReason(pool, preferred)
-		if reason != "" && preferred.Len() > mentioned.Len() {
-			// Too many combinations of labels, perhaps, that are only preferred.
-			rows, reason = b.rowsOrReason(pool, mentioned)
-		}
+		rows, reason := b.rowsOrReason(pool, mentioned)
 		if reason != "" {
 			b.t.Excluded = append(b.t.Excluded, Exclusion{pool.Name, reason})
 			continue

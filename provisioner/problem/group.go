@@ -290,7 +290,7 @@ func (m *matcher) of(p *corev1.Pod) []int {
 }
 
 // mentioned returns the label keys by which the pods tell nodes apart.
-func mentioned(groups []*group, preferred bool) sets.Set[string] {
+func mentioned(groups []*group) sets.Set[string] {
 	keys := sets.New[string]()
 	for _, g := range groups {
 		for _, r := range g.selector.all {
@@ -303,17 +303,6 @@ func mentioned(groups []*group, preferred bool) sets.Set[string] {
 		}
 		for _, r := range g.rules {
 			keys.Insert(r.key)
-		}
-		for _, w := range g.wishes {
-			if !preferred {
-				break
-			}
-			if w.rule != nil {
-				keys.Insert(w.rule.key)
-			}
-			for _, r := range w.node.labels {
-				keys.Insert(r.Key())
-			}
 		}
 	}
 	return keys

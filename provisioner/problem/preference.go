@@ -26,6 +26,9 @@ import (
 // there are anyway. Existing nodes cost nothing: no spread is heard of pods of which these
 // hold most.
 //
+// Labels of which a NodePool allows several values are not told apart for a preference: an
+// offer has none of them unless a pod asks for one.
+//
 // What a pod costs is its part of a node that is full of its like. What it would save to
 // share nodes with others that want to be elsewhere is not looked at.
 //
