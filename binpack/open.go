@@ -84,7 +84,7 @@ type opener struct {
 // opener prepares the round of one weight: the candidates, and the kinds that may
 // go on them.
 func (s *pass) opener(weight, level int32) *opener {
-	o := &opener{pass: s, weight: weight, race: race{candidates: s.listCandidates(weight)}, crowd: newCrowd(s.table)}
+	o := &opener{pass: s, weight: weight, race: race{candidates: s.listCandidates(weight)}, crowd: s.visitors()}
 	var offers Set
 	for _, c := range o.candidates {
 		offers.Add(c.offer)

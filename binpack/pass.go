@@ -73,6 +73,7 @@ type pass struct {
 	steps      int64
 	bound      bool // a limit or stock stood in somebody's way
 	truncated  bool
+	scored     []int64 // see score; nil until it is asked for
 }
 
 // caps are the most pods that a pass may plan: in all for a group, and in each
@@ -213,7 +214,7 @@ func (s *pass) order() []int {
 	keys := make([]key, 0, len(s.Groups))
 	norm := make(Vector, len(s.Resources))
 	for g := range s.Groups {
-		if s.asks[g] != "" || s.Groups[g].Count == 0 || (!s.opens[g] && s.Groups[g].Nodes.Len() == 0) {
+		if !s.mayPlace(g) {
 			continue
 		}
 		keys = append(keys, key{g, priority[g], asks[g], w.value(s.normTo(norm, s.need[g]))})

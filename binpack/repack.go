@@ -187,7 +187,7 @@ func (s *pass) join(at int, p *part, room Vector) {
 // branch is a copy of the pass without its new nodes, to go on with while s stays.
 func (s *pass) branch() *pass {
 	out := *s
-	out.recipe.mixed, out.opened, out.bounded, out.steps = 0, nil, false, 0
+	out.recipe.mixed, out.opened, out.bounded, out.steps, out.scored = 0, nil, false, 0, nil
 	out.free, out.fills = slices.Clone(s.free), slices.Clone(s.fills)
 	for i := range s.fills {
 		if len(s.Affinities) > 0 { // only their owners come to existing nodes so late

@@ -146,6 +146,15 @@ func newCrowd(t *table) *crowd {
 	}
 }
 
+// visitors is a crowd for one node after the other, empty between them, and the same for all
+// openers: there is one at a time.
+func (t *table) visitors() *crowd {
+	if t.visiting == nil {
+		t.visiting = newCrowd(t)
+	}
+	return t.visiting
+}
+
 // add counts n more pods of group g; n may be negative.
 func (w *crowd) add(g int, n int64) {
 	s := &w.stands[g]

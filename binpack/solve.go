@@ -115,12 +115,18 @@ func (s *pass) betters(t *pass) bool {
 }
 
 // score is what a plan is judged by, most important first, less is better. Its
-// length is the same for all plans of a problem.
+// length is the same for all plans of a problem. It is asked of a plan that is whole.
 func (s *pass) score() []int64 {
+	if s.scored != nil {
+		return s.scored
+	}
 	// Layout: unplaced pods by priority │ placed pods by weight, negated │ cost │ nodes.
 	levels := s.levels(true)
 	out := make([]int64, len(levels)+len(s.weights)+2)
 	for g := range s.Groups {
+		if !s.mayPlace(g) {
+			continue // as many are left in any plan
+		}
 		if i, ok := slices.BinarySearchFunc(levels, s.Groups[g].Priority, func(a, b int32) int { return cmp.Compare(b, a) }); ok {
 			out[i] += s.Groups[g].Count - total(s.placed[g])
 		}
@@ -134,7 +140,13 @@ func (s *pass) score() []int64 {
 		out[len(out)-2] += int64(s.price[o.offer]) * o.count
 		out[len(out)-1] += o.count
 	}
+	s.scored = out
 	return out
+}
+
+// mayPlace reports whether pods of group g could have a place in some plan.
+func (t *table) mayPlace(g int) bool {
+	return t.asks[g] == "" && t.Groups[g].Count > 0 && (t.opens[g] || t.Groups[g].Nodes.Len() > 0)
 }
 
 // plan makes passes until one keeps every spread and affinity. A pass fills the quotas that

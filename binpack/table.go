@@ -35,6 +35,7 @@ type table struct {
 	stands    []stances          // by group
 	slots     []slot             // see slots.go
 	rings     bool               // affinities may wait for each other; see arrival.go
+	visiting  *crowd             // see visitors
 	alike     []int              // by group: the first that rules of one node bind in the same way; -1 if none does
 	running   []map[int]int64    // by spread over Hostname: counted pods by node
 	cells     [][]cell           // by group
