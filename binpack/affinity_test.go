@@ -151,18 +151,7 @@ func (p *Problem) arises(sites []site) bool {
 			wait = append(wait, pod{i, sh.Group})
 		}
 	}
-	domain := func(a *Affinity, x pod) int {
-		at := sites[x.site]
-		switch {
-		case a.Key == Hostname && at.node < 0:
-			return len(p.Nodes) + x.site
-		case a.Key == Hostname:
-			return at.node
-		case at.node >= 0:
-			return p.Nodes[at.node].Domains[a.Key]
-		}
-		return p.Offers[at.offers[0]].Domains[a.Key]
-	}
+	domain := func(a *Affinity, x pod) int { return p.standsIn(a, sites, x.site) }
 	comes := func(x pod) bool {
 		for i := range p.Affinities {
 			a := &p.Affinities[i]

@@ -82,18 +82,7 @@ func (p *Problem) comesAbout(sites []site) bool {
 			}
 		}
 	}
-	domain := func(a *Affinity, x pod) int {
-		switch at := sites[x.site]; {
-		case a.Key == Hostname && at.node < 0:
-			return len(p.Nodes) + x.site
-		case a.Key == Hostname:
-			return at.node
-		case at.node >= 0:
-			return p.Nodes[at.node].Domains[a.Key]
-		default:
-			return p.Offers[at.offers[0]].Domains[a.Key]
-		}
-	}
+	domain := func(a *Affinity, x pod) int { return p.standsIn(a, sites, x.site) }
 	comes := func(x pod, here uint64) bool {
 		for i := range p.Affinities {
 			a := &p.Affinities[i]

@@ -56,7 +56,8 @@
 // are large against nodes, one proven from the mixture's prices (certify.go).
 //
 // Where pods that keep apart need a good part of the nodes, these are filled before others
-// are opened (slots.go).
+// are opened (slots.go). What may run out has a price in mixtures, and a rent in bounds
+// (scarce.go).
 //
 // Owners of an [Affinity] over Hostname go with their targets, on nodes that are opened for
 // both (company.go). Nodes of pools with [MinValues] are opened as bundles of offers that

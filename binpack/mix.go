@@ -60,7 +60,7 @@ func (t *table) prices() [2]map[int]float64 {
 	return out
 }
 
-// A pattern is a load on an offer.
+// A pattern is a load on an offer, or one pod nowhere: then offer is -1.
 type pattern struct {
 	offer int
 	load
@@ -150,14 +150,12 @@ const nowhere = 3
 func (m *mixture) begin(o *opener) bool {
 	var diagonal []column
 	for i := range o.kinds {
-		anywhere, ok := o.alone(i, nil)
-		if !ok {
-			return false
-		}
 		p, ok := o.alone(i, m.scarce)
 		if !ok {
-			anywhere.offer, anywhere.counts[0] = -1, 1
-			p = anywhere
+			if _, ok = o.alone(i, nil); !ok {
+				return false
+			}
+			p.offer, p.counts[0] = -1, 1
 		}
 		diagonal = append(diagonal, m.add(o, p))
 	}

@@ -118,12 +118,10 @@ func (f *planFlags) validate() error {
 		return errors.New("nothing to plan for: give manifests with -f, or a cluster with --kubeconfig")
 	case !slices.Contains(planFormats, f.output):
 		return fmt.Errorf("--output: there is no format %q, only %s", f.output, strings.Join(planFormats, " and "))
-	case f.preferencePolicy != ignore && f.preferencePolicy != respect:
-		return fmt.Errorf("--preference-policy: %q is neither Ignore nor Respect", f.preferencePolicy)
 	case f.maxSteps < 0:
 		return fmt.Errorf("--max-steps: %d is negative", f.maxSteps)
 	}
-	return nil
+	return checkPreferencePolicy(f.preferencePolicy)
 }
 
 // read returns the manifests, over the objects of the cluster if there is one,

@@ -119,8 +119,6 @@ func (s *settings) validate() error {
 	switch {
 	case s.clusterName == "":
 		return fmt.Errorf("--cluster-name (CLUSTER_NAME) is required")
-	case s.preferencePolicy != ignore && s.preferencePolicy != respect:
-		return fmt.Errorf("--preference-policy: %q is neither Ignore nor Respect", s.preferencePolicy)
 	case s.batchIdle <= 0 || s.batchMax < s.batchIdle:
 		return fmt.Errorf("--batch-idle-duration %s must be above 0 and at most --batch-max-duration %s", s.batchIdle, s.batchMax)
 	case s.shortest() <= 0:
@@ -129,6 +127,14 @@ func (s *settings) validate() error {
 		return fmt.Errorf("--vm-memory-overhead-percent: %v is not in [0, 1)", s.memoryOverhead)
 	case s.leaseSpace == "":
 		return fmt.Errorf("--leader-election-namespace is required outside a Pod")
+	}
+	return checkPreferencePolicy(s.preferencePolicy)
+}
+
+// checkPreferencePolicy refuses what is no value of preference-policy.
+func checkPreferencePolicy(value string) error {
+	if value != respect && value != ignore {
+		return fmt.Errorf("--preference-policy: %q is neither Ignore nor Respect", value)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ type group struct {
 	requests    cloudprovider.Resources
 	selector    nodeSelector
 	rules       []rule
-	wishes      []wish
+	wishes      []wish // what the pods prefer, the heaviest first
 	places      string // equal for groups whose pods alone may go to the same places
 	matched     []int  // the terms of the batch that match the pods
 	unsupported string

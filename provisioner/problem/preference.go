@@ -35,7 +35,7 @@ import (
 // If pods find no place, and a preference may be why, Decide plans once more without it.
 
 // preferencePrice is how much more than elsewhere a pod may cost where it prefers to be, as
-// a share: a tenth is about what neighbouring instance generations differ by.
+// a share.
 const preferencePrice = 0.1
 
 // A wish is one preference of a pod. It is for a rule, or else for a node.

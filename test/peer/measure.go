@@ -82,6 +82,7 @@ func stowage(m *corpus.Market, pods []*corev1.Pod, ignorePreferences bool, maxSt
 		defer cancel()
 		in := m.Input(pods, maxSteps)
 		in.IgnorePreferences = ignorePreferences
+		// In steps, to time them apart; problem.Decide does no more where all pods find a place.
 		t := problem.Build(in)
 		start := time.Now()
 		s, err := binpack.Solve(ctx, t.Problem)
