@@ -9,9 +9,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/provisioner/state"
@@ -151,6 +154,26 @@ func TestNominationsEnd(t *testing.T) {
 	cancel()
 	r.nominateOpen(over, r.Cluster.Snapshot())
 	if len(r.server.patched) != 0 || r.named.called(h.decided) {
+		t.Errorf("patches %q, and the batch counts as nominated: %v", r.server.patched, r.named.called(h.decided))
+	}
+}
+
+// TestBoundPodKeepsNobodyWaiting: the API server refuses to name a node for a pod that has
+// been bound meanwhile, and the batch counts as nominated.
+func TestBoundPodKeepsNobodyWaiting(t *testing.T) {
+	h := newHolding()
+	h.ready("other", 0)
+	r := newRig(t, h.objects()...)
+	r.Cluster.SetPlans(h.plans())
+	r.server.refuse = func(o client.Object) error {
+		if o.GetName() != "own-plain" {
+			return nil
+		}
+		bound := field.Forbidden(field.NewPath("status", "nominatedNodeName"), "may not be set on pods that are already bound to a node")
+		return apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, o.GetName(), field.ErrorList{bound})
+	}
+	r.nominateOpen(t.Context(), r.Cluster.Snapshot())
+	if len(r.server.patched) != 2 || !r.named.called(h.decided) {
 		t.Errorf("patches %q, and the batch counts as nominated: %v", r.server.patched, r.named.called(h.decided))
 	}
 }

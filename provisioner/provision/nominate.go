@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -123,7 +124,8 @@ func (c *Controller) nominate(ctx context.Context, s *state.Snapshot, nodes map[
 			next := p.DeepCopy()
 			next.Status.NominatedNodeName = node
 			err := c.Write.PatchStatus(ctx, next, client.RawPatch(types.MergePatchType, patch))
-			if err != nil && !apierrors.IsNotFound(err) {
+			// A pod that has been bound meanwhile may not be nominated, and need not be.
+			if err != nil && !apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeForbidden) {
 				return fmt.Errorf("nominating node %s for pod %s/%s: %w", node, p.Namespace, p.Name, err)
 			}
 			return nil
