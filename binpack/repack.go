@@ -85,10 +85,7 @@ func (s *pass) less(round int) *pass {
 		bad = 1 + nodes*int64(1+round%4)/worstPart
 	}
 	merging := (round+round/stride)%2 == 1
-	lightest := int32(math.MaxInt32)
-	for i := range s.opened {
-		lightest = min(lightest, s.weightOf(s.opened[i].offer))
-	}
+	lightest := s.lightest()
 	if merging {
 		first = int64(round/2 + 1) // the very worst stay: they have most room
 	}
@@ -214,6 +211,15 @@ func (s *pass) nodes() (n int64) {
 		n += s.opened[i].count
 	}
 	return n
+}
+
+// lightest is the least weight of a pool that has a new node.
+func (s *pass) lightest() int32 {
+	out := int32(math.MaxInt32)
+	for i := range s.opened {
+		out = min(out, s.weightOf(s.opened[i].offer))
+	}
+	return out
 }
 
 // movable reports whether the pods of a node may go elsewhere: none of them has to do

@@ -51,8 +51,8 @@ func Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	return s, nil
 }
 
-// search makes a plan by each recipe while the budget lasts, repacks the best, and returns
-// it with the steps of all.
+// search makes a plan by each recipe while the budget lasts, repacks the best and unites its
+// nodes, and returns it with the steps of all.
 func (t *table) search(ctx context.Context) (best *pass, steps int64) {
 	best = t.plan(ctx, recipes[0], nil, 0)
 	budget := t.MaxSteps
@@ -83,8 +83,12 @@ func (t *table) search(ctx context.Context) (best *pass, steps int64) {
 			best = next
 		}
 	}
-	best, used := t.repack(best, budget-steps, bound)
-	return best, steps + used
+	best, used := t.repack(best, (budget-steps)-(budget-steps)/partOfUnion, bound)
+	steps += used
+	if !best.truncated {
+		steps += best.unite(budget - steps)
+	}
+	return best, steps
 }
 
 // pods counts the pods of the problem.
