@@ -145,7 +145,7 @@ func requirementsAround(rows []*Row, own []v1.Requirement) []v1.Requirement {
 			values[key] = []string{v}
 		}
 	}
-	var requirements []v1.Requirement
+	requirements := make([]v1.Requirement, 0, len(values)+len(own))
 	minValues := minValuesOf(rows[0].Pool)
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		r := v1.Requirement{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values[key]}

@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/sets"
 )
 
 // everyNamespace in place of a list of namespaces means all of them. No
@@ -23,15 +22,17 @@ type podTerm struct {
 
 // A podPart matches pods of some namespaces, nil for every namespace, by labels.
 type podPart struct {
-	namespaces sets.Set[string]
+	namespaces []string
 	selector   labels.Selector
 }
 
 func newPodTerm(namespaces []string, selector labels.Selector) podTerm {
-	var names sets.Set[string]
+	var names []string
 	if !slices.Equal(namespaces, everyNamespace) {
-		names = sets.New(namespaces...)
-		namespaces = sets.List(names)
+		names = append([]string{}, namespaces...)
+		slices.Sort(names)
+		names = slices.Compact(names)
+		namespaces = names
 	}
 	pods := selector.String()
 	text := strings.Join(namespaces, ",") + ":" + pods
@@ -52,7 +53,7 @@ func (t podTerm) and(other *podTerm) podTerm {
 func (t *podTerm) matches(p *corev1.Pod) bool {
 	for i := range t.parts {
 		part := &t.parts[i]
-		if part.namespaces != nil && !part.namespaces.Has(p.Namespace) || !part.selector.Matches(labels.Set(p.Labels)) {
+		if part.namespaces != nil && !slices.Contains(part.namespaces, p.Namespace) || !part.selector.Matches(labels.Set(p.Labels)) {
 			return false
 		}
 	}
