@@ -38,7 +38,7 @@ func (m *mixture) search(o *opener, prices []float64) int {
 		price := o.relative(c.offer) + m.rent(o, c.offer)
 		o.fillFor(c, prices)
 		m.excess = math.Max(m.excess, o.relaxation.bound(c.size)/math.Max(price, idle))
-		if worth := o.best.worth(m.master.y); worth > price*(1+1e-7) {
+		if worth := o.best.worth(m.master.y); improves(worth, price) {
 			l := load{kinds: slices.Clone(o.best.kinds), counts: slices.Clone(o.best.counts)}
 			found = append(found, find{pattern{c.offer, l}, price / worth})
 		}
@@ -122,6 +122,10 @@ func (l *load) worth(prices []float64) float64 {
 	return sum
 }
 
+// improves reports whether a load is worth more than its node costs, beyond what rounding
+// may make of nothing: where nodes are free that would go on for ever.
+func improves(worth, price float64) bool { return worth-price > math.Max(float64(price*1e-7), idle) }
+
 // exact looks for patterns by branch and bound, where filling finds none any more,
 // keeps those that improve the mixture, and returns their number.
 func (m *mixture) exact(o *opener) (found int) {
@@ -153,7 +157,7 @@ func (m *mixture) exact(o *opener) (found int) {
 		}
 		k.solve(c.room, items, uint64(price*unit))
 		o.steps += k.steps()
-		if l, ok := o.legal(c, k.found); ok && l.worth(m.master.y) > price*(1+1e-7) {
+		if l, ok := o.legal(c, k.found); ok && improves(l.worth(m.master.y), price) {
 			m.master.columns = append(m.master.columns, m.add(o, pattern{c.offer, l}))
 			found++
 		}

@@ -304,7 +304,7 @@ const (
 func (m *mixture) pivot(o *opener) {
 	n := len(m.master.demand)
 	pivots := m.master.primal(5 * n)
-	o.steps += int64(pivots) * int64(n*n/16+len(m.loads)) / 4
+	o.steps += int64(pivots+1) * int64(n*n/16+len(m.loads)) / 4
 }
 
 // mix decides nodes of the mixture until the given share of its cost is decided.

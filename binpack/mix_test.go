@@ -193,3 +193,35 @@ func (k *knapsack) brute(items []int, room Vector) uint64 {
 	}
 	return best
 }
+
+// TestFreeNodesEndTheSearch: with a node that costs nothing no mixture is improved for ever by
+// what rounding makes of its price.
+func TestFreeNodesEndTheSearch(t *testing.T) {
+	p, err := Parse(`resources cpu memory pods
+key zone a b c
+key type spot demand
+pool pool0 weight 1
+pool pool1 weight 1
+pool pool2 minvalues 0 2
+offer paid pool0 $0.000720 8 32 8 at b demand values 2
+offer free pool0 $0.000000 2 16 8 at - demand values 1
+stock "stock" 1 offers free
+group group0 7 2 2 1 max 1
+group group1 4 0 1 1 max 2
+group group2 2 1 5 1 priority 1
+group group3 5 2 4 1 priority 1 offers none
+group group4 1 2 4 1 offers free
+group group5 9 0 0 1
+group group6 1 0 2 1 max 1
+group group7 1 3 4 1 max 2
+spread spread0 zone owners group1 counted group4 skew 1 min 1 over a 2 b 1 c 0
+spread spread1 type owners group0 group6 counted group5 skew 2 min 2 over demand 2
+affinity affinity0 type owners group0 group1 targets group4 group5
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := mustSolve(t, p); s.Steps > 100_000 {
+		t.Errorf("%d steps for a handful of nodes", s.Steps)
+	}
+}

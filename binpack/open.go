@@ -119,7 +119,7 @@ func (s *pass) opener(weight, level int32) *opener {
 // node for the part. Such a part may not even fill a node of this one.
 func (s *pass) opensHeavier(p *part, weight int32) bool {
 	for o := range s.sets[p.set].All {
-		if s.Pools[s.Offers[o].Pool].Weight > weight && s.holds(o, p) && s.copies(o, 1) > 0 {
+		if s.weightOf(o) > weight && s.holds(o, p) && s.serves(o, p.set) && s.copies(o, 1) > 0 {
 			return true
 		}
 	}

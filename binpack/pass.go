@@ -76,11 +76,12 @@ type pass struct {
 	scored     []int64 // see score; nil until it is asked for
 }
 
-// caps are the most pods that a pass may plan: in all for a group, and in each
-// of its cells.
+// caps are the most pods that the first helping of a pass may plan: in all for a group, and in
+// each of its cells. Groups that are out get no place in any.
 type caps struct {
 	group []int64
 	cell  [][]int64
+	out   Set
 }
 
 // A recipe is a way to make a plan. No one is best for all problems, and each takes
@@ -248,7 +249,7 @@ func (s *pass) row() []int {
 // place splits what is left of group g over its cells, fills existing nodes with
 // what goes there and leaves the rest as parts.
 func (s *pass) place(g int) {
-	if s.barred(g) >= 0 {
+	if s.barred(g) >= 0 || s.caps.out.Has(g) {
 		return
 	}
 	cells := s.cells[g]

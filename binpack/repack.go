@@ -222,15 +222,17 @@ func (s *pass) lightest() int32 {
 	return out
 }
 
-// movable reports whether the pods of a node may go elsewhere: none of them has to do
-// with an affinity over Hostname. Where a limit has sent pods to lighter pools, nodes of
-// heavier ones stay: less of the limit used would mean that some of those pods could
-// come back, and nobody would ask them.
+// movable reports whether the pods of a node may go elsewhere, each on its own: none of
+// them has to do with an affinity over Hostname.
 func (s *pass) movable(o *opened, lightest int32) bool {
-	if s.bound && s.weightOf(o.offer) > lightest {
-		return false
-	}
-	return !slices.ContainsFunc(o.pods, func(sh Share) bool { return len(s.hosts.affinities[sh.Group]) > 0 })
+	return s.replaceable(o, lightest) && !slices.ContainsFunc(o.pods, func(sh Share) bool { return len(s.hosts.affinities[sh.Group]) > 0 })
+}
+
+// replaceable reports whether the pods of a node may go elsewhere together. Where a limit
+// has sent pods to lighter pools, nodes of heavier ones stay: less of the limit used would
+// mean that some of those pods could come back, and nobody would ask them.
+func (s *pass) replaceable(o *opened, lightest int32) bool {
+	return !s.bound || s.weightOf(o.offer) <= lightest
 }
 
 // takeBack undoes n nodes of a pattern. at finds parts by group and cell.

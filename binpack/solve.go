@@ -259,7 +259,7 @@ func (s *pass) tightenCaps(attempt int) bool {
 		// time, since the others may be well without it.
 		case attempt >= rounds:
 			if len(broken.affinities) == 0 {
-				s.caps.group[g] = 0
+				s.caps.out.Add(g)
 				return true
 			}
 		case attempt%2 == 0:
@@ -282,7 +282,7 @@ func (s *pass) tightenCaps(attempt int) bool {
 	}
 	for _, g := range give {
 		if total(s.placed[g]) > 0 {
-			s.caps.group[g] = 0
+			s.caps.out.Add(g)
 			if len(broken.affinities) == 0 {
 				break
 			}

@@ -71,7 +71,7 @@ func (s *pass) unite(steps int64) (used int64) {
 	lightest := s.lightest()
 	var kept []opened
 	for _, o := range s.opened {
-		if s.isFlexible(s.Offers[o.offer].Pool) || !s.movable(&o, lightest) {
+		if s.isFlexible(s.Offers[o.offer].Pool) || !s.replaceable(&o, lightest) {
 			kept = append(kept, o)
 			continue
 		}
@@ -237,7 +237,8 @@ func (u *union) holder(a, b *lot, n int64) (offer int, pairs int64) {
 	return -1, 0
 }
 
-// agree reports whether the rules of one node let the pods of both share one.
+// agree reports whether the rules of one node let the pods of both share one. Company they
+// bring along.
 func (u *union) agree(a, b *lot) bool {
 	if !a.ruled || !b.ruled {
 		return true
@@ -246,7 +247,7 @@ func (u *union) agree(a, b *lot) bool {
 	ok, came := true, 0
 	for ; ok && came < len(b.pods); came++ {
 		sh := b.pods[came]
-		ok = !u.isRuled(sh.Group) || u.residents.admits(sh.Group, -1, sh.Count, nil) == sh.Count
+		ok = !u.isRuled(sh.Group) || u.residents.abides(sh.Group, -1, sh.Count) == sh.Count
 		u.residents.add(sh.Group, sh.Count)
 	}
 	u.count(b.pods[:came], -1)

@@ -113,6 +113,9 @@ offer m-b default $2 4 at b
 		{"at most two", catalog, "group web 3 2\nspread e hostname owners web counted web skew 2", []string{"3 s web ×1"}, "1 m web ×2, 1 s web ×1"},
 		{"one excludes the other", catalog, "group web 2 2\ngroup cache 1 2\nexclusion e hostname of web from cache", []string{"1 s cache ×1", "2 s web ×1"}, "1 m web ×2, 1 s cache ×1"},
 		{"at most one to a node", catalog, "group web 2 1 max 1", []string{"2 s web ×1"}, "2 s web ×1"},
+		{"pairs that belong together", catalog, "group web 1 1\ngroup cache 1 1\ngroup job 1 1\ngroup store 1 1\n" +
+			"affinity x hostname owners web targets cache\naffinity y hostname owners job targets store",
+			[]string{"1 s cache ×1 web ×1", "1 s job ×1 store ×1"}, "1 m cache ×1 job ×1 store ×1 web ×1"},
 		{"in two zones", catalog, "group web 2 2\nspread e zone owners web counted web skew 1 over a 0 b 0", []string{"1 m web ×1", "1 m-b web ×1"}, "1 m web ×1, 1 m-b web ×1"},
 		{"one may use no other offer", catalog, "group web 1 2 offers s\ngroup cache 1 2", []string{"1 s web ×1", "1 s cache ×1"}, "1 s cache ×1, 1 s web ×1"},
 		{"the limit lets one", strings.ReplaceAll(catalog, "pool default", "pool default left 5"), "group web 4 1", []string{"2 s web ×2"}, "1 m web ×4"},
