@@ -21,7 +21,7 @@ import (
 func Build(in *Input) *Translation {
 	t := &Translation{
 		Bins: binsOf(in), daemons: daemonsOf(in.Snapshot.DaemonSets.All()),
-		capped: map[string]bool{}, keptOut: map[int][]string{},
+		capped: map[string]bool{}, keptOut: map[int][]string{}, taken: map[int][]string{},
 	}
 	b := &builder{in: in, t: t}
 	b.groups, b.terms = groupsOf(in, t.Bins, t.daemons)

@@ -61,6 +61,7 @@ func (b *builder) rules() {
 	}
 	b.keepOutOfStanding()
 	b.keepFromDaemons()
+	b.ports()
 }
 
 // keepToNamed takes nodes without a host name from a group with a spread or an

@@ -1,6 +1,7 @@
 package problem
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -21,6 +22,7 @@ type daemon struct {
 	requests cloudprovider.Resources
 	selector nodeSelector
 	keepsOut []rule // by which the pod keeps others away
+	ports    []hostPort
 }
 
 // daemonTolerations are what the DaemonSet controller adds to each pod of its
@@ -46,7 +48,7 @@ func daemonsOf(sets []*appsv1.DaemonSet) []daemon {
 		}
 		SetRequests(&p.Spec)
 		p.Spec.Tolerations = append(p.Spec.Tolerations, daemonTolerations...)
-		daemons = append(daemons, daemon{uid: ds.UID, pod: p, requests: Requests(p), selector: newNodeSelector(&p.Spec), keepsOut: standingRules(p)})
+		daemons = append(daemons, daemon{uid: ds.UID, pod: p, requests: Requests(p), selector: newNodeSelector(&p.Spec), keepsOut: standingRules(p), ports: hostPorts(&p.Spec)})
 	}
 	return daemons
 }
@@ -118,8 +120,8 @@ func (r *rule) countsAny(daemons []daemon) bool {
 }
 
 // keepFromDaemons keeps groups out of the domains of machines that will get a pod
-// of a DaemonSet which they must be apart from: by their own anti-affinity or by
-// that pod's.
+// of a DaemonSet which they must be apart from: by their own anti-affinity, by that
+// pod's, or since both take the same port of their node.
 func (b *builder) keepFromDaemons() {
 	for i := range b.t.daemons {
 		d := &b.t.daemons[i]
@@ -134,6 +136,10 @@ func (b *builder) keepFromDaemons() {
 				if r.term.matches(b.groups[g].pods[0]) {
 					keys[r.key] = append(keys[r.key], g)
 				}
+			}
+			if p, ok := clash(b.groups[g].ports, d.ports); ok {
+				keys[corev1.LabelHostname] = append(keys[corev1.LabelHostname], g)
+				b.t.taken[g] = append(b.t.taken[g], fmt.Sprintf("host port %s is taken by DaemonSet %s/%s", p, d.pod.Namespace, d.pod.Name))
 			}
 		}
 		for _, key := range slices.Sorted(maps.Keys(keys)) {

@@ -24,6 +24,7 @@ type group struct {
 	selector    nodeSelector
 	rules       []rule
 	wishes      []wish // what the pods prefer, the heaviest first
+	ports       []hostPort
 	places      string // equal for groups whose pods alone may go to the same places
 	matched     []int  // the terms of the batch that match the pods
 	unsupported string
@@ -38,6 +39,7 @@ type shape struct {
 	Priority     int32                `json:",omitempty"`
 	Rules        []string             `json:",omitempty"`
 	Wishes       []string             `json:",omitempty"`
+	Ports        []string             `json:",omitempty"`
 	Matched      []int                `json:",omitempty"`
 	Unsupported  string               `json:",omitempty"`
 }
@@ -62,7 +64,7 @@ func groupsOf(in *Input, bins []Bin, daemons []daemon) ([]*group, []podTerm) {
 	}
 	for i, p := range pods {
 		g := &singles[i]
-		g.pods, g.unsupported = pods[i:i+1:i+1], unsupportedField(p)
+		g.pods, g.unsupported, g.ports = pods[i:i+1:i+1], unsupportedField(p), hostPorts(&p.Spec)
 		var reason string
 		if g.rules, reason = rulesOf(p); reason != "" {
 			g.unsupported = cmp.Or(g.unsupported, reason)
@@ -144,6 +146,9 @@ func (g *group) shape() shape {
 	for i := range g.wishes {
 		s.Wishes = append(s.Wishes, g.wishes[i].text)
 	}
+	for _, p := range g.ports {
+		s.Ports = append(s.Ports, p.String())
+	}
 	return s
 }
 
@@ -169,6 +174,9 @@ func (g *group) key(b []byte) []byte {
 	}
 	for _, w := range s.Wishes {
 		b = append(append(b, 0, 1), w...)
+	}
+	for _, p := range s.Ports {
+		b = append(append(b, 0, 2), p...)
 	}
 	b = append(append(b, 0, 0), s.Unsupported...)
 	if len(s.NodeSelector) > 0 || len(s.Tolerations) > 0 || s.NodeAffinity != nil {

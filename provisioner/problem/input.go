@@ -63,6 +63,8 @@ type Translation struct {
 	// keptOut lists for a group the domains that running pods keep it out of by
 	// anti-affinity, theirs or its own. One may be there more than once.
 	keptOut map[int][]string
+	// taken says for a group which of its host ports DaemonSets have on new nodes.
+	taken map[int][]string
 }
 
 // An Exclusion says why a NodePool offers nothing to this batch.

@@ -120,6 +120,7 @@ func (d dice) daemonSet(i int) *appsv1.DaemonSet {
 		}}}}
 	}
 	spec.Containers = d.containers("100m", "300m")
+	spec.Containers[0].Ports = d.ports()
 	if d.in(2) {
 		spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
 	}
@@ -192,6 +193,18 @@ func (d dice) containers(cpu ...string) []corev1.Container {
 	}}}}
 }
 
+// ports are mostly none of the host's.
+func (d dice) ports() (ports []corev1.ContainerPort) {
+	if d.in(8) {
+		for range 1 + d.IntN(2) {
+			ports = append(ports, corev1.ContainerPort{
+				ContainerPort: 80, HostPort: int32(80 + d.IntN(2)), HostIP: d.one("", "", "0.0.0.0", "10.0.0.1", "10.0.0.2", "::"), Protocol: corev1.Protocol(d.one("", "TCP", "UDP")),
+			})
+		}
+	}
+	return ports
+}
+
 func (d dice) selector() map[string]string {
 	switch d.IntN(6) {
 	case 0:
@@ -212,6 +225,7 @@ func (d dice) selector() map[string]string {
 func (d dice) pod() *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: d.one("default", "default", "other"), Labels: map[string]string{"app": d.one("web", "db"), "rev": d.one("1", "2")}}}
 	p.Spec.Containers = d.containers("100m", "500m", "900m", "1500m")
+	p.Spec.Containers[0].Ports = d.ports()
 	if d.in(3) {
 		p.Spec.NodeSelector = d.selector()
 	}

@@ -57,6 +57,9 @@ func (t *Translation) sentence(u *binpack.Unplaced, r *binpack.Reason) string {
 		if out := t.keptOut[u.Group]; len(out) > 0 {
 			return about + "no offering passes the pod's node selector, affinity and tolerations outside of " + strings.Join(slices.Compact(slices.Sorted(slices.Values(out))), ", ") + ", where the anti-affinity of running pods or its own forbids it"
 		}
+		if taken := t.taken[u.Group]; len(taken) > 0 {
+			return about + "no offering passes the pod's node selector, affinity and tolerations with its ports free: " + strings.Join(slices.Compact(slices.Sorted(slices.Values(taken))), ", ")
+		}
 		return about + "no offering passes the pod's node selector, affinity and tolerations"
 	case binpack.InsufficientResources:
 		name := t.Problem.Resources[r.Resource]
