@@ -383,7 +383,7 @@ func (s *pass) retinue(i, d int, followers Set) Set {
 // bestCell is the cell of group h in domain d of the key of affinity i that split would
 // look at first, among those that can take a pod now; nil if there is none.
 func (s *pass) bestCell(h, i, d int) *cell {
-	if s.asks[h] != "" || s.Groups[h].Count == 0 || s.caps.group[h] == 0 || s.caps.out.Has(h) {
+	if s.asks[h] != "" || s.Groups[h].Count == 0 || s.caps.group[h] == 0 {
 		return nil
 	}
 	var best *cell

@@ -49,7 +49,7 @@
 // only the rest one by one. The best plan by the objective wins: pods placed by
 // priority, pool weight, cost, number of nodes. At last its worst nodes are taken back and
 // their pods packed anew, again and again (repack.go); where pods are of too many kinds for a
-// mixture, that follows the first plan at once. What is left of the budget goes into making one
+// mixture, that follows the first plan at once. A part of the budget is kept for making one
 // node of two where that costs no more (unite.go).
 //
 // The lower bound is that of the fluid problem (bound.go) with rooms floored to what pods

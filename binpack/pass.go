@@ -84,6 +84,14 @@ type caps struct {
 	out   Set
 }
 
+// giveUp keeps a group from the first helping and, if that was not enough, from all.
+func (c *caps) giveUp(g int) {
+	if c.group[g] == 0 {
+		c.out.Add(g)
+	}
+	c.group[g] = 0
+}
+
 // A recipe is a way to make a plan. No one is best for all problems, and each takes
 // little time.
 type recipe struct {

@@ -230,9 +230,11 @@ func (s *pass) movable(o *opened, lightest int32) bool {
 
 // replaceable reports whether the pods of a node may go elsewhere together. Where a limit
 // has sent pods to lighter pools, nodes of heavier ones stay: less of the limit used would
-// mean that some of those pods could come back, and nobody would ask them.
+// mean that some of those pods could come back, and nobody would ask them. A limit is of one
+// pool, but a stock may serve pools of two weights: then nodes of the lighter one stay, too.
 func (s *pass) replaceable(o *opened, lightest int32) bool {
-	return !s.bound || s.weightOf(o.offer) <= lightest
+	weight := s.weightOf(o.offer)
+	return !s.bound || weight <= lightest && (weight == s.weights[0] || len(s.stocks[o.offer]) == 0)
 }
 
 // takeBack undoes n nodes of a pattern. at finds parts by group and cell.

@@ -83,7 +83,8 @@ func (t *table) search(ctx context.Context) (best *pass, steps int64) {
 			best = next
 		}
 	}
-	best, used := t.repack(best, (budget-steps)-(budget-steps)/partOfUnion, bound)
+	forUnion := (budget - steps) / partOfUnion
+	best, used := t.repack(best, budget-steps-forUnion, bound)
 	steps += used
 	if !best.truncated {
 		steps += best.unite(budget - steps)
@@ -259,7 +260,7 @@ func (s *pass) tightenCaps(attempt int) bool {
 		// time, since the others may be well without it.
 		case attempt >= rounds:
 			if len(broken.affinities) == 0 {
-				s.caps.out.Add(g)
+				s.caps.giveUp(g)
 				return true
 			}
 		case attempt%2 == 0:
@@ -282,7 +283,7 @@ func (s *pass) tightenCaps(attempt int) bool {
 	}
 	for _, g := range give {
 		if total(s.placed[g]) > 0 {
-			s.caps.out.Add(g)
+			s.caps.giveUp(g)
 			if len(broken.affinities) == 0 {
 				break
 			}

@@ -19,8 +19,8 @@ import (
 // that are still to come, as a carry does in an addition: eight nodes become four, then
 // two, then one. Pods stay in their cells, so that spreads and the like hold as they did.
 
-// partOfUnion is the share, one in so many, of what the recipes leave of the budget that
-// repacking leaves for uniting.
+// partOfUnion is the share, one in so many, of what the recipes leave of the budget that is
+// kept for uniting.
 const partOfUnion = 32
 
 // A union is a pass whose nodes are united.
@@ -36,12 +36,12 @@ type lot struct {
 	opened
 	price MicroUSD // of a node
 	load  Vector
-	may   Set   // the offers on which all its pods may be, in the cells that they have
-	menu  *menu // of these
-	ruled bool  // a rule of one node binds some of its pods
-	full  Set   // rules by which pods keep apart that let no more of them come, see keepers
-	apart Set   // those that bind some of the pods
-	unmet int   // so many of the first lots had their turn before this one was there
+	may   Set // the offers on which all its pods may be, in the cells that they have
+	size  int // of that set
+	// Two lots may not share a node if bars of one meets shows of the other; see rulesOn.
+	bars, shows Set
+	counts      bool // a rule of one node counts some of its pods: ask agree
+	born        int  // lots before this position had their turn before this one was there
 }
 
 // A menuKey is what menus differ in: the offers that may be used, and the weight of their pools.
@@ -52,34 +52,34 @@ type menuKey struct {
 
 // A menu is what nodes may become: offers by rising price that no other offer of the set beats.
 type menu struct {
-	size   int // of the set
 	offers []int
 	most   []Vector // by offer of the menu: the most room, by resource, that it or a cheaper one has
 }
 
 // unite makes one node of two as long as that is possible and steps last, and returns how
-// many were used; the pass's own remain those that it took to make it. It must be whole.
+// many were used; the pass's own remain those that it took to make it. The plan must be whole.
+// Where ctx ends in between it still is, and is marked truncated.
 func (s *pass) unite(steps int64) (used int64) {
 	// Where limits keep pods out, whatever frees some of a limit would have to be
 	// followed by a look at all of those.
-	if s.bound && s.isShort() || steps < int64(len(s.opened)) {
+	if s.bound && s.isShort() {
 		return 0
 	}
 	u := &union{pass: s, menus: map[menuKey]*menu{}, both: make(Vector, len(s.Resources))}
 	from := s.steps
-	s.steps += int64(len(s.opened))
+	until := from + steps
 	lightest := s.lightest()
 	var kept []opened
 	for _, o := range s.opened {
-		if s.isFlexible(s.Offers[o.offer].Pool) || !s.replaceable(&o, lightest) {
+		if s.steps >= until || s.isFlexible(s.Offers[o.offer].Pool) || !s.replaceable(&o, lightest) {
 			kept = append(kept, o)
 			continue
 		}
 		u.queue = append(u.queue, u.lot(o))
 	}
 	slices.SortStableFunc(u.queue, func(a, b lot) int { return cmp.Compare(a.price, b.price) })
-	for i := 0; i < len(u.queue) && s.steps-from < steps && !s.ended(); i++ {
-		u.pair(i, from+steps)
+	for i := 0; i < len(u.queue) && s.steps < until && !s.ended(); i++ {
+		u.pair(i, until)
 	}
 	for i := range u.queue {
 		if u.queue[i].count > 0 {
@@ -93,6 +93,7 @@ func (s *pass) unite(steps int64) (used int64) {
 
 // lot looks at a pattern.
 func (u *union) lot(o opened) lot {
+	u.steps += int64(8 * len(o.pods))
 	out := lot{opened: o, price: u.price[o.offer], load: u.sum(o.pods)}
 	for i, sh := range o.pods {
 		offers := u.cells[sh.Group][o.cells[i]].offers
@@ -101,55 +102,57 @@ func (u *union) lot(o opened) lot {
 		} else if !slices.Equal(offers, out.may) {
 			out.may = out.may.and(offers)
 		}
-		out.ruled = out.ruled || u.isRuled(sh.Group)
 	}
-	out.menu = u.menu(out.may, u.weightOf(o.offer))
-	if out.ruled {
-		out.full, out.apart = u.keepers(o.pods)
-	}
+	out.size = out.may.Len()
+	u.rulesOn(&out)
 	return out
 }
 
-// keepers finds the rules by which pods on a node keep apart from others of their kind, first
-// those that let no more of them come. A rule has the number of its exclusion, or that of its
-// spread after all exclusions.
-func (u *union) keepers(pods []Share) (full, apart Set) {
-	u.count(pods, 1)
-	for _, sh := range pods {
+// rulesOn notes which rules of one node bind the pods of a lot. Exclusion r is 2r on the side
+// of A and 2r+1 on that of B; spreads by which pods keep apart follow, and a lot bars more of
+// them once it has as many as there may be.
+func (u *union) rulesOn(l *lot) {
+	u.count(l.pods, 1)
+	for _, sh := range l.pods {
 		for _, at := range u.table.stands[sh.Group].exclusions {
-			if at.a && at.b {
-				full.Add(at.rule)
-				apart.Add(at.rule)
+			if at.a {
+				l.bars.Add(2 * at.rule)
+				l.shows.Add(2*at.rule + 1)
+			}
+			if at.b {
+				l.bars.Add(2*at.rule + 1)
+				l.shows.Add(2 * at.rule)
 			}
 		}
 		for _, at := range u.table.stands[sh.Group].spreads {
 			if at.a && at.b {
-				apart.Add(len(u.Exclusions) + at.rule)
+				l.shows.Add(2*len(u.Exclusions) + at.rule)
 				if u.residents.even[at.rule][1] >= u.Spreads[at.rule].MaxSkew {
-					full.Add(len(u.Exclusions) + at.rule)
+					l.bars.Add(2*len(u.Exclusions) + at.rule)
 				}
 			}
+			l.counts = true
 		}
+		l.counts = l.counts || u.Groups[sh.Group].MaxPerNode > 0
 	}
-	u.count(pods, -1)
-	return full, apart
+	u.count(l.pods, -1)
 }
 
-// menu is that of a set of offers, as far as their pools have the weight. A bundle would
+// menu is that of what a lot may use, in pools of the weight that it has. A bundle would
 // have to be found anew for a larger load, so offers that need one are left out.
-func (u *union) menu(may Set, weight int32) *menu {
-	key := menuKey{may.key(), weight}
+func (u *union) menu(l *lot) *menu {
+	weight := u.weightOf(l.offer)
+	key := menuKey{l.may.key(), weight}
 	if known := u.menus[key]; known != nil {
 		return known
 	}
 	out := &menu{}
-	for o := range may.All {
+	for o := range l.may.All {
 		if u.room[o] != nil && u.weightOf(o) == weight && !u.isFlexible(u.Offers[o].Pool) {
 			out.offers = append(out.offers, o)
 		}
 	}
-	out.size = len(out.offers)
-	u.steps += int64(out.size)
+	u.steps += int64(3 * len(out.offers))
 	out.offers = u.frontier(out.offers, func(k, o int) bool {
 		return u.Offers[k].Pool == u.Offers[o].Pool && covers(u.charge[o], u.charge[k]) && slices.Equal(u.stocks[k], u.stocks[o])
 	})
@@ -175,9 +178,12 @@ func (u *union) add(n lot, first int) {
 // pair unites nodes of the lot at i with those of others: it has its turn with each other, with
 // its own, and with what becomes of them.
 func (u *union) pair(i int, until int64) {
-	u.steps += int64(len(u.queue)-i) / 8 // for those that keep apart
+	if u.queue[i].count == 0 {
+		return
+	}
+	u.steps += int64(len(u.queue)-i) / 8 // for those that are passed over
 	for j := 0; j < len(u.queue) && u.queue[i].count > 0 && u.steps < until; j++ {
-		if j == u.queue[i].unmet {
+		if j == u.queue[i].born {
 			j = i // those between have met it
 		}
 		a, b := &u.queue[i], &u.queue[j]
@@ -185,7 +191,7 @@ func (u *union) pair(i int, until int64) {
 		if i == j {
 			n = a.count / 2
 		}
-		if n == 0 || a.full.meets(b.apart) || b.full.meets(a.apart) || u.weightOf(a.offer) != u.weightOf(b.offer) {
+		if n == 0 || a.bars.meets(b.shows) || b.bars.meets(a.shows) || u.weightOf(a.offer) != u.weightOf(b.offer) {
 			continue
 		}
 		u.steps++
@@ -197,7 +203,7 @@ func (u *union) pair(i int, until int64) {
 		u.giveBack(&b.opened, n)
 		u.take(offer, n)
 		next := u.lot(joined(a, b, offer, n))
-		next.unmet = i + 1
+		next.born = i + 1
 		a.count -= n
 		b.count -= n
 		u.add(next, i+1) // a and b are void: the queue has moved
@@ -206,13 +212,15 @@ func (u *union) pair(i int, until int64) {
 }
 
 // holder is the cheapest offer that may hold a node of both lots for no more than they cost, and
-// for how many of n such pairs; 0 if there is none.
+// for how many of n such pairs; 0 if there is none. It is one of the menu of the lot that has
+// fewer to choose from: an offer that is beaten there by one that the other lot may not use is
+// not seen.
 func (u *union) holder(a, b *lot, n int64) (offer int, pairs int64) {
-	m, other := a.menu, b.may
-	if b.menu.size < m.size {
-		m, other = b.menu, a.may
+	if b.size < a.size {
+		a, b = b, a
 	}
-	// By resource, not more than the cheaper ones have: where to begin.
+	m := u.menu(a)
+	// None before the first has enough of each resource.
 	load := u.both
 	for r := range load {
 		load[r] = a.load[r] + b.load[r]
@@ -228,7 +236,7 @@ func (u *union) holder(a, b *lot, n int64) (offer int, pairs int64) {
 		if u.price[o] > a.price+b.price {
 			break
 		}
-		if covers(u.room[o], load) && other.Has(o) {
+		if covers(u.room[o], load) && b.may.Has(o) {
 			if pairs = u.exchangeable(a, b, n, o); pairs > 0 {
 				return o, pairs
 			}
@@ -237,12 +245,13 @@ func (u *union) holder(a, b *lot, n int64) (offer int, pairs int64) {
 	return -1, 0
 }
 
-// agree reports whether the rules of one node let the pods of both share one. Company they
-// bring along.
+// agree reports whether rules of one node that count pods let those of both share one. Company
+// they bring along.
 func (u *union) agree(a, b *lot) bool {
-	if !a.ruled || !b.ruled {
+	if !a.counts || !b.counts {
 		return true
 	}
+	u.steps += int64(len(a.pods) + len(b.pods))
 	u.count(a.pods, 1)
 	ok, came := true, 0
 	for ; ok && came < len(b.pods); came++ {

@@ -78,11 +78,7 @@ func united(t *testing.T, p *Problem, s *pass) string {
 		}
 		lines = append(lines, line)
 	}
-	out := s.solution()
-	s.restore(out)
-	if err := Verify(p, out); err != nil && !strings.Contains(err.Error(), "bound") {
-		t.Errorf("refused: %v", err)
-	}
+	s.mustPassVerify(t, p)
 	return strings.Join(lines, ", ")
 }
 
@@ -132,7 +128,7 @@ offer m-b default $2 4 at b
 	}
 }
 
-// TestNothingIsLeftToUnite: of plans with a node for each pod, and with rules and limits, no
+// TestNothingIsLeftToUnite: of plans with a node for each pod, and with exclusions and a stock, no
 // two nodes are left that one offer holds for no more money. That is not promised where each of
 // them may become what the other may not, nor for what a stock gets back.
 func TestNothingIsLeftToUnite(t *testing.T) {
@@ -173,15 +169,70 @@ func TestNothingIsLeftToUnite(t *testing.T) {
 				}
 			}
 		}
-		out := s.solution()
-		s.restore(out)
-		out.LowerBound = 0
-		if err := Verify(p, out); err != nil && s.isShort() == false {
-			t.Errorf("refused: %v\n%s", err, out.Text(p))
+		if !s.isShort() {
+			s.mustPassVerify(t, p)
 		}
 	})
 	if fewer < 100 {
 		t.Errorf("only %d plans got fewer nodes", fewer)
+	}
+}
+
+// mustPassVerify has Verify judge the plan, but for its bound.
+func (s *pass) mustPassVerify(t *testing.T, p *Problem) {
+	t.Helper()
+	out := s.solution()
+	s.restore(out)
+	out.LowerBound = 0
+	if err := Verify(p, out); err != nil {
+		t.Errorf("refused: %v\n%s", err, out.Text(p))
+	}
+}
+
+// TestUnitedPlansPassVerify: with everything that binds pods, on first plans of problems in
+// which large offers are as good as small ones.
+func TestUnitedPlansPassVerify(t *testing.T) {
+	united := 0
+	forSeeds(t, 2000, rich, func(t *testing.T, r *rand.Rand, p *Problem) {
+		for i := range p.Offers {
+			if o := &p.Offers[i]; r.IntN(3) == 0 {
+				for k := range o.Capacity {
+					o.Capacity[k] *= 4
+				}
+				o.Price *= 4
+			}
+		}
+		few := func() (s Set) {
+			for range 1 + r.IntN(2) {
+				s.Add(r.IntN(len(p.Groups)))
+			}
+			return s
+		}
+		for i := range r.IntN(3) {
+			p.Affinities = append(p.Affinities, Affinity{ID: fmt.Sprint("more", i), Key: Hostname, Owners: few(), Targets: few()})
+		}
+		if r.IntN(2) == 0 {
+			p.Spreads = append(p.Spreads, Spread{ID: "more", Key: Hostname, MaxSkew: 1 + r.Int64N(3), Owners: few(), Counted: few()})
+		}
+		if r.IntN(3) == 0 {
+			s := Stock{ID: "more", Count: r.Int64N(6)}
+			for o := range p.Offers {
+				if r.IntN(3) == 0 {
+					s.Offers.Add(o)
+				}
+			}
+			p.Stocks = append(p.Stocks, s)
+		}
+		s := newTable(canonical(p)).plan(t.Context(), recipes[r.IntN(4)], nil, 0)
+		nodes := s.nodes()
+		s.unite(math.MaxInt64 / 2)
+		if s.nodes() < nodes {
+			united++
+		}
+		s.mustPassVerify(t, p)
+	})
+	if united < 40 {
+		t.Errorf("only %d plans got fewer nodes", united)
 	}
 }
 
@@ -200,7 +251,7 @@ func (s *pass) mustStayTwo(t *testing.T, a, b *opened) {
 	t.Helper()
 	pods := append(append([]Share(nil), a.pods...), b.pods...)
 	load := s.sum(pods)
-	u := &union{pass: s, menus: map[menuKey]*menu{}}
+	u := &union{pass: s}
 	x, y := u.lot(*a), u.lot(*b)
 	if both := x.may.and(y.may); both.Len() < min(x.may.Len(), y.may.Len()) {
 		return
