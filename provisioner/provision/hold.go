@@ -23,10 +23,6 @@ const (
 	// accord is from the first node's learning that all may open to the opening:
 	// lifecycle asks Hold at least that often, so by then all have learnt it.
 	accord = time.Second
-	// turn is the most that a node has for its pods before the next one opens, and
-	// turnPoll how often that one asks.
-	turn     = time.Second
-	turnPoll = 100 * time.Millisecond
 )
 
 // Hold says how much longer a node that has joined is to be kept closed by our
@@ -38,9 +34,6 @@ const (
 //     decided with it. Nominations keep the room of such pods from others only for a
 //     moment (see spreadsOverDomains); and the spread lets them in domain by
 //     domain, which only goes when there is a node in each.
-//   - Other nodes open one after the other, each when the one before has its pods.
-//     Any that opens makes kube-scheduler try all pods again, and erase nominations to
-//     nodes that are closed; those of the node whose turn it is have just been written.
 //
 // A node with startup taints is not kept: others open it, who may need it
 // without ours.
@@ -51,15 +44,11 @@ func (c *Controller) Hold(now time.Time, claim *v1.NodeClaim, node *corev1.Node)
 	if !lifecycle.NodeReady(node) {
 		return max(0, unreadyHold-now.Sub(node.CreationTimestamp.Time)), "it is not Ready"
 	}
-	s := c.Cluster.Snapshot()
-	batch := batchOf(s, claim.Name)
-	until := readySince(node).Add(spreadHold)
+	batch := batchOf(c.Cluster.Snapshot(), claim.Name)
 	if batch.IsZero() {
-		if !now.Before(until) || c.NoNominations || c.turns.take(s, claim.Name, now) {
-			return 0, ""
-		}
-		return min(turnPoll, until.Sub(now)), "nodes open one after the other, each when the one before has its pods"
+		return 0, ""
 	}
+	until := readySince(node).Add(spreadHold)
 	if opens, ok := c.named.opens(batch, now); ok && opens.Before(until) {
 		until = opens
 	}
@@ -131,31 +120,6 @@ func readySince(node *corev1.Node) time.Time {
 		}
 	}
 	return time.Time{}
-}
-
-// turns lets nodes open one after the other. It may be used by many goroutines.
-type turns struct {
-	mu    sync.Mutex
-	claim string // the NodeClaim whose turn it is
-	since time.Time
-}
-
-// take reports whether it is a NodeClaim's turn, which it is also if whoever had it has all
-// its pods or had its time. One that no pods are planned for needs none.
-func (t *turns) take(s *state.Snapshot, claim string, now time.Time) bool {
-	if len(s.PlannedFor(claim)) == 0 {
-		return true
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.claim == claim {
-		return true
-	}
-	if len(s.PlannedFor(t.claim)) > 0 && now.Sub(t.since) < turn {
-		return false
-	}
-	t.claim, t.since = claim, now
-	return true
 }
 
 // A roll says of which batches whose nodes open together all pods have been

@@ -178,36 +178,6 @@ func TestBoundPodKeepsNobodyWaiting(t *testing.T) {
 	}
 }
 
-// TestTurns: nodes whose pods do not spread open one after the other.
-func TestTurns(t *testing.T) {
-	h := newHolding()
-	h.spread["own"], h.spread["other"] = false, false
-	r := newRig(t, h.objects()...)
-	r.Cluster.SetPlans(h.plans())
-	r.now = h.now
-	want := func(what, name string, want time.Duration) {
-		t.Helper()
-		if wait, why := r.Hold(r.now, h.claims[name], h.nodes[name]); wait != want {
-			t.Errorf("%s: %s is held for %v (%s), want %v", what, name, wait, why, want)
-		}
-	}
-	want("nobody opens", "own", 0)
-	want("it is its turn", "own", 0)
-	want("the other's turn", "other", turnPoll)
-	r.now = h.now.Add(turn)
-	want("the other had its time", "other", 0)
-	want("now that is first", "own", turnPoll)
-	r.Cluster.DropPlans("other-spread")
-	want("the other has its pods", "own", 0)
-	want("no pods are planned for it", "other", 0)
-	r.Cluster.SetPlans(h.plans())
-	r.now = h.now.Add(spreadHold - 3*time.Second - turnPoll/2)
-	r.turns.since = r.now
-	want("it has waited for long", "other", turnPoll/2)
-	r.now = r.now.Add(turnPoll)
-	want("it has waited too long", "other", 0)
-}
-
 // TestRoll: all who ask hear of one moment, and old batches are forgotten.
 func TestRoll(t *testing.T) {
 	var r roll

@@ -67,7 +67,6 @@ type Controller struct {
 	told   map[types.UID]telling                           // what each was told
 	unsure unsure                                          // claims that may have been written
 	named  roll                                            // batches whose nodes open together
-	turns  turns                                           // of the other nodes
 
 	announced atomic.Int64 // Nominated events of this batch
 }
