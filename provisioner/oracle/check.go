@@ -5,16 +5,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
-	"k8s.io/klog/v2"
-	fwk "k8s.io/kube-scheduler/framework"
-	"k8s.io/kubernetes/pkg/scheduler/backend/cache"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
-	"k8s.io/kubernetes/pkg/scheduler/util"
 )
 
 // A Cluster is what there will be once the plan's machines have come: the nodes
@@ -50,16 +45,24 @@ func (r Refusal) String() string {
 	return fmt.Sprintf("%s/%s on %s: %s: %s", r.Pod.Namespace, r.Pod.Name, r.Node, r.Plugin, r.Reason)
 }
 
-// Check puts all pods in their places and then asks of each placement, in the
-// order of kube-scheduler's queue, whether it would let that pod join the others.
-// It costs one look at all nodes and their pods for each placement. The error is
-// about the question: a node or pod that is there twice, or not there.
+// Check lets the pods of placements join the cluster, as kube-scheduler would let them: in
+// the order of its queue, and again and again for those that were refused, until nobody
+// gets in any more. Pods alike are let in one after the other. It reports the placements
+// that are left, with what kube-scheduler said last, in the order of the queue.
+//
+// With G kinds of pods it costs G looks at all pods of the cluster, and one more for each
+// pod that comes and that a spread of others counts; beyond these one look at the node for
+// each pod and round. The error is about the question: a node or pod that is there
+// twice, or not there.
 func Check(ctx context.Context, c Cluster, placements []Placement) ([]Refusal, error) {
-	snapshot, err := newSnapshot(c, placements)
+	if err := check(c, placements); err != nil {
+		return nil, err
+	}
+	board, err := newBoard(c)
 	if err != nil {
 		return nil, err
 	}
-	h := &handle{nodes: snapshot, informers: informers.NewSharedInformerFactory(nil, 0)}
+	h := &handle{nodes: board, informers: informers.NewSharedInformerFactory(nil, 0)}
 	namespaces := h.informers.Core().V1().Namespaces().Informer().GetIndexer()
 	for _, ns := range c.Namespaces {
 		if err := namespaces.Add(ns); err != nil {
@@ -70,58 +73,53 @@ func Check(ctx context.Context, c Cluster, placements []Placement) ([]Refusal, e
 	if err != nil {
 		return nil, err
 	}
-	var refusals []Refusal
-	for _, p := range inQueueOrder(placements) {
-		if err := ctx.Err(); err != nil {
+	j := &judge{board: board, plugins: plugins}
+	if err := j.sort(inQueueOrder(placements)); err != nil {
+		return nil, err
+	}
+	for came := true; came; {
+		if came, err = j.round(ctx); err != nil {
 			return nil, err
 		}
-		refusal, err := judge(ctx, snapshot, plugins, p)
-		if err != nil {
-			return nil, fmt.Errorf("judging pod %s/%s on node %s: %w", p.Pod.Namespace, p.Pod.Name, p.Node, err)
-		}
-		if refusal != nil {
-			refusals = append(refusals, *refusal)
-		}
 	}
-	return refusals, nil
+	return j.refusals(), nil
 }
 
-// newSnapshot holds every node with every pod in its place.
-func newSnapshot(c Cluster, placements []Placement) (*cache.Snapshot, error) {
-	names := map[string]bool{}
+// check reports what is wrong with a question.
+func check(c Cluster, placements []Placement) error {
+	nodes, uids := map[string]bool{}, map[types.UID]bool{}
 	for _, n := range c.Nodes {
-		if names[n.Name] {
-			return nil, fmt.Errorf("node %s is there twice", n.Name)
+		if nodes[n.Name] {
+			return fmt.Errorf("node %s is there twice", n.Name)
 		}
-		names[n.Name] = true
+		nodes[n.Name] = true
 	}
-	var pods []*corev1.Pod
-	uids := map[string]bool{}
 	add := func(p *corev1.Pod, node string) error {
 		switch {
-		case !names[node]:
+		case !nodes[node]:
 			return fmt.Errorf("pod %s/%s is on node %q, which is not there", p.Namespace, p.Name, node)
-		case p.UID == "" || uids[string(p.UID)]:
+		case p.UID == "" || uids[p.UID]:
 			return fmt.Errorf("pod %s/%s has the UID %q, which is empty or there twice", p.Namespace, p.Name, p.UID)
 		}
-		uids[string(p.UID)] = true
-		pods = append(pods, on(p, node))
+		uids[p.UID] = true
 		return nil
 	}
 	for _, p := range c.Pods {
-		if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
-			continue
-		}
-		if err := add(p, p.Spec.NodeName); err != nil {
-			return nil, err
+		if err := add(p, p.Spec.NodeName); !ended(p) && err != nil {
+			return err
 		}
 	}
 	for _, p := range placements {
 		if err := add(p.Pod, p.Node); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return cache.NewSnapshot(pods, c.Nodes), nil
+	return nil
+}
+
+// ended reports whether a pod takes no room any more.
+func ended(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }
 
 // on returns p as it is once bound to a node.
@@ -147,78 +145,4 @@ func inQueueOrder(placements []Placement) []Placement {
 		)
 	})
 	return sorted
-}
-
-// A question is one placement, with its pod taken out of the snapshot.
-type question struct {
-	Placement
-	node  fwk.NodeInfo
-	nodes []fwk.NodeInfo
-	state fwk.CycleState
-}
-
-// judge takes one pod out of the snapshot, asks the plugins about it, and puts it
-// back.
-func judge(ctx context.Context, s *cache.Snapshot, plugins []fwk.FilterPlugin, p Placement) (*Refusal, error) {
-	q := question{Placement: p, state: framework.NewCycleState()}
-	var err error
-	if q.node, err = s.Get(p.Node); err != nil {
-		return nil, err
-	}
-	if q.nodes, err = s.List(); err != nil {
-		return nil, err
-	}
-	bound := on(p.Pod, p.Node)
-	info, err := framework.NewPodInfo(bound)
-	if err != nil {
-		return nil, err
-	}
-	if err := q.node.RemovePod(klog.FromContext(ctx), bound); err != nil {
-		return nil, err
-	}
-	defer q.node.AddPodInfo(info)
-	keepPorts(q.node)
-	for _, plugin := range plugins {
-		status, err := q.ask(ctx, plugin)
-		if err != nil {
-			return nil, err
-		}
-		if !status.IsSuccess() {
-			return &Refusal{p, plugin.Name(), strings.Join(status.Reasons(), ", ")}, nil
-		}
-	}
-	return nil, nil
-}
-
-// ask runs both halves of a plugin: what it learns about the pod, and whether the
-// node will do.
-func (q *question) ask(ctx context.Context, plugin fwk.FilterPlugin) (*fwk.Status, error) {
-	if pre, ok := plugin.(fwk.PreFilterPlugin); ok {
-		result, status := pre.PreFilter(ctx, q.state, q.Pod, q.nodes)
-		switch {
-		case status.IsSkip():
-			return nil, nil // the plugin has nothing to say about this pod
-		case status.IsRejected():
-			return status, nil
-		case !status.IsSuccess():
-			return nil, fmt.Errorf("plugin %s: %w", plugin.Name(), status.AsError())
-		case !result.AllNodes() && !result.NodeNames.Has(q.Node):
-			return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "not among the nodes that the pod names"), nil
-		}
-	}
-	status := plugin.Filter(ctx, q.state, q.Pod, q.node)
-	if !status.IsSuccess() && !status.IsRejected() {
-		return nil, fmt.Errorf("plugin %s: %w", plugin.Name(), status.AsError())
-	}
-	return status, nil
-}
-
-// keepPorts notes the host ports of the pods on a node again. The node keeps a
-// set and no counts: a pod that was taken out took along what another one holds.
-func keepPorts(node fwk.NodeInfo) {
-	for _, p := range node.GetPods() {
-		for _, port := range util.GetHostPorts(p.GetPod()) {
-			node.GetUsedPorts().Add(port.HostIP, string(port.Protocol), port.HostPort)
-		}
-	}
 }

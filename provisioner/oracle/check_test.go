@@ -52,21 +52,67 @@ func apart(key string) func(*corev1.Pod) {
 	}
 }
 
+// A question is a plan and what kube-scheduler says about it.
+type question struct {
+	name    string
+	nodes   []*corev1.Node
+	bound   []*corev1.Pod
+	placed  []string // pod on node, by index of pods
+	pods    []*corev1.Pod
+	refused string // pod and plugin of each refusal
+}
+
+func (c question) check(t *testing.T) {
+	t.Helper()
+	var placements []Placement
+	for i, p := range c.pods {
+		placements = append(placements, Placement{p, c.placed[i]})
+	}
+	refusals, err := Check(context.Background(), Cluster{Nodes: c.nodes, Pods: c.bound}, placements)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range refusals {
+		if r.Reason == "" {
+			t.Errorf("%s without a reason", r)
+		}
+		got = append(got, fmt.Sprintf("%s %s", r.Pod.Name, r.Plugin))
+	}
+	if strings.Join(got, ", ") != c.refused {
+		t.Errorf("refused: %s; want %s", refusals, c.refused)
+	}
+}
+
+// near wants a pod of an app on the same node.
+func near(other string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Spec.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{
+			RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+				TopologyKey: corev1.LabelHostname, LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": other}},
+			}},
+		}}
+	}
+}
+
+func app(name string) func(*corev1.Pod) { return func(p *corev1.Pod) { p.Labels["app"] = name } }
+
+func large(p *corev1.Pod) {
+	p.Spec.Containers[0].Resources.Requests[corev1.ResourceCPU] = resource.MustParse("1500m")
+}
+
+func born(second int64) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.CreationTimestamp = metav1.Unix(second, 0) }
+}
+
 // TestCheck has a case for each plugin in which it refuses, and beside it one
 // that is as near as can be in which it does not.
 func TestCheck(t *testing.T) {
-	for _, c := range []struct {
-		name    string
-		nodes   []*corev1.Node
-		bound   []*corev1.Pod
-		placed  []string // pod on node, by index of pods
-		pods    []*corev1.Pod
-		refused string // pod and plugin of each refusal
-	}{
+	for _, c := range []question{
 		{name: "fits", nodes: []*corev1.Node{node("n", "a")}, pods: []*corev1.Pod{pod("p"), pod("q")}, placed: []string{"n", "n"}},
 		{name: "too many", nodes: []*corev1.Node{node("n", "a")}, bound: []*corev1.Pod{pod("o", bound("n")), pod("o2", bound("n"))},
 			pods: []*corev1.Pod{pod("p"), pod("q"), pod("r")}, placed: []string{"n", "n", "n"},
-			refused: "p NodeResourcesFit, q NodeResourcesFit, r NodeResourcesFit"},
+			refused: "r NodeResourcesFit"},
 		{name: "one that ended takes no room", nodes: []*corev1.Node{node("n", "a")},
 			bound: []*corev1.Pod{pod("o", bound("n"), func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded })},
 			pods:  []*corev1.Pod{pod("p"), pod("q"), pod("r"), pod("s")}, placed: []string{"n", "n", "n", "n"}},
@@ -95,26 +141,32 @@ func TestCheck(t *testing.T) {
 		{name: "anti-affinity of one that stands", nodes: []*corev1.Node{node("n", "a"), node("m", "a")}, bound: []*corev1.Pod{pod("o", bound("n"), apart(corev1.LabelTopologyZone))},
 			pods: []*corev1.Pod{pod("p")}, placed: []string{"m"}, refused: "p InterPodAffinity"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			var placements []Placement
-			for i, p := range c.pods {
-				placements = append(placements, Placement{p, c.placed[i]})
-			}
-			refusals, err := Check(context.Background(), Cluster{Nodes: c.nodes, Pods: c.bound}, placements)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got []string
-			for _, r := range refusals {
-				if r.Reason == "" {
-					t.Errorf("%s without a reason", r)
-				}
-				got = append(got, fmt.Sprintf("%s %s", r.Pod.Name, r.Plugin))
-			}
-			if strings.Join(got, ", ") != c.refused {
-				t.Errorf("refused: %s; want %s", refusals, c.refused)
-			}
-		})
+		t.Run(c.name, c.check)
+	}
+}
+
+// TestOrder: pods come one after the other, and again as long as anybody gets in.
+func TestOrder(t *testing.T) {
+	for _, c := range []question{
+		{name: "spread zone after zone", nodes: []*corev1.Node{node("n", "a"), node("m", "b"), node("l", "c")},
+			pods:   []*corev1.Pod{pod("p", spread(1)), pod("q", spread(1)), pod("r", spread(1)), pod("s", spread(1)), pod("t", spread(1)), pod("u", spread(1))},
+			placed: []string{"n", "n", "m", "m", "l", "l"}},
+		{name: "spread with a third zone empty", nodes: []*corev1.Node{node("n", "a"), node("m", "b"), node("l", "c")},
+			pods:   []*corev1.Pod{pod("p", spread(1)), pod("q", spread(1)), pod("r", spread(1)), pod("s", spread(1))},
+			placed: []string{"n", "m", "n", "m"}, refused: "r PodTopologySpread, s PodTopologySpread"},
+		{name: "near to one that comes later", nodes: []*corev1.Node{node("n", "a"), node("m", "a")},
+			pods: []*corev1.Pod{pod("p", near("db"), app("web")), pod("q", app("db"))}, placed: []string{"n", "n"}},
+		{name: "near to one that goes elsewhere", nodes: []*corev1.Node{node("n", "a"), node("m", "a")},
+			pods: []*corev1.Pod{pod("p", near("db"), app("web")), pod("q", app("db"))}, placed: []string{"n", "m"}, refused: "p InterPodAffinity"},
+		{name: "each waits for the other", nodes: []*corev1.Node{node("n", "a")},
+			pods: []*corev1.Pod{pod("p", near("db"), app("web")), pod("q", near("web"), app("db"))}, placed: []string{"n", "n"}, refused: "p InterPodAffinity, q InterPodAffinity"},
+		{name: "kept away by one that comes first", nodes: []*corev1.Node{node("n", "a")},
+			pods: []*corev1.Pod{pod("p", apart(corev1.LabelHostname), app("db")), pod("q")}, placed: []string{"n", "n"}, refused: "q InterPodAffinity"},
+		{name: "by priority, then age", nodes: []*corev1.Node{node("n", "a")},
+			pods:   []*corev1.Pod{pod("p", large, born(1)), pod("q", large, born(0)), pod("r", large, born(2), func(p *corev1.Pod) { p.Spec.Priority = new(int32(1)) })},
+			placed: []string{"n", "n", "n"}, refused: "q NodeResourcesFit, p NodeResourcesFit"},
+	} {
+		t.Run(c.name, c.check)
 	}
 }
 
