@@ -35,6 +35,7 @@ type planFlags struct {
 	maxSteps            int64
 	preferencePolicy    string
 	failOnUnschedulable bool
+	verify              bool
 }
 
 // planFormats are the values of --output.
@@ -64,6 +65,7 @@ func newPlanCommand(now func() time.Time) *cobra.Command {
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` of a cluster to read; objects of -f go before those of the same name in the cluster")
 	flags.StringVar(&f.preferencePolicy, "preference-policy", respect, respect+": what pods prefer is heard where it costs little; "+ignore+": it is left to kube-scheduler")
 	flags.Int64Var(&f.maxSteps, "max-steps", 0, "budget for improving the plan, in the solver's own steps; 0: as many as usual")
+	flags.BoolVar(&f.verify, "verify", false, "ask kube-scheduler's own filters about the plan; exit with code 1 if they refuse a pod")
 	flags.BoolVar(&f.failOnUnschedulable, "fail-on-unschedulable", false, "exit with code 1 if a pod finds no place")
 	return cmd
 }
@@ -79,7 +81,7 @@ func (f *planFlags) run(cmd *cobra.Command, now func() time.Time) error {
 	if err != nil {
 		return usageError(err)
 	}
-	in := plan.Input{Market: *market, MaxSteps: f.maxSteps, IgnorePreferences: f.preferencePolicy == ignore, Now: now}
+	in := plan.Input{Market: *market, MaxSteps: f.maxSteps, IgnorePreferences: f.preferencePolicy == ignore, Verify: f.verify, Now: now}
 	set, err := f.read(cmd)
 	if err != nil {
 		return err
@@ -104,6 +106,9 @@ func (f *planFlags) run(cmd *cobra.Command, now func() time.Time) error {
 	}
 	if err := write(cmd.OutOrStdout()); err != nil {
 		return fmt.Errorf("writing the plan: %w", err)
+	}
+	if n := made.Refused(); n > 0 {
+		return fmt.Errorf("kube-scheduler would refuse %d pod(s) of the plan", n)
 	}
 	if n := made.Unschedulable(); n > 0 && f.failOnUnschedulable {
 		return fmt.Errorf("%d pod(s) found no place", n)

@@ -27,6 +27,9 @@ type Document struct {
 	Existing []Existing `json:"existing"`
 	// Unschedulable pods, by namespace and name.
 	Unschedulable []Unschedulable `json:"unschedulable"`
+	// Refused are the placements that kube-scheduler's own filters refuse; nil where they
+	// were not asked.
+	Refused []Refusal `json:"refused,omitzero"`
 	// CostPerHour of Nodes, in dollars.
 	CostPerHour float64 `json:"costPerHour"`
 	// LowerBoundPerHour is proven: see binpack.Solution.
@@ -81,6 +84,17 @@ type Unschedulable struct {
 	Pod string `json:"pod"`
 	// Reasons of every NodePool, the heaviest first; never empty.
 	Reasons []problem.Reason `json:"reasons"`
+}
+
+// A Refusal is a pod that kube-scheduler would not let onto its node.
+type Refusal struct {
+	// Pod is namespace/name.
+	Pod string `json:"pod"`
+	// Node is the name of one of Nodes or Existing.
+	Node string `json:"node"`
+	// Plugin of kube-scheduler that refuses it, and its words.
+	Plugin string `json:"plugin"`
+	Reason string `json:"reason"`
 }
 
 // Stats says how large the question was, and how much work the answer.
@@ -140,6 +154,7 @@ func (p *Plan) Document() *Document {
 		}
 	}
 	slices.SortFunc(d.Unschedulable, func(a, b Unschedulable) int { return strings.Compare(a.Pod, b.Pod) })
+	d.Refused = p.refusals()
 	return d
 }
 

@@ -31,6 +31,8 @@ type Input struct {
 	MaxSteps int64
 	// IgnorePreferences as in problem.Input.
 	IgnorePreferences bool
+	// Verify asks kube-scheduler's own filters about the plan.
+	Verify bool
 	// Now tells the time before and after solving.
 	Now func() time.Time
 }
@@ -64,6 +66,7 @@ type Plan struct {
 	unplaced    []unplaced
 	pods        int
 	solveTime   time.Duration
+	verdict     *verdict // nil where nobody asked
 }
 
 // A newNode is a node to be bought, under a name that is its own in the plan.
@@ -112,6 +115,11 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 		return nil, fmt.Errorf("refusing the plan, which is a fault of Stowage: %w", err)
 	}
 	p.readSolution()
+	if in.Verify {
+		if err := p.verify(ctx); err != nil {
+			return nil, err
+		}
+	}
 	p.addRefused(in.Refused)
 	return p, nil
 }

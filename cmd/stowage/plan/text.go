@@ -43,6 +43,7 @@ func (p *Plan) WriteText(w io.Writer) error {
 	p.writeExisting(&b)
 	p.writeUnplaced(&b)
 	p.writeSums(&b)
+	p.writeVerdict(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
