@@ -136,7 +136,7 @@ func (s *settings) address(port int) string {
 func (w *wiring) watch(ctx context.Context) error {
 	w.feed = &feed{cache: w.manager.GetCache(), cluster: w.cluster, observer: w.instruments.observer}
 	err := w.feed.watch(ctx, &corev1.Pod{}, &corev1.Node{}, &v1.NodeClaim{}, &v1.NodePool{}, &appsv1.DaemonSet{},
-		&awsv1.EC2NodeClass{})
+		&corev1.Namespace{}, &awsv1.EC2NodeClass{})
 	if err != nil {
 		return err
 	}

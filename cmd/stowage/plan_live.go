@@ -38,7 +38,7 @@ func readCluster(ctx context.Context, kubeconfig string) ([]client.Object, error
 	}
 	var all []client.Object
 	lists := []client.ObjectList{
-		&corev1.PodList{}, &corev1.NodeList{}, &appsv1.DaemonSetList{}, &policyv1.PodDisruptionBudgetList{}, &schedulingv1.PriorityClassList{},
+		&corev1.PodList{}, &corev1.NodeList{}, &corev1.NamespaceList{}, &appsv1.DaemonSetList{}, &policyv1.PodDisruptionBudgetList{}, &schedulingv1.PriorityClassList{},
 		&nodev1.RuntimeClassList{}, &v1.NodePoolList{}, &v1.NodeClaimList{}, &awsv1.EC2NodeClassList{},
 	}
 	for _, l := range lists {
@@ -80,6 +80,7 @@ func newLister(config *rest.Config) (client.Reader, error) {
 	}{
 		{corev1.SchemeGroupVersion, "Pod", meta.RESTScopeNamespace},
 		{corev1.SchemeGroupVersion, "Node", meta.RESTScopeRoot},
+		{corev1.SchemeGroupVersion, "Namespace", meta.RESTScopeRoot},
 		{appsv1.SchemeGroupVersion, "DaemonSet", meta.RESTScopeNamespace},
 		{policyv1.SchemeGroupVersion, "PodDisruptionBudget", meta.RESTScopeNamespace},
 		{schedulingv1.SchemeGroupVersion, "PriorityClass", meta.RESTScopeRoot},

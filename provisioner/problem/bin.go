@@ -69,7 +69,7 @@ func (b *Bin) initialized() bool {
 
 // binsOf lists the bins of a snapshot by id, with what is bound to or planned
 // for each.
-func binsOf(in *Input) []Bin {
+func binsOf(in *Input, ns *namespaces) []Bin {
 	var bins []Bin
 	for _, n := range in.Snapshot.Nodes.All() {
 		claim, _ := in.Snapshot.ClaimOf(n)
@@ -83,7 +83,7 @@ func binsOf(in *Input) []Bin {
 	slices.SortFunc(bins, func(a, b Bin) int { return cmp.Compare(a.id(), b.id()) })
 	addPlanned(bins, in)
 	for i := range bins {
-		bins[i].keepOut()
+		bins[i].keepOut(ns)
 	}
 	return bins
 }
@@ -124,9 +124,9 @@ func addPlanned(bins []Bin, in *Input) {
 }
 
 // keepOut notes the rules by which the pods keep others away.
-func (b *Bin) keepOut() {
+func (b *Bin) keepOut(ns *namespaces) {
 	for _, p := range b.pods {
-		b.keepsOut = append(b.keepsOut, standingRules(p)...)
+		b.keepsOut = append(b.keepsOut, standingRules(p, ns)...)
 	}
 	slices.SortFunc(b.keepsOut, func(x, y rule) int { return cmp.Compare(x.id(), y.id()) })
 	b.keepsOut = slices.CompactFunc(b.keepsOut, func(x, y rule) bool { return x.id() == y.id() })

@@ -19,12 +19,13 @@ import (
 // group that stays unplaced, or an excluded NodePool, each with its reason. It
 // costs O(pods + bound pods × terms + distinct selectors × rows).
 func Build(in *Input) *Translation {
+	ns := namespacesOf(in.Snapshot)
 	t := &Translation{
-		Bins: binsOf(in), daemons: daemonsOf(in.Snapshot.DaemonSets.All()),
+		Bins: binsOf(in, ns), daemons: daemonsOf(in.Snapshot.DaemonSets.All(), ns), namespaces: ns,
 		capped: map[string]bool{}, keptOut: map[int][]string{}, taken: map[int][]string{},
 	}
 	b := &builder{in: in, t: t}
-	b.groups, b.terms = groupsOf(in, t.Bins, t.daemons)
+	b.groups, b.terms = groupsOf(in, t)
 	b.pools(mentioned(b.groups))
 	b.p = &binpack.Problem{Resources: b.dimensions(), MaxSteps: in.MaxSteps}
 	b.t.Problem = b.p

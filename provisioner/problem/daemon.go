@@ -36,7 +36,7 @@ var daemonTolerations = []corev1.Toleration{
 	{Key: corev1.TaintNodeUnschedulable, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
 }
 
-func daemonsOf(sets []*appsv1.DaemonSet) []daemon {
+func daemonsOf(sets []*appsv1.DaemonSet, ns *namespaces) []daemon {
 	var daemons []daemon
 	for _, ds := range sets {
 		if ds.DeletionTimestamp != nil {
@@ -48,7 +48,7 @@ func daemonsOf(sets []*appsv1.DaemonSet) []daemon {
 		}
 		SetRequests(&p.Spec)
 		p.Spec.Tolerations = append(p.Spec.Tolerations, daemonTolerations...)
-		daemons = append(daemons, daemon{uid: ds.UID, pod: p, requests: Requests(p), selector: newNodeSelector(&p.Spec), keepsOut: standingRules(p), ports: hostPorts(&p.Spec)})
+		daemons = append(daemons, daemon{uid: ds.UID, pod: p, requests: Requests(p), selector: newNodeSelector(&p.Spec), keepsOut: standingRules(p, ns), ports: hostPorts(&p.Spec)})
 	}
 	return daemons
 }

@@ -16,8 +16,8 @@
 // taints) are kube-scheduler's to weigh among the nodes there are.
 //
 // Where something is not known for certain it errs on the side that keeps a plan
-// true: anti-affinity of running pods towards namespaces by label holds against
-// all of them, a zone counts for a spread if this batch may open a node there, and
+// true: anti-affinity of running pods whose selector cannot be read holds against
+// all, a zone counts for a spread if this batch may open a node there, and
 // pods whose spread counts pods of a DaemonSet wait, since new nodes bring some.
 // What it cannot know is which of several labels a machine gets that is not
 // launched yet: it is taken to have none of them.

@@ -19,6 +19,8 @@ type Future struct {
 	// Pods that are bound, or planned earlier, and those of DaemonSets on the nodes that are
 	// still to come.
 	Pods []*corev1.Pod
+	// Namespaces that exist, and those that pods are in.
+	Namespaces []*corev1.Namespace
 	// Placements are what the plan puts on nodes.
 	Placements []FuturePlacement
 }
@@ -32,7 +34,7 @@ type FuturePlacement struct {
 // Future says what becomes of a plan, as [Translation.Placed] has it. Launch i becomes a node of
 // the name name(i). Where a machine may turn out as one of n, pick says as which.
 func (t *Translation) Future(launches []Launch, placements []Placement, name func(i int) string, pick func(n int) int) *Future {
-	f := &Future{}
+	f := &Future{Namespaces: t.namespaces.objects()}
 	names := map[*Bin]string{}
 	for i := range t.Bins {
 		bin := &t.Bins[i]

@@ -48,8 +48,8 @@ type shape struct {
 // apart: those that their own rules look for, and those by which pods in bins
 // keep others away, as do those of DaemonSets. Both are ordered by content, not by
 // input.
-func groupsOf(in *Input, bins []Bin, daemons []daemon) ([]*group, []podTerm) {
-	pods := in.Pods
+func groupsOf(in *Input, t *Translation) ([]*group, []podTerm) {
+	pods, bins, daemons, ns := in.Pods, t.Bins, t.daemons, t.namespaces
 	singles := make([]group, len(pods))
 	byText := map[string]podTerm{}
 	for i := range bins {
@@ -66,7 +66,7 @@ func groupsOf(in *Input, bins []Bin, daemons []daemon) ([]*group, []podTerm) {
 		g := &singles[i]
 		g.pods, g.unsupported, g.ports = pods[i:i+1:i+1], unsupportedField(p), hostPorts(&p.Spec)
 		var reason string
-		if g.rules, reason = rulesOf(p); reason != "" {
+		if g.rules, reason = rulesOf(p, ns); reason != "" {
 			g.unsupported = cmp.Or(g.unsupported, reason)
 		}
 		if field, name := g.counted(daemons); name != "" {
@@ -76,7 +76,7 @@ func groupsOf(in *Input, bins []Bin, daemons []daemon) ([]*group, []podTerm) {
 			byText[r.term.text] = r.term
 		}
 		if !in.IgnorePreferences && !in.unheard[p.UID] {
-			g.wishes = slices.DeleteFunc(wishesOf(p), func(w wish) bool { return w.rule != nil && w.rule.countsAny(daemons) })
+			g.wishes = slices.DeleteFunc(wishesOf(p, ns), func(w wish) bool { return w.rule != nil && w.rule.countsAny(daemons) })
 		}
 		for _, w := range g.wishes {
 			if w.rule != nil {

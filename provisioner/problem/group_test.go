@@ -70,7 +70,7 @@ func TestKeysTellShapesApart(t *testing.T) {
 		byText := map[string]podTerm{}
 		for i := range 60 {
 			g := &group{pods: []*corev1.Pod{alikePod(r, i)}}
-			g.rules, g.unsupported = rulesOf(g.pods[0])
+			g.rules, g.unsupported = rulesOf(g.pods[0], &namespaces{})
 			for _, rule := range g.rules {
 				byText[rule.term.text] = rule.term
 			}

@@ -55,6 +55,8 @@ type Translation struct {
 	// requests of one pod of each group.
 	requests []cloudprovider.Resources
 	daemons  []daemon
+	// namespaces that the rules look at.
+	namespaces *namespaces
 	// heard are the groups of which a preference has become a requirement.
 	heard binpack.Set
 	// capped holds the NodePools of which Input.NodesLeft decided how many nodes

@@ -1,6 +1,7 @@
 package problem
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -35,7 +36,7 @@ func newPodTerm(namespaces []string, selector labels.Selector) podTerm {
 		namespaces = names
 	}
 	pods := selector.String()
-	text := strings.Join(namespaces, ",") + ":" + pods
+	text := cmp.Or(strings.Join(namespaces, ","), "no namespace") + ":" + pods
 	if pods == "" && !selector.Empty() {
 		text += "<none>" // the selector of nothing prints like that of everything
 	}

@@ -52,7 +52,7 @@ const always = 1 << 20
 
 // wishesOf lists what a pod prefers that a plan can hear, the heaviest first. What cannot be
 // read is no wish.
-func wishesOf(p *corev1.Pod) []wish {
+func wishesOf(p *corev1.Pod, ns *namespaces) []wish {
 	var out []wish
 	for i := range p.Spec.TopologySpreadConstraints {
 		if c := &p.Spec.TopologySpreadConstraints[i]; c.WhenUnsatisfiable == corev1.ScheduleAnyway && c.TopologyKey != corev1.LabelHostname {
@@ -65,7 +65,7 @@ func wishesOf(p *corev1.Pod) []wish {
 	if a != nil && a.PodAntiAffinity != nil {
 		for i := range a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
 			t := &a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution[i]
-			rules, unsupported := affinityRules(p, antiAffinity, []corev1.PodAffinityTerm{t.PodAffinityTerm})
+			rules, unsupported := affinityRules(p, ns, antiAffinity, []corev1.PodAffinityTerm{t.PodAffinityTerm})
 			if unsupported == "" && rules[0].key != corev1.LabelHostname && rules[0].term.matches(p) {
 				r := rules[0]
 				r.kind, r.maxSkew = spread, 1

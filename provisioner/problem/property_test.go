@@ -139,6 +139,9 @@ func (f *future) build(tr *problem.Translation, s *binpack.Solution) (placements
 		}
 	}
 	for _, o := range f.world.objects {
+		if ns, ok := o.(*corev1.Namespace); ok {
+			f.Namespaces = append(f.Namespaces, ns)
+		}
 		p, ok := o.(*corev1.Pod)
 		if !ok {
 			continue
@@ -231,7 +234,7 @@ func TestPlacesAgree(t *testing.T) {
 		tr := w.translate()
 		for g := range tr.Pods {
 			p := tr.Pods[g][0]
-			if a := p.Spec.Affinity; len(tr.Problem.Groups[g].Unsupported) > 0 || a.PodAntiAffinity != nil || a.PodAffinity != nil || keepsApart(w) {
+			if a := p.Spec.Affinity; len(tr.Problem.Groups[g].Unsupported) > 0 || a.PodAntiAffinity != nil || a.PodAffinity != nil || keepsApart(w) || len(p.Spec.Containers[0].Ports) > 0 {
 				continue
 			}
 			want := nodeaffinity.GetRequiredNodeAffinity(p)

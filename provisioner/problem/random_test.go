@@ -55,6 +55,13 @@ l1 cpu=8 memory=32Gi zones=%s spot=150 on-demand=400 label:cloud/gen=3`[1:],
 	for i := range r.IntN(3) {
 		w.objects = append(w.objects, d.daemonSet(i))
 	}
+	for _, name := range []string{"default", "other", "kube-system"} {
+		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		if d.in(2) {
+			ns.Labels = map[string]string{"kind": d.one("dev", "prod")}
+		}
+		w.objects = append(w.objects, ns)
+	}
 	for i := range r.IntN(7) {
 		d.machine(w, i)
 	}
@@ -299,9 +306,12 @@ func (d dice) spread() corev1.TopologySpreadConstraint {
 
 func (d dice) term() corev1.PodAffinityTerm {
 	t := corev1.PodAffinityTerm{TopologyKey: d.one(corev1.LabelHostname, corev1.LabelHostname, corev1.LabelTopologyZone), LabelSelector: d.labelSelector()}
-	switch d.IntN(8) {
+	switch d.IntN(9) {
 	case 0:
 		t.Namespaces = []string{"other", "default"}
+	case 3:
+		t.Namespaces = []string{"other"}
+		t.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "kind", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"dev"}}}}
 	case 1:
 		t.NamespaceSelector = &metav1.LabelSelector{}
 	case 2:

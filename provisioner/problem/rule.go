@@ -54,7 +54,7 @@ func (r *rule) id() string {
 
 // rulesOf returns the hard rules of a pod, each once and in order, or the field
 // that states what is not understood.
-func rulesOf(p *corev1.Pod) (rules []rule, unsupported string) {
+func rulesOf(p *corev1.Pod, ns *namespaces) (rules []rule, unsupported string) {
 	for i := range p.Spec.TopologySpreadConstraints {
 		if p.Spec.TopologySpreadConstraints[i].WhenUnsatisfiable != corev1.DoNotSchedule {
 			continue
@@ -66,14 +66,14 @@ func rulesOf(p *corev1.Pod) (rules []rule, unsupported string) {
 		rules = append(rules, r)
 	}
 	if a := p.Spec.Affinity; a != nil && a.PodAntiAffinity != nil {
-		more, unsupported := affinityRules(p, antiAffinity, a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
+		more, unsupported := affinityRules(p, ns, antiAffinity, a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
 		if unsupported != "" {
 			return nil, unsupported
 		}
 		rules = append(rules, more...)
 	}
 	if a := p.Spec.Affinity; a != nil && a.PodAffinity != nil {
-		more, unsupported := affinityRules(p, affinity, a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
+		more, unsupported := affinityRules(p, ns, affinity, a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
 		if unsupported != "" {
 			return nil, unsupported
 		}
@@ -104,13 +104,13 @@ func spreadRule(p *corev1.Pod, i int) (r rule, unsupported string) {
 }
 
 // affinityRules reads the required terms of a pod's affinity or anti-affinity.
-func affinityRules(p *corev1.Pod, kind ruleKind, terms []corev1.PodAffinityTerm) (rules []rule, unsupported string) {
+func affinityRules(p *corev1.Pod, ns *namespaces, kind ruleKind, terms []corev1.PodAffinityTerm) (rules []rule, unsupported string) {
 	for i := range terms {
 		t := &terms[i]
 		field := fmt.Sprintf("spec.%s.requiredDuringSchedulingIgnoredDuringExecution[%d]", [...]string{antiAffinity: "affinity.podAntiAffinity", affinity: "affinity.podAffinity"}[kind], i)
-		namespaces, understood := namespacesOf(p, t)
-		if !understood {
-			return nil, field + ".namespaceSelector"
+		namespaces, err := ns.ofOwn(p, t)
+		if err != nil {
+			return nil, field + ".namespaceSelector: " + err.Error()
 		}
 		selector, err := withLabelKeys(t.LabelSelector, t.MatchLabelKeys, t.MismatchLabelKeys, p.Labels)
 		if err != nil {
@@ -119,19 +119,6 @@ func affinityRules(p *corev1.Pod, kind ruleKind, terms []corev1.PodAffinityTerm)
 		rules = append(rules, rule{kind: kind, key: t.TopologyKey, term: newPodTerm(namespaces, selector), field: field})
 	}
 	return rules, ""
-}
-
-// namespacesOf returns the namespaces that a term looks at; everyNamespace for an
-// empty selector of namespaces. One that selects by label is not understood:
-// nobody watches the labels of namespaces yet.
-func namespacesOf(p *corev1.Pod, t *corev1.PodAffinityTerm) (namespaces []string, understood bool) {
-	switch {
-	case t.NamespaceSelector == nil && len(t.Namespaces) == 0:
-		return []string{p.Namespace}, true
-	case t.NamespaceSelector == nil:
-		return t.Namespaces, true
-	}
-	return everyNamespace, len(t.NamespaceSelector.MatchLabels)+len(t.NamespaceSelector.MatchExpressions) == 0
 }
 
 // together makes each of several required affinities look for pods that all of
@@ -154,7 +141,7 @@ func together(rules []rule) []rule {
 // others: its anti-affinity holds against new pods too. Where a term cannot be
 // read exactly it is taken to look at every pod: that keeps new pods away from
 // where they might have gone, and never puts one where it may not be.
-func standingRules(p *corev1.Pod) []rule {
+func standingRules(p *corev1.Pod, ns *namespaces) []rule {
 	if p.Spec.Affinity == nil || p.Spec.Affinity.PodAntiAffinity == nil {
 		return nil
 	}
@@ -162,7 +149,10 @@ func standingRules(p *corev1.Pod) []rule {
 	terms := p.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 	for i := range terms {
 		t := &terms[i]
-		namespaces, _ := namespacesOf(p, t)
+		namespaces, err := ns.of(p, t)
+		if err != nil {
+			namespaces = everyNamespace
+		}
 		selector, err := withLabelKeys(t.LabelSelector, t.MatchLabelKeys, t.MismatchLabelKeys, p.Labels)
 		if err != nil {
 			selector = labels.Everything()

@@ -103,7 +103,7 @@ func (w *world) apply(text string) error {
 		}
 		made := map[string]client.Object{
 			"Pod": &corev1.Pod{}, "Node": &corev1.Node{}, "NodePool": &v1.NodePool{}, "NodeClaim": &v1.NodeClaim{},
-			"DaemonSet": &appsv1.DaemonSet{}, "Deployment": &appsv1.Deployment{},
+			"DaemonSet": &appsv1.DaemonSet{}, "Namespace": &corev1.Namespace{}, "Deployment": &appsv1.Deployment{},
 		}[head.Kind]
 		if made == nil {
 			return fmt.Errorf("kind %q", head.Kind)

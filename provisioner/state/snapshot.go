@@ -27,6 +27,7 @@ type Snapshot struct {
 	NodeClaims List[*v1.NodeClaim]
 	NodePools  List[*v1.NodePool]
 	DaemonSets List[*appsv1.DaemonSet]
+	Namespaces List[*corev1.Namespace]
 	// NodeClasses are all of one kind: there is one cloud.
 	NodeClasses List[NodeClass]
 	// Plans says where pods without a node are to go, by pod UID.
@@ -138,6 +139,7 @@ func (c *Cluster) freeze() *Snapshot {
 		NodeClaims:  c.claims.freeze(),
 		NodePools:   c.pools.freeze(),
 		DaemonSets:  c.daemonSets.freeze(),
+		Namespaces:  c.namespaces.freeze(),
 		NodeClasses: c.classes.freeze(),
 		Plans:       c.frozenPlans,
 		plannedFor:  c.plannedFor,

@@ -32,6 +32,7 @@ type Cluster struct {
 	claims     table[*v1.NodeClaim]
 	pools      table[*v1.NodePool]
 	daemonSets table[*appsv1.DaemonSet]
+	namespaces table[*corev1.Namespace]
 	classes    table[NodeClass]
 	plans      map[types.UID]Plan
 	gone       tombstones
@@ -88,6 +89,8 @@ func (c *Cluster) Observe(obj client.Object) {
 		changed = c.pools.put(o)
 	case *appsv1.DaemonSet:
 		changed = c.daemonSets.put(o)
+	case *corev1.Namespace:
+		changed = c.namespaces.put(o)
 	case NodeClass:
 		changed = c.classes.put(o)
 	}
@@ -117,6 +120,8 @@ func (c *Cluster) Forget(obj client.Object) {
 		changed = c.pools.remove(o)
 	case *appsv1.DaemonSet:
 		changed = c.daemonSets.remove(o)
+	case *corev1.Namespace:
+		changed = c.namespaces.remove(o)
 	case NodeClass:
 		changed = c.classes.remove(o)
 	}
