@@ -50,7 +50,8 @@ func TestRoles(t *testing.T) {
 		"get secrets -A":                                     false,
 		"list poddisruptionbudgets -A":                       false,
 		"list persistentvolumes":                             false,
-		"list namespaces":                                    false,
+		"watch namespaces":                                   true,
+		"patch namespaces":                                   false,
 	} {
 		out, _ := cp.Kubectl(t.Context(), append([]string{"auth", "can-i", user}, strings.Fields(question)...)...) // "no" is an error too
 		answer := strings.HasPrefix(out, "yes")
