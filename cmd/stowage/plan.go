@@ -107,7 +107,7 @@ func (f *planFlags) run(cmd *cobra.Command, now func() time.Time) error {
 	if err := write(cmd.OutOrStdout()); err != nil {
 		return fmt.Errorf("writing the plan: %w", err)
 	}
-	if n := made.Refused(); n > 0 {
+	if n := made.Refusals(); n > 0 {
 		return fmt.Errorf("kube-scheduler would refuse %d pod(s) of the plan", n)
 	}
 	if n := made.Unschedulable(); n > 0 && f.failOnUnschedulable {

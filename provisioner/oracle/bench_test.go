@@ -41,6 +41,9 @@ func BenchmarkCheck(b *testing.B) {
 			case 6:
 				near(fmt.Sprint("app-", i+1))(p) // which is on the same nodes
 			}
+			// What pods of a cluster have each of their own.
+			p.Labels["statefulset.kubernetes.io/pod-name"] = p.Name
+			p.Spec.Volumes = []corev1.Volume{{Name: "kube-api-access-" + p.Name}}
 			p.UID = types.UID(p.Name)
 			placements = append(placements, Placement{p, fmt.Sprintf("node-%d", ((i/9*9+i%9/3)*7+k*10)%nodes)})
 		}

@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 )
 
@@ -51,30 +50,12 @@ func (r Refusal) String() string {
 // that are left, with what kube-scheduler said last, in the order of the queue.
 //
 // With G kinds of pods it costs G looks at all pods of the cluster, and one more for each
-// pod that comes and that a spread of others counts; beyond these one look at the node for
-// each pod and round. The error is about the question: a node or pod that is there
+// pod that comes and that a spread of others counts, or whose anti-affinity is against them;
+// beyond these one look at the node for each pod and round, and G small ones for each pod. The error is about the question: a node or pod that is there
 // twice, or not there.
 func Check(ctx context.Context, c Cluster, placements []Placement) ([]Refusal, error) {
-	if err := check(c, placements); err != nil {
-		return nil, err
-	}
-	board, err := newBoard(c)
+	j, err := newJudge(ctx, c, placements)
 	if err != nil {
-		return nil, err
-	}
-	h := &handle{nodes: board, informers: informers.NewSharedInformerFactory(nil, 0)}
-	namespaces := h.informers.Core().V1().Namespaces().Informer().GetIndexer()
-	for _, ns := range c.Namespaces {
-		if err := namespaces.Add(ns); err != nil {
-			return nil, fmt.Errorf("listing namespace %s: %w", ns.Name, err)
-		}
-	}
-	plugins, err := newPlugins(ctx, h)
-	if err != nil {
-		return nil, err
-	}
-	j := &judge{board: board, plugins: plugins}
-	if err := j.sort(inQueueOrder(placements)); err != nil {
 		return nil, err
 	}
 	for came := true; came; {

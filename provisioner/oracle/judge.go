@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/informers"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/podtopologyspread"
@@ -21,8 +23,13 @@ type judge struct {
 	plugins  []fwk.FilterPlugin
 	groups   []*group
 	arrivals []*arrival
-	queue    []*arrival // by placement, in the order of the queue
-	order    []Placement
+	queue    []queued
+}
+
+// A queued placement is part of an arrival, in the order of kube-scheduler's queue.
+type queued struct {
+	Placement
+	*arrival
 }
 
 // A group is pods that are alike in all that the plugins look at. What a plugin learns
@@ -32,7 +39,7 @@ type group struct {
 	left    int
 	state   fwk.CycleState
 	learnt  []lesson          // by plugin
-	spreads []labels.Selector // of the pods that its spreads may count, matchLabelKeys aside
+	spreads []labels.Selector // of the pods that its hard spreads may count, matchLabelKeys aside
 }
 
 // A lesson is what a plugin said about a pod before it looked at nodes.
@@ -52,11 +59,38 @@ type arrival struct {
 	plugin, reason string // of the last refusal
 }
 
-// sort makes groups and arrivals of placements, in the order of the queue.
-func (j *judge) sort(placements []Placement) error {
-	groups, arrivals := map[string]*group{}, map[string]*arrival{}
+// newJudge knows the cluster and who is to join it.
+func newJudge(ctx context.Context, c Cluster, placements []Placement) (*judge, error) {
+	if err := check(c, placements); err != nil {
+		return nil, err
+	}
+	board, err := newBoard(c)
+	if err != nil {
+		return nil, err
+	}
+	h := &handle{nodes: board, informers: informers.NewSharedInformerFactory(nil, 0)}
+	namespaces := h.informers.Core().V1().Namespaces().Informer().GetIndexer()
+	for _, ns := range c.Namespaces {
+		if err := namespaces.Add(ns); err != nil {
+			return nil, fmt.Errorf("listing namespace %s: %w", ns.Name, err)
+		}
+	}
+	j := &judge{board: board}
+	if j.plugins, err = newPlugins(ctx, h); err != nil {
+		return nil, err
+	}
+	return j, j.enqueue(inQueueOrder(placements), telling(c, placements))
+}
+
+// enqueue makes groups and arrivals of placements, which come in the order of the queue.
+func (j *judge) enqueue(placements []Placement, telling sets.Set[string]) error {
+	type place struct {
+		*group
+		node string
+	}
+	groups, arrivals := map[string]*group{}, map[place]*arrival{}
 	for _, p := range placements {
-		key, err := json.Marshal([]any{p.Pod.Namespace, p.Pod.Labels, p.Pod.Spec})
+		key, err := json.Marshal(readBy(p.Pod, telling))
 		if err != nil {
 			return fmt.Errorf("reading pod %s/%s: %w", p.Pod.Namespace, p.Pod.Name, err)
 		}
@@ -65,7 +99,7 @@ func (j *judge) sort(placements []Placement) error {
 			g = newGroup(p.Pod, len(j.plugins))
 			groups[string(key)], j.groups = g, append(j.groups, g)
 		}
-		at := string(key) + p.Node
+		at := place{g, p.Node}
 		a := arrivals[at]
 		if a == nil {
 			node, err := j.Get(p.Node)
@@ -81,7 +115,7 @@ func (j *judge) sort(placements []Placement) error {
 		}
 		a.pods = append(a.pods, info)
 		g.left++
-		j.queue, j.order = append(j.queue, a), append(j.order, p)
+		j.queue = append(j.queue, queued{p, a})
 	}
 	return nil
 }
@@ -89,8 +123,9 @@ func (j *judge) sort(placements []Placement) error {
 func newGroup(p *corev1.Pod, plugins int) *group {
 	g := &group{pod: p, state: framework.NewCycleState(), learnt: make([]lesson, plugins)}
 	for i := range p.Spec.TopologySpreadConstraints {
+		c := &p.Spec.TopologySpreadConstraints[i]
 		// Where it does not parse, the plugin itself says so.
-		if s, err := metav1.LabelSelectorAsSelector(p.Spec.TopologySpreadConstraints[i].LabelSelector); err == nil {
+		if s, err := metav1.LabelSelectorAsSelector(c.LabelSelector); err == nil && c.WhenUnsatisfiable == corev1.DoNotSchedule {
 			g.spreads = append(g.spreads, s)
 		}
 	}
@@ -198,9 +233,12 @@ func (g *group) hear(ctx context.Context, plugin fwk.FilterPlugin, l *lesson, ca
 		}
 		return nil
 	}
-	if l.skip || l.refusal != nil {
+	if l.refusal != nil {
+		return nil // it is about the pod's own terms
+	}
+	if l.skip {
 		// Nobody who stood there kept the pod away; whoever came may.
-		l.known = len(came.GetRequiredAntiAffinityTerms()) == 0
+		l.known = !slices.ContainsFunc(came.GetRequiredAntiAffinityTerms(), func(t fwk.AffinityTerm) bool { return t.Selector.Matches(labels.Set(g.pod.Labels)) })
 		return nil
 	}
 	return pre.PreFilterExtensions().AddPod(ctx, g.state, g.pod, came, node).AsError()
@@ -209,9 +247,9 @@ func (g *group) hear(ctx context.Context, plugin fwk.FilterPlugin, l *lesson, ca
 // refusals lists who has not joined.
 func (j *judge) refusals() (refusals []Refusal) {
 	seen := map[*arrival]int{}
-	for i, a := range j.queue {
-		if seen[a]++; seen[a] > a.joined {
-			refusals = append(refusals, Refusal{j.order[i], a.plugin, a.reason})
+	for _, q := range j.queue {
+		if seen[q.arrival]++; seen[q.arrival] > q.joined {
+			refusals = append(refusals, Refusal{q.Placement, q.plugin, q.reason})
 		}
 	}
 	return refusals

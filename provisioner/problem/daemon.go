@@ -46,7 +46,7 @@ func daemonsOf(sets []*appsv1.DaemonSet, ns *namespaces) []daemon {
 			ObjectMeta: metav1.ObjectMeta{Namespace: ds.Namespace, Name: ds.Name, Labels: ds.Spec.Template.Labels},
 			Spec:       *ds.Spec.Template.Spec.DeepCopy(),
 		}
-		SetRequests(&p.Spec)
+		SetDefaults(&p.Spec)
 		p.Spec.Tolerations = append(p.Spec.Tolerations, daemonTolerations...)
 		daemons = append(daemons, daemon{uid: ds.UID, pod: p, requests: Requests(p), selector: newNodeSelector(&p.Spec), keepsOut: standingRules(p, ns), ports: hostPorts(&p.Spec)})
 	}

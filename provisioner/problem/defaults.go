@@ -5,15 +5,19 @@ import (
 	resourcehelper "k8s.io/component-helpers/resource"
 )
 
-// SetRequests fills in requests that follow from limits, as the API server does
-// when a pod is made, and only then: in a pod template, a DaemonSet's say, they
-// are still unset. It modifies the lists of spec.
-func SetRequests(spec *corev1.PodSpec) {
-	for i := range spec.InitContainers {
-		fillRequests(&spec.InitContainers[i].Resources, nil)
-	}
-	for i := range spec.Containers {
-		fillRequests(&spec.Containers[i].Resources, nil)
+// SetDefaults fills in requests that follow from limits, and host ports on the host's
+// network, as the API server does when a pod is made, and only then: in a pod template, a
+// DaemonSet's say, they are still unset. It modifies the lists of spec.
+func SetDefaults(spec *corev1.PodSpec) {
+	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		for i := range containers {
+			fillRequests(&containers[i].Resources, nil)
+			for j := range containers[i].Ports {
+				if port := &containers[i].Ports[j]; spec.HostNetwork && port.HostPort == 0 {
+					port.HostPort = port.ContainerPort
+				}
+			}
+		}
 	}
 	if spec.Resources == nil || len(spec.Resources.Limits) == 0 {
 		return

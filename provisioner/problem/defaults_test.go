@@ -11,8 +11,8 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/problem"
 )
 
-// TestSetRequests has the answers of an API server for pods with limits.
-func TestSetRequests(t *testing.T) {
+// TestSetDefaults has the answers of an API server for pods with limits.
+func TestSetDefaults(t *testing.T) {
 	list := func(cpu, memory string) corev1.ResourceList {
 		l := corev1.ResourceList{}
 		if cpu != "" {
@@ -41,7 +41,7 @@ func TestSetRequests(t *testing.T) {
 		{"the containers' requests before the pod's limit", corev1.PodSpec{Resources: &corev1.ResourceRequirements{Limits: list("4", "1Ki")},
 			Containers: []corev1.Container{container(list("1", ""), nil)}}, cloudprovider.Resources{"cpu": 1000, "memory": 1024, "pods": 1}},
 	} {
-		problem.SetRequests(&test.spec)
+		problem.SetDefaults(&test.spec)
 		if diff := cmp.Diff(test.want, problem.Requests(&corev1.Pod{Spec: test.spec})); diff != "" {
 			t.Errorf("%s: requests (-want +got)\n%s", test.name, diff)
 		}

@@ -100,7 +100,7 @@ func (f *Future) addBin(bin *Bin, daemons []daemon, as form) string {
 func (d *daemon) on(node string) *corev1.Pod {
 	p := *d.pod // shallow: nothing below is written
 	p.Name += "-" + node
-	p.UID = types.UID("daemonset " + d.pod.Namespace + "/" + p.Name)
+	p.UID = types.UID("daemonset " + d.pod.Namespace + "/" + d.pod.Name + " on " + node)
 	p.Spec.NodeName = node
 	return &p
 }

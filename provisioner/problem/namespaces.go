@@ -3,6 +3,7 @@ package problem
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,11 +16,11 @@ import (
 // a selector of namespaces looks at.
 type namespaces struct {
 	labels   map[string]labels.Set
-	selected map[string][]string // by selector: what it selects
+	selected map[string]scope // by its text, as far as selectors were asked
 }
 
 func namespacesOf(s *state.Snapshot) *namespaces {
-	n := &namespaces{labels: map[string]labels.Set{}, selected: map[string][]string{}}
+	n := &namespaces{labels: map[string]labels.Set{}, selected: map[string]scope{}}
 	for _, ns := range s.Namespaces.All() {
 		n.labels[ns.Name] = ns.Labels
 	}
@@ -45,44 +46,69 @@ func namespacesOf(s *state.Snapshot) *namespaces {
 	return n
 }
 
-// of returns the namespaces that a term of a pod looks at, in order; everyNamespace for an
-// empty selector. The error is about the selector.
-func (n *namespaces) of(p *corev1.Pod, t *corev1.PodAffinityTerm) ([]string, error) {
+// A scope is the namespaces that a term looks at.
+type scope struct {
+	every bool
+	names []string // in order, each once; shared
+	text  string   // equal for equal scopes of one snapshot
+}
+
+// everywhere is every namespace.
+var everywhere = scope{every: true, text: "*"}
+
+// within is the scope of some namespaces.
+func within(names ...string) scope {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	return scope{names: names, text: strings.Join(names, ",")}
+}
+
+// has reports whether a namespace is among them.
+func (s *scope) has(name string) bool {
+	if s.every || len(s.names) == 1 {
+		return s.every || s.names[0] == name
+	}
+	_, ok := slices.BinarySearch(s.names, name)
+	return ok
+}
+
+// of returns what a term of a pod looks at. The error is about the selector.
+//
+// kube-scheduler looks up the namespaces of own terms, those by which it seeks a place for the
+// pod itself, and then asks the selector once more about the namespace of each pod there, of
+// which it has no labels any more. So a selector that wants no label (NotIn, DoesNotExist)
+// means every namespace (Kubernetes 1.36, InterPodAffinity). Of a pod that stands it asks with
+// the labels of the newcomer's namespace.
+func (n *namespaces) of(p *corev1.Pod, t *corev1.PodAffinityTerm, own bool) (scope, error) {
 	switch {
 	case t.NamespaceSelector == nil && len(t.Namespaces) == 0:
-		return []string{p.Namespace}, nil
+		return within(p.Namespace), nil
 	case t.NamespaceSelector == nil:
-		return t.Namespaces, nil
+		return within(t.Namespaces...), nil
 	}
 	selector, err := metav1.LabelSelectorAsSelector(t.NamespaceSelector)
 	if err != nil {
-		return nil, err
+		return scope{}, err
 	}
-	if selector.Empty() {
-		return everyNamespace, nil
+	if selector.Empty() || own && selector.Matches(labels.Set(nil)) {
+		return everywhere, nil
 	}
-	selected, ok := n.selected[selector.String()]
+	// There may be a thousand of them: they are listed once, and named by the selector.
+	key := strings.Join(append(slices.Sorted(slices.Values(t.Namespaces)), "["+selector.String()+"]"), ",")
+	known, ok := n.selected[key]
 	if !ok {
+		names := slices.Clone(t.Namespaces)
 		for name, with := range n.labels {
 			if selector.Matches(with) {
-				selected = append(selected, name)
+				names = append(names, name)
 			}
 		}
-		slices.Sort(selected)
-		n.selected[selector.String()] = selected
+		known = within(names...)
+		known.text = key
+		n.selected[key] = known
 	}
-	return slices.Concat([]string{}, t.Namespaces, selected), nil
-}
-
-// ofOwn is of for a term by which kube-scheduler looks for a place for the pod itself. It looks
-// the namespaces up first, and then asks the selector once more about a pod's namespace, of
-// which it has no labels any more: one that wants no labels (NotIn, DoesNotExist) means all
-// namespaces (Kubernetes 1.36, InterPodAffinity; of pods that stand it asks with labels).
-func (n *namespaces) ofOwn(p *corev1.Pod, t *corev1.PodAffinityTerm) ([]string, error) {
-	if selector, err := metav1.LabelSelectorAsSelector(t.NamespaceSelector); err == nil && selector.Matches(labels.Set(nil)) {
-		return everyNamespace, nil
-	}
-	return n.of(p, t)
+	return known, nil
 }
 
 // objects are the namespaces as Kubernetes has them, by name.

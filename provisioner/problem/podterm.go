@@ -1,7 +1,6 @@
 package problem
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -10,10 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// everyNamespace in place of a list of namespaces means all of them. No
-// namespace can have the name.
-var everyNamespace = []string{"*"}
-
 // A podTerm is a set of pods that a rule looks at: those that all of its parts
 // match.
 type podTerm struct {
@@ -21,26 +16,19 @@ type podTerm struct {
 	text  string // canonical: equal terms have equal texts
 }
 
-// A podPart matches pods of some namespaces, nil for every namespace, by labels.
+// A podPart matches pods of some namespaces by labels.
 type podPart struct {
-	namespaces []string
+	namespaces scope
 	selector   labels.Selector
 }
 
-func newPodTerm(namespaces []string, selector labels.Selector) podTerm {
-	var names []string
-	if !slices.Equal(namespaces, everyNamespace) {
-		names = append([]string{}, namespaces...)
-		slices.Sort(names)
-		names = slices.Compact(names)
-		namespaces = names
-	}
+func newPodTerm(namespaces scope, selector labels.Selector) podTerm {
 	pods := selector.String()
-	text := cmp.Or(strings.Join(namespaces, ","), "no namespace") + ":" + pods
+	text := namespaces.text + ":" + pods
 	if pods == "" && !selector.Empty() {
 		text += "<none>" // the selector of nothing prints like that of everything
 	}
-	return podTerm{[]podPart{{names, selector}}, text}
+	return podTerm{[]podPart{{namespaces, selector}}, text}
 }
 
 // and returns the term of the pods that both match. The zero podTerm matches all.
@@ -54,7 +42,7 @@ func (t podTerm) and(other *podTerm) podTerm {
 func (t *podTerm) matches(p *corev1.Pod) bool {
 	for i := range t.parts {
 		part := &t.parts[i]
-		if part.namespaces != nil && !slices.Contains(part.namespaces, p.Namespace) || !part.selector.Matches(labels.Set(p.Labels)) {
+		if !part.namespaces.has(p.Namespace) || !part.selector.Matches(labels.Set(p.Labels)) {
 			return false
 		}
 	}

@@ -26,12 +26,8 @@ func hostPorts(spec *corev1.PodSpec) []hostPort {
 	var ports []hostPort
 	take := func(c *corev1.Container) {
 		for _, p := range c.Ports {
-			port := p.HostPort
-			if port == 0 && spec.HostNetwork {
-				port = p.ContainerPort // the API server's default, where the pod has not been there yet
-			}
-			if port > 0 {
-				ports = append(ports, hostPort{cmp.Or(p.Protocol, corev1.ProtocolTCP), port, cmp.Or(p.HostIP, anyIP)})
+			if p.HostPort > 0 {
+				ports = append(ports, hostPort{cmp.Or(p.Protocol, corev1.ProtocolTCP), p.HostPort, cmp.Or(p.HostIP, anyIP)})
 			}
 		}
 	}

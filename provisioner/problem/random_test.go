@@ -233,6 +233,9 @@ func (d dice) pod() *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: d.one("default", "default", "other"), Labels: map[string]string{"app": d.one("web", "db"), "rev": d.one("1", "2")}}}
 	p.Spec.Containers = d.containers("100m", "500m", "900m", "1500m")
 	p.Spec.Containers[0].Ports = d.ports()
+	if p.Spec.HostNetwork = len(p.Spec.Containers[0].Ports) > 0 && d.in(3); p.Spec.HostNetwork {
+		p.Spec.Containers[0].Ports[0].HostPort = 0
+	}
 	if d.in(3) {
 		p.Spec.NodeSelector = d.selector()
 	}

@@ -94,7 +94,7 @@ func spreadRule(p *corev1.Pod, i int) (r rule, unsupported string) {
 	if err != nil {
 		return rule{}, field + ".labelSelector: " + err.Error()
 	}
-	r = rule{kind: spread, key: c.TopologyKey, term: newPodTerm([]string{p.Namespace}, selector), field: field, maxSkew: int64(c.MaxSkew)}
+	r = rule{kind: spread, key: c.TopologyKey, term: newPodTerm(within(p.Namespace), selector), field: field, maxSkew: int64(c.MaxSkew)}
 	if c.MinDomains != nil {
 		r.minDomains = int64(*c.MinDomains)
 	}
@@ -108,7 +108,7 @@ func affinityRules(p *corev1.Pod, ns *namespaces, kind ruleKind, terms []corev1.
 	for i := range terms {
 		t := &terms[i]
 		field := fmt.Sprintf("spec.%s.requiredDuringSchedulingIgnoredDuringExecution[%d]", [...]string{antiAffinity: "affinity.podAntiAffinity", affinity: "affinity.podAffinity"}[kind], i)
-		namespaces, err := ns.ofOwn(p, t)
+		namespaces, err := ns.of(p, t, true)
 		if err != nil {
 			return nil, field + ".namespaceSelector: " + err.Error()
 		}
@@ -149,9 +149,9 @@ func standingRules(p *corev1.Pod, ns *namespaces) []rule {
 	terms := p.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 	for i := range terms {
 		t := &terms[i]
-		namespaces, err := ns.of(p, t)
+		namespaces, err := ns.of(p, t, false)
 		if err != nil {
-			namespaces = everyNamespace
+			namespaces = everywhere
 		}
 		selector, err := withLabelKeys(t.LabelSelector, t.MatchLabelKeys, t.MismatchLabelKeys, p.Labels)
 		if err != nil {

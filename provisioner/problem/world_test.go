@@ -174,6 +174,7 @@ func complete(o client.Object) {
 		if o.Namespace == "" {
 			o.Namespace = "default"
 		}
+		problem.SetDefaults(&o.Spec)
 		if o.Spec.NodeName == "" && len(o.Status.Conditions) == 0 {
 			o.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable}}
 		}

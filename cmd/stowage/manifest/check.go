@@ -32,7 +32,7 @@ func setDefaults(o client.Object) {
 	case *awsv1.EC2NodeClass:
 		o.SetDefaults()
 	case *corev1.Pod:
-		problem.SetRequests(&o.Spec)
+		problem.SetDefaults(&o.Spec)
 	}
 }
 

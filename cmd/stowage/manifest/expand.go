@@ -47,7 +47,7 @@ func (s *Set) addPods(w *workload) error {
 		prefix += strings.ToLower(w.key.Kind) + "-"
 	}
 	spec := w.template.Spec.DeepCopy()
-	problem.SetRequests(spec)
+	problem.SetDefaults(spec)
 	for i := range int(w.replicas) {
 		number := w.start + i
 		pod := &corev1.Pod{

@@ -154,7 +154,7 @@ func (p *Plan) Document() *Document {
 		}
 	}
 	slices.SortFunc(d.Unschedulable, func(a, b Unschedulable) int { return strings.Compare(a.Pod, b.Pod) })
-	d.Refused = p.refusals()
+	d.Refused = p.refused()
 	return d
 }
 

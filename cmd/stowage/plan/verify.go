@@ -40,9 +40,9 @@ func (p *Plan) verify(ctx context.Context) error {
 	return nil
 }
 
-// Refused returns the number of pods that kube-scheduler would not let onto their nodes, as
+// Refusals returns the number of pods that kube-scheduler would not let onto their nodes, as
 // far as it was asked.
-func (p *Plan) Refused() int {
+func (p *Plan) Refusals() int {
 	if p.verdict == nil {
 		return 0
 	}
@@ -57,14 +57,14 @@ func (p *Plan) writeVerdict(b *strings.Builder) {
 		fmt.Fprintf(b, "Verified: kube-scheduler's own filters let %s onto their nodes.\n", count(p.verdict.asked, "pod"))
 	default:
 		fmt.Fprintf(b, "\n%s that kube-scheduler's own filters refuse:\n", count(len(p.verdict.refusals), "pod"))
-		for _, r := range p.refusals() {
+		for _, r := range p.refused() {
 			fmt.Fprintf(b, "  %s on %s\n      %s: %s\n", r.Pod, r.Node, r.Plugin, r.Reason)
 		}
 	}
 }
 
-// refusals are those of the verdict, nil where there is none.
-func (p *Plan) refusals() []Refusal {
+// refused are the placements of the verdict, nil where there is none.
+func (p *Plan) refused() []Refusal {
 	if p.verdict == nil {
 		return nil
 	}

@@ -31,15 +31,15 @@ func TestVerdict(t *testing.T) {
 	if b.String() != page {
 		t.Errorf("the page says\n%s\nwant\n%s", b.String(), page)
 	}
-	if p.Refused() != 2 {
-		t.Errorf("%d are refused, want 2", p.Refused())
+	if p.Refusals() != 2 {
+		t.Errorf("%d are refused, want 2", p.Refusals())
 	}
-	document, err := json.Marshal(Document{Refused: p.refusals()})
+	document, err := json.Marshal(Document{Refused: p.refused()})
 	if want := `"refused":[{"pod":"shop/web","node":"default-1","plugin":"NodePorts",`; err != nil || !strings.Contains(string(document), want) {
 		t.Errorf("the document is %s (%v), want %s in it", document, err, want)
 	}
 	p.verdict = nil
-	if document, err := json.Marshal(Document{Refused: p.refusals()}); err != nil || strings.Contains(string(document), "refused") {
+	if document, err := json.Marshal(Document{Refused: p.refused()}); err != nil || strings.Contains(string(document), "refused") {
 		t.Errorf("the document of a plan that was not verified is %s (%v)", document, err)
 	}
 }
