@@ -51,8 +51,8 @@ func (r Refusal) String() string {
 //
 // With G kinds of pods it costs G looks at all pods of the cluster, and one more for each
 // pod that comes and that a spread of others counts, or whose anti-affinity is against them;
-// beyond these one look at the node for each pod and round, and G small ones for each pod. The error is about the question: a node or pod that is there
-// twice, or not there.
+// beyond these one look at the node for each pod and round, and G small ones for each pod.
+// The error is about the question: a node or pod that is there twice, or not there.
 func Check(ctx context.Context, c Cluster, placements []Placement) ([]Refusal, error) {
 	j, err := newJudge(ctx, c, placements)
 	if err != nil {
@@ -86,7 +86,10 @@ func check(c Cluster, placements []Placement) error {
 		return nil
 	}
 	for _, p := range c.Pods {
-		if err := add(p, p.Spec.NodeName); !ended(p) && err != nil {
+		if ended(p) {
+			continue
+		}
+		if err := add(p, p.Spec.NodeName); err != nil {
 			return err
 		}
 	}
