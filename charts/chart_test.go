@@ -224,7 +224,8 @@ func TestChartValues(t *testing.T) {
 // comes here together with the code that reads it.
 var readable = []string{
 	"apps/daemonsets", "coordination.k8s.io/leases",
-	"karpenter.k8s.aws/ec2nodeclasses", "karpenter.sh/nodeclaims", "karpenter.sh/nodepools", "namespaces", "nodes", "pods",
+	"karpenter.k8s.aws/ec2nodeclasses", "karpenter.sh/nodeclaims", "karpenter.sh/nodepools", "namespaces", "nodes", "persistentvolumeclaims", "persistentvolumes", "pods",
+	"storage.k8s.io/csidrivers", "storage.k8s.io/csinodes", "storage.k8s.io/storageclasses", "storage.k8s.io/volumeattachments",
 }
 
 // TestRBAC: what tests and the demo apply is what Helm applies, and it grants no

@@ -68,6 +68,9 @@ type InstanceType struct {
 	// Capacity is what the node will report; Allocatable what is left of it for
 	// pods after kubelet's and the system's reservations and eviction thresholds.
 	Capacity, Allocatable Resources
+	// VolumeLimits says how many volumes a node is expected to be able to attach, by CSI
+	// driver, if nothing better is known. A driver that is not there has no limit.
+	VolumeLimits map[string]int64
 	// Offerings lists where and how the type can be had, in order.
 	Offerings []Offering
 }
@@ -81,6 +84,9 @@ type Catalog struct {
 	// ZoneLabels maps a zone to the labels that hang on it besides its name, as
 	// topology.k8s.aws/zone-id does; nil where the cloud has none.
 	ZoneLabels map[string]map[string]string
+	// LabelAliases maps the keys of labels that others will write on a node, once it has
+	// joined, to those that have the same value: a CSI driver has its own name for the zone.
+	LabelAliases map[string]string
 	// LabelDomains are the domains of labels whose values are the cloud's to
 	// say: a NodePool that requires one narrows the offerings, and never puts
 	// the label on a node itself.

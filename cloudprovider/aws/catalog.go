@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
@@ -14,6 +17,9 @@ import (
 // UsualMemoryOverhead is Karpenter's default of --vm-memory-overhead-percent:
 // the part of the sold memory that hypervisor, firmware and kernel keep.
 const UsualMemoryOverhead = 0.075
+
+// labelAliases are the labels that the EBS CSI driver writes on its nodes.
+var labelAliases = map[string]string{v1.LabelEBSZone: corev1.LabelTopologyZone}
 
 // labelDomains are the domains of labels that EC2 decides on.
 var labelDomains = []string{v1.Group, "topology.k8s.aws", "topology.ebs.csi.aws.com"}
@@ -76,7 +82,7 @@ func BuildCatalog(types []TypeInfo, o CatalogOptions) (*cloudprovider.Catalog, e
 	m.reservedENIs = o.ReservedENIs
 	m.memoryOverhead = int64(math.Round(o.VMMemoryOverheadPercent * million))
 
-	c := &cloudprovider.Catalog{Region: o.Region, LabelDomains: slices.Clone(labelDomains)}
+	c := &cloudprovider.Catalog{Region: o.Region, LabelDomains: slices.Clone(labelDomains), LabelAliases: maps.Clone(labelAliases)}
 	for _, z := range o.Zones {
 		if z.ID != "" {
 			if c.ZoneLabels == nil {
@@ -101,6 +107,7 @@ func BuildCatalog(types []TypeInfo, o CatalogOptions) (*cloudprovider.Catalog, e
 		capacity, allocatable := m.resources(t)
 		c.InstanceTypes = append(c.InstanceTypes, cloudprovider.InstanceType{
 			Name: t.Name, Labels: labels, Capacity: capacity, Allocatable: allocatable, Offerings: offerings,
+			VolumeLimits: map[string]int64{driverEBS: m.volumes(t)},
 		})
 	}
 	slices.SortFunc(c.InstanceTypes, func(a, b cloudprovider.InstanceType) int { return cmp.Compare(a.Name, b.Name) })

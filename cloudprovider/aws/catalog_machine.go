@@ -20,6 +20,9 @@ type machine struct {
 	// raid0 puts it on the machine's own disks, where there are any.
 	raid0 bool
 
+	// extraVolumes are the EBS volumes of the machine beside its root.
+	extraVolumes int64
+
 	// efaOnly counts the interfaces without IP that the NodeClass asks for: all
 	// of them, and those on the default card. cards is how many network cards
 	// its interfaces need; 0 if it names no interfaces.
@@ -71,6 +74,7 @@ func newMachine(spec *v1.EC2NodeClassSpec) (*machine, error) {
 			}
 		}
 	}
+	m.extraVolumes = max(families[m.family].volumes, int64(len(spec.BlockDeviceMappings))) - 1
 	var err error
 	if m.rootBytes, err = rootBytes(m.family, spec.BlockDeviceMappings); err != nil {
 		return nil, err
@@ -87,6 +91,8 @@ type family struct {
 	// where the NodeClass says nothing.
 	podVolume    string
 	podVolumeGiB int64
+	// volumes is how many EBS volumes the image has.
+	volumes int64
 	// windowsBuild is the value of node.kubernetes.io/windows-build.
 	windowsBuild string
 	// eniPods: the number of pods is limited by the addresses of interfaces.
@@ -100,13 +106,13 @@ type family struct {
 
 // families and their defaults, as Karpenter documents them for each AMI family.
 var families = map[v1.AMIFamily]family{
-	v1.AMIFamilyAL2:          {podVolume: "/dev/xvda", podVolumeGiB: 20, eniPods: true, eniReserve: true, podsPerCore: true},
-	v1.AMIFamilyAL2023:       {podVolume: "/dev/xvda", podVolumeGiB: 20, eniPods: true, eniReserve: true, podsPerCore: true},
-	v1.AMIFamilyBottlerocket: {podVolume: "/dev/xvdb", podVolumeGiB: 20, eniPods: true},
-	v1.AMIFamilyCustom:       {podVolumeGiB: 20, eniPods: true, eniReserve: true, podsPerCore: true},
-	v1.AMIFamilyWindows2019:  {podVolume: "/dev/sda1", podVolumeGiB: 50, windowsBuild: "10.0.17763", podsPerCore: true},
-	v1.AMIFamilyWindows2022:  {podVolume: "/dev/sda1", podVolumeGiB: 50, windowsBuild: "10.0.20348", podsPerCore: true},
-	v1.AMIFamilyWindows2025:  {podVolume: "/dev/sda1", podVolumeGiB: 50, windowsBuild: "10.0.26100", podsPerCore: true},
+	v1.AMIFamilyAL2:          {podVolume: "/dev/xvda", podVolumeGiB: 20, volumes: 1, eniPods: true, eniReserve: true, podsPerCore: true},
+	v1.AMIFamilyAL2023:       {podVolume: "/dev/xvda", podVolumeGiB: 20, volumes: 1, eniPods: true, eniReserve: true, podsPerCore: true},
+	v1.AMIFamilyBottlerocket: {podVolume: "/dev/xvdb", podVolumeGiB: 20, volumes: 2, eniPods: true},
+	v1.AMIFamilyCustom:       {podVolumeGiB: 20, volumes: 1, eniPods: true, eniReserve: true, podsPerCore: true},
+	v1.AMIFamilyWindows2019:  {podVolume: "/dev/sda1", podVolumeGiB: 50, volumes: 1, windowsBuild: "10.0.17763", podsPerCore: true},
+	v1.AMIFamilyWindows2022:  {podVolume: "/dev/sda1", podVolumeGiB: 50, volumes: 1, windowsBuild: "10.0.20348", podsPerCore: true},
+	v1.AMIFamilyWindows2025:  {podVolume: "/dev/sda1", podVolumeGiB: 50, volumes: 1, windowsBuild: "10.0.26100", podsPerCore: true},
 }
 
 // rootBytes is the size of the volume for pods: of the mapping marked

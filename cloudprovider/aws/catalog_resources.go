@@ -173,3 +173,36 @@ func (m *machine) extended(t *TypeInfo) cloudprovider.Resources {
 	}
 	return r
 }
+
+// driverEBS is the CSI driver of EBS volumes.
+const driverEBS = "ebs.csi.aws.com"
+
+// The slots for EBS volumes of a type of which EC2 does not tell, and the network interfaces that
+// a node is expected to have by the time that the driver counts them: its own and the spare one
+// of the VPC CNI.
+const (
+	slotsNitro, slotsXen = 28, 39
+	earlyENIs            = 2
+)
+
+// volumes is how many volumes of pods the EBS CSI driver is expected to say that a node can
+// attach: the slots of the type, less the volumes of the machine itself, and less its interfaces
+// and NVMe disks where they take of the same slots (Amazon EBS User Guide, "Volume limits for
+// Amazon EC2 instances"; aws-ebs-csi-driver, reserved volume attachments).
+func (m *machine) volumes(t *TypeInfo) int64 {
+	slots, shared := t.EBSVolumes, t.Hypervisor != "xen" && !t.EBSDedicated
+	switch {
+	case slots == 0 && t.Hypervisor == "xen":
+		slots = slotsXen
+	case slots == 0:
+		slots = slotsNitro
+	}
+	slots -= 1 + m.extraVolumes
+	if shared {
+		slots -= earlyENIs
+		if t.StorageNVMe {
+			slots -= t.Disks
+		}
+	}
+	return max(1, slots)
+}

@@ -45,6 +45,13 @@ type TypeInfo struct {
 	// Accelerators other than GPUs: Inferentia and Trainium.
 	Accelerators Accelerators `json:"accelerators,omitzero"`
 
+	// EBSVolumes is how many EBS volumes can be attached, the root volume included;
+	// EBSDedicated says that nothing else takes of that number.
+	EBSVolumes   int64 `json:"ebsVolumes,omitempty"`
+	EBSDedicated bool  `json:"ebsDedicated,omitempty"`
+
+	// Disks is the number of disks that are part of the machine.
+	Disks int64 `json:"disks,omitempty"`
 	// StorageGB is the size of all disks that are part of the machine together,
 	// in units of 10⁹ bytes.
 	StorageGB int64 `json:"storageGB,omitempty"`

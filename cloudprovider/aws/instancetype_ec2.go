@@ -53,7 +53,14 @@ func TypeInfoFromEC2(info ec2types.InstanceTypeInfo) (TypeInfo, error) {
 	if e := info.EbsInfo; e != nil && e.EbsOptimizedInfo != nil && e.EbsOptimizedSupport == ec2types.EbsOptimizedSupportDefault {
 		t.EBSMbps = int64(sdk.ToInt32(e.EbsOptimizedInfo.MaximumBandwidthInMbps))
 	}
+	if e := info.EbsInfo; e != nil {
+		t.EBSVolumes = int64(sdk.ToInt32(e.MaximumEbsAttachments))
+		t.EBSDedicated = e.AttachmentLimitType == ec2types.AttachmentLimitTypeDedicated
+	}
 	if s := info.InstanceStorageInfo; s != nil {
+		for _, d := range s.Disks {
+			t.Disks += int64(sdk.ToInt32(d.Count))
+		}
 		t.StorageGB = sdk.ToInt64(s.TotalSizeInGB)
 		t.StorageNVMe = s.NvmeSupport == ec2types.EphemeralNvmeSupportSupported || s.NvmeSupport == ec2types.EphemeralNvmeSupportRequired
 	}

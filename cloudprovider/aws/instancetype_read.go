@@ -120,7 +120,7 @@ func (t *TypeInfo) check() error {
 		return fmt.Errorf("%s: memoryMiB: must be more than 0", t.Name)
 	}
 	for _, n := range []int64{
-		t.ENIs, t.IPv4PerENI, t.BranchENIs, t.EFAs, t.NetworkCards, t.NetworkMbps, t.EBSMbps, t.StorageGB, t.ClockMHz,
+		t.ENIs, t.IPv4PerENI, t.BranchENIs, t.EFAs, t.NetworkCards, t.NetworkMbps, t.EBSMbps, t.EBSVolumes, t.Disks, t.StorageGB, t.ClockMHz,
 		t.GPUs.Count, t.GPUs.MemoryMiB, t.Accelerators.Count, t.Accelerators.MemoryMiB, t.Accelerators.Cores,
 	} {
 		if n < 0 {

@@ -17,7 +17,7 @@ const described = `{
       "SupportedVirtualizationTypes": ["hvm"], "BareMetal": false, "Hypervisor": "nitro",
       "ProcessorInfo": {"SupportedArchitectures": ["x86_64"], "SustainedClockSpeedInGhz": 3.3, "Manufacturer": "AMD"},
       "VCpuInfo": {"DefaultVCpus": 48, "DefaultCores": 24}, "MemoryInfo": {"SizeInMiB": 196608},
-      "InstanceStorageInfo": {"TotalSizeInGB": 3800, "NvmeSupport": "required"},
+      "InstanceStorageInfo": {"TotalSizeInGB": 3800, "Disks": [{"SizeInGB": 3800, "Count": 1}], "NvmeSupport": "required"},
       "EbsInfo": {"EbsOptimizedSupport": "default", "EbsOptimizedInfo": {"BaselineBandwidthInMbps": 16000, "MaximumBandwidthInMbps": 16000}},
       "NetworkInfo": {"MaximumNetworkInterfaces": 15, "MaximumNetworkCards": 1, "DefaultNetworkCardIndex": 0,
         "NetworkCards": [{"NetworkCardIndex": 0, "MaximumNetworkInterfaces": 15, "BaselineBandwidthInGbps": 40.0}],
@@ -30,7 +30,7 @@ const described = `{
       "ProcessorInfo": {"SupportedArchitectures": ["arm64"], "SupportedFeatures": ["nested-virtualization"]},
       "VCpuInfo": {"DefaultVCpus": 128}, "MemoryInfo": {"SizeInMiB": 524288},
       "InstanceStorageInfo": {"TotalSizeInGB": 7600, "NvmeSupport": "unsupported"},
-      "EbsInfo": {"EbsOptimizedSupport": "supported", "EbsOptimizedInfo": {"MaximumBandwidthInMbps": 16000}},
+      "EbsInfo": {"EbsOptimizedSupport": "supported", "EbsOptimizedInfo": {"MaximumBandwidthInMbps": 16000}, "MaximumEbsAttachments": 64, "AttachmentLimitType": "dedicated"},
       "NetworkInfo": {"MaximumNetworkInterfaces": 15, "MaximumNetworkCards": 2, "DefaultNetworkCardIndex": 1, "NetworkCards": [
           {"NetworkCardIndex": 0, "MaximumNetworkInterfaces": 8, "BaselineBandwidthInGbps": 12.5},
           {"NetworkCardIndex": 1, "MaximumNetworkInterfaces": 7, "BaselineBandwidthInGbps": 12.5}],
@@ -58,14 +58,14 @@ func TestReadTypesOfTheCLI(t *testing.T) {
 		{
 			Name: "g5.12xlarge", Arch: "amd64", VCPUs: 48, MemoryMiB: 196608, ENIs: 15, NetworkCards: 1, IPv4PerENI: 50, EFAs: 1,
 			BranchENIs: g5.BranchENIs, NetworkMbps: 40000, EBSMbps: 16000, EncryptionInTransit: &yes,
-			GPUs:      Accelerators{Name: "a10g", Manufacturer: "nvidia", Count: 4, MemoryMiB: 22888},
-			StorageGB: 3800, StorageNVMe: true, Hypervisor: "nitro", CurrentGeneration: true, ClockMHz: 3300, CPUManufacturer: "amd",
+			GPUs:  Accelerators{Name: "a10g", Manufacturer: "nvidia", Count: 4, MemoryMiB: 22888},
+			Disks: 1, StorageGB: 3800, StorageNVMe: true, Hypervisor: "nitro", CurrentGeneration: true, ClockMHz: 3300, CPUManufacturer: "amd",
 			CapacityTypes: []string{"on-demand", "spot"},
 		},
 		{
 			Name: "zz9.32xlarge", Arch: "arm64", VCPUs: 128, MemoryMiB: 524288, ENIs: 7, NetworkCards: 2, IPv4PerENI: 50, NetworkMbps: 25000,
 			Accelerators: Accelerators{Name: "trainium", Manufacturer: "aws", Count: 16, MemoryMiB: 32768, Cores: 2},
-			StorageGB:    7600, Hypervisor: "nitro", NestedVirtualization: true, CapacityTypes: []string{},
+			EBSVolumes:   64, EBSDedicated: true, StorageGB: 7600, Hypervisor: "nitro", NestedVirtualization: true, CapacityTypes: []string{},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

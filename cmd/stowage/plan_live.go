@@ -11,6 +11,7 @@ import (
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -39,7 +40,9 @@ func readCluster(ctx context.Context, kubeconfig string) ([]client.Object, error
 	var all []client.Object
 	lists := []client.ObjectList{
 		&corev1.PodList{}, &corev1.NodeList{}, &corev1.NamespaceList{}, &appsv1.DaemonSetList{}, &policyv1.PodDisruptionBudgetList{}, &schedulingv1.PriorityClassList{},
-		&nodev1.RuntimeClassList{}, &v1.NodePoolList{}, &v1.NodeClaimList{}, &awsv1.EC2NodeClassList{},
+		&nodev1.RuntimeClassList{}, &corev1.PersistentVolumeClaimList{}, &corev1.PersistentVolumeList{}, &storagev1.StorageClassList{},
+		&storagev1.CSIDriverList{}, &storagev1.CSINodeList{}, &storagev1.VolumeAttachmentList{},
+		&v1.NodePoolList{}, &v1.NodeClaimList{}, &awsv1.EC2NodeClassList{},
 	}
 	for _, l := range lists {
 		err := reader.List(ctx, l)
@@ -85,6 +88,12 @@ func newLister(config *rest.Config) (client.Reader, error) {
 		{policyv1.SchemeGroupVersion, "PodDisruptionBudget", meta.RESTScopeNamespace},
 		{schedulingv1.SchemeGroupVersion, "PriorityClass", meta.RESTScopeRoot},
 		{nodev1.SchemeGroupVersion, "RuntimeClass", meta.RESTScopeRoot},
+		{corev1.SchemeGroupVersion, "PersistentVolumeClaim", meta.RESTScopeNamespace},
+		{corev1.SchemeGroupVersion, "PersistentVolume", meta.RESTScopeRoot},
+		{storagev1.SchemeGroupVersion, "StorageClass", meta.RESTScopeRoot},
+		{storagev1.SchemeGroupVersion, "CSIDriver", meta.RESTScopeRoot},
+		{storagev1.SchemeGroupVersion, "CSINode", meta.RESTScopeRoot},
+		{storagev1.SchemeGroupVersion, "VolumeAttachment", meta.RESTScopeRoot},
 		{v1.GroupVersion, "NodePool", meta.RESTScopeRoot},
 		{v1.GroupVersion, "NodeClaim", meta.RESTScopeRoot},
 		{awsv1.GroupVersion, awsv1.Kind, meta.RESTScopeRoot},

@@ -89,7 +89,7 @@ func TestTypeInfo(t *testing.T) {
 	no := false // p9 is in no list of facts.go
 	want := aws.TypeInfo{
 		Name: "p9.24xlarge", Arch: "amd64", VCPUs: 96, MemoryMiB: 1740, ENIs: 15, NetworkCards: 4, IPv4PerENI: 50, BranchENIs: 62,
-		NetworkMbps: 400_000, EBSMbps: 19_000, EncryptionInTransit: &no, StorageGB: 8000, StorageNVMe: true, Hypervisor: "nitro",
+		NetworkMbps: 400_000, EBSMbps: 19_000, EncryptionInTransit: &no, Disks: 8, StorageGB: 8000, StorageNVMe: true, Hypervisor: "nitro",
 		GPUs:              aws.Accelerators{Name: "a100", Manufacturer: "nvidia", Count: 8, MemoryMiB: 40960},
 		CurrentGeneration: true, CPUManufacturer: "intel", Regions: []string{"eu-west-1", "us-east-1"}, ZoneIDs: []string{"use1-az1", "use1-az6"},
 	}

@@ -84,7 +84,7 @@ func (i *instance) typeInfo(l limit) (aws.TypeInfo, error) {
 	t.EncryptionInTransit = &encrypts
 	i.setNetwork(&t, l)
 	if s := i.Storage; s != nil {
-		t.StorageGB = int64(s.Devices * s.SizeGB)
+		t.Disks, t.StorageGB = int64(s.Devices), int64(s.Devices*s.SizeGB)
 		t.StorageNVMe = s.NVMe
 	}
 	return t, i.setDevices(&t)

@@ -3,6 +3,7 @@ package oracle
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
@@ -54,6 +55,7 @@ func telling(c Cluster, placements []Placement) sets.Set[string] {
 // traits are what the plugins read of a pod.
 type traits struct {
 	Namespace string
+	Own       types.UID // of a pod that is like no other: it has claims
 	Labels    map[string]string
 	Spec      corev1.PodSpec
 }
@@ -66,13 +68,27 @@ func readBy(p *corev1.Pod, telling sets.Set[string]) traits {
 			t.Labels[key] = value
 		}
 	}
+	if hasClaims(p) {
+		t.Own = p.UID
+	}
 	s := &p.Spec
 	t.Spec = corev1.PodSpec{
 		NodeName: s.NodeName, NodeSelector: s.NodeSelector, Affinity: s.Affinity, Tolerations: s.Tolerations,
 		TopologySpreadConstraints: s.TopologySpreadConstraints, Priority: s.Priority, Overhead: s.Overhead, Resources: s.Resources,
-		HostNetwork: s.HostNetwork, InitContainers: asking(s.InitContainers), Containers: asking(s.Containers),
+		HostNetwork: s.HostNetwork, Volumes: disks(s.Volumes), InitContainers: asking(s.InitContainers), Containers: asking(s.Containers),
 	}
 	return t
+}
+
+// disks are the volumes that a pod names without a claim and that may keep it from where another
+// pod has them.
+func disks(volumes []corev1.Volume) (out []corev1.Volume) {
+	for _, v := range volumes {
+		if v.AWSElasticBlockStore != nil || v.GCEPersistentDisk != nil || v.ISCSI != nil || v.RBD != nil {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // asking are containers with no more than what they ask of the node.

@@ -35,7 +35,6 @@ func newBoard(c Cluster) (*board, error) {
 }
 
 func (b *board) NodeInfos() fwk.NodeInfoLister           { return b }
-func (b *board) StorageInfos() fwk.StorageInfoLister     { return nil }
 func (b *board) PodGroupStates() fwk.PodGroupStateLister { return nil }
 func (b *board) List() ([]fwk.NodeInfo, error)           { return b.nodes, nil }
 func (b *board) HavePodsWithAffinityList() ([]fwk.NodeInfo, error) {

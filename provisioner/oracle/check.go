@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 )
@@ -19,9 +20,10 @@ type Cluster struct {
 	Nodes []*corev1.Node
 	// Pods that are bound to one of Nodes. Those that ended take no room.
 	Pods []*corev1.Pod
-	// Namespaces that pods are in, for selectors of namespaces. One that is not
-	// listed has no labels.
-	Namespaces []*corev1.Namespace
+	// Objects that plugins look up: Namespaces, of which one that is not here has no
+	// labels, PersistentVolumeClaims, PersistentVolumes, StorageClasses, CSINodes and
+	// VolumeAttachments.
+	Objects []runtime.Object
 }
 
 // A Placement puts a pod that is not bound yet on a node.
@@ -51,6 +53,7 @@ func (r Refusal) String() string {
 //
 // With G kinds of pods it costs G looks at all pods of the cluster, and one more for each
 // pod that comes and that a spread of others counts, or whose anti-affinity is against them;
+// each pod with a claim is a kind of its own, as the claim is bound when it joins;
 // beyond these one look at the node for each pod and round, and G small ones for each pod.
 // The error is about the question: a node or pod that is there twice, or not there.
 func Check(ctx context.Context, c Cluster, placements []Placement) ([]Refusal, error) {

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -187,7 +188,7 @@ func TestNamespaceSelector(t *testing.T) {
 	})
 	c := Cluster{Nodes: []*corev1.Node{node("n", "a")}, Pods: []*corev1.Pod{pod("o", bound("n"))}}
 	for _, labels := range []map[string]string{{"team": "a"}, {"team": "b"}} {
-		c.Namespaces = []*corev1.Namespace{{ObjectMeta: metav1.ObjectMeta{Name: "default", Labels: labels}}}
+		c.Objects = []runtime.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default", Labels: labels}}}
 		refusals, err := Check(context.Background(), c, []Placement{{away, "n"}})
 		if err != nil {
 			t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 // A judge lets pods onto the board.
 type judge struct {
 	*board
+	store    store
 	plugins  []fwk.FilterPlugin
 	groups   []*group
 	arrivals []*arrival
@@ -68,16 +69,14 @@ func newJudge(ctx context.Context, c Cluster, placements []Placement) (*judge, e
 	if err != nil {
 		return nil, err
 	}
-	h := &handle{nodes: board, informers: informers.NewSharedInformerFactory(nil, 0)}
-	namespaces := h.informers.Core().V1().Namespaces().Informer().GetIndexer()
-	for _, ns := range c.Namespaces {
-		if err := namespaces.Add(ns); err != nil {
-			return nil, fmt.Errorf("listing namespace %s: %w", ns.Name, err)
-		}
-	}
-	j := &judge{board: board}
-	if j.plugins, err = newPlugins(ctx, h); err != nil {
+	j := &judge{board: board, store: store{informers.NewSharedInformerFactory(nil, 0)}}
+	if j.plugins, err = newPlugins(ctx, &handle{nodes: board, store: j.store}); err != nil {
 		return nil, err
+	}
+	for _, o := range c.Objects {
+		if err := j.store.add(o); err != nil {
+			return nil, err
+		}
 	}
 	return j, j.enqueue(inQueueOrder(placements), telling(c, placements))
 }
@@ -204,6 +203,9 @@ func (j *judge) join(ctx context.Context, a *arrival) error {
 	a.node.AddPodInfo(info)
 	a.joined++
 	a.left--
+	if err := j.noteVolumes(info.GetPod(), a.node.Node()); err != nil {
+		return err
+	}
 	for _, g := range j.groups {
 		if g.left == 0 {
 			continue
@@ -233,8 +235,8 @@ func (g *group) hear(ctx context.Context, plugin fwk.FilterPlugin, l *lesson, ca
 		}
 		return nil
 	}
-	if l.refusal != nil {
-		return nil // it is about the pod's own terms
+	if l.refusal != nil || readsVolumes.Has(plugin.Name()) {
+		return nil // it is about the pod's own terms; or noteVolumes has seen to it
 	}
 	if l.skip {
 		// Nobody who stood there kept the pod away; whoever came may.

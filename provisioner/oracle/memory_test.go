@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // TestMemoryMakesNoDifference compares Check with a judge whose plugins forget everything
@@ -77,8 +78,8 @@ func randomQuestion(r *rand.Rand) (c Cluster, placements []Placement) {
 	for i := range 2 + r.IntN(4) {
 		c.Nodes = append(c.Nodes, node(fmt.Sprint("n", i), string(rune('a'+r.IntN(3)))))
 	}
-	c.Namespaces = []*corev1.Namespace{
-		{ObjectMeta: metav1.ObjectMeta{Name: "default", Labels: map[string]string{"kind": "dev"}}}, {ObjectMeta: metav1.ObjectMeta{Name: "other"}},
+	c.Objects = []runtime.Object{
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default", Labels: map[string]string{"kind": "dev"}}}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "other"}},
 	}
 	kinds := make([][]func(*corev1.Pod), 1+r.IntN(4))
 	for i := range kinds {

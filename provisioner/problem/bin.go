@@ -25,6 +25,8 @@ type Bin struct {
 	// labels that the node has, or is known to get whatever it is launched as.
 	labels labels.Set
 	taints []corev1.Taint
+	// aliases are labels that others will write, with the label of the same value.
+	aliases map[string]string
 	// usable is false when no new pod may go there: it is being deleted, is
 	// cordoned, or has left the cluster. Its pods still count where spreads and
 	// affinities look.
@@ -141,6 +143,9 @@ func newBin(in *Input, node *corev1.Node, claim *v1.NodeClaim) Bin {
 		b.usable = claim.DeletionTimestamp == nil && !left
 		b.taints = claim.Spec.Taints
 		b.forms = formsOf(in, claim)
+		if catalog := in.Catalogs[claim.Labels[v1.LabelNodePool]]; catalog != nil {
+			b.aliases = catalog.LabelAliases
+		}
 		b.labels = common(b.forms)
 		expected = least(b.forms)
 	}
@@ -181,6 +186,18 @@ func standingTaints(node *corev1.Node, claim *v1.NodeClaim) []corev1.Taint {
 		}
 	}
 	return taints
+}
+
+// forVolumes are the labels by which volumes are reached. On a machine of ours a CSI driver may
+// have yet to write the name that it has for the zone.
+func (b *Bin) forVolumes() labels.Set {
+	all := b.labels
+	for alias, key := range b.aliases {
+		if !all.Has(alias) && all.Has(key) {
+			all = labels.Merge(all, labels.Set{alias: all[key]})
+		}
+	}
+	return all
 }
 
 // carries reports whether the node has a label, or is known to get it.

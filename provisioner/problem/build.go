@@ -22,11 +22,13 @@ func Build(in *Input) *Translation {
 	ns := namespacesOf(in.Snapshot)
 	t := &Translation{
 		Bins: binsOf(in, ns), daemons: daemonsOf(in.Snapshot.DaemonSets.All(), ns), namespaces: ns,
-		capped: map[string]bool{}, keptOut: map[int][]string{}, taken: map[int][]string{},
+		capped: map[string]bool{}, keptOut: map[int][]string{}, taken: map[int][]string{}, waits: map[int]string{},
 	}
 	b := &builder{in: in, t: t}
+	t.volumes = &volumes{Storage: in.Snapshot.Storage, batch: in.Pods, bins: t.Bins}
 	b.groups, b.terms = groupsOf(in, t)
 	b.pools(mentioned(b.groups))
+	b.learnLimits()
 	b.p = &binpack.Problem{Resources: b.dimensions(), MaxSteps: in.MaxSteps}
 	b.t.Problem = b.p
 	b.topology()
@@ -138,6 +140,9 @@ func (b *builder) topology() {
 			keys.Insert(r.key)
 		}
 	}
+	if slices.ContainsFunc(b.groups, func(g *group) bool { return len(g.storage.near) > 0 }) {
+		keys.Insert(corev1.LabelTopologyZone)
+	}
 	keys.Delete(corev1.LabelHostname)
 	b.p.Keys, b.keys = sets.List(keys), keys.Len()
 	b.domainIndex = map[string]map[string]int{}
@@ -191,6 +196,7 @@ func (b *builder) offers() {
 		v, ok := vectors[row.Type]
 		if !ok {
 			v = shared{b.vector(row.Type.Allocatable), b.vector(row.Type.Capacity)}
+			b.attachable(v.capacity, row.Type.Name)
 			vectors[row.Type] = v
 		}
 		overhead := none
@@ -242,6 +248,7 @@ func (b *builder) nodes() {
 				add(taken, Requests(p))
 			}
 			left, load := b.vector(f.allocatable), b.vector(taken)
+			b.attachableTo(bin, f, left, load)
 			for r := range left {
 				left[r] = max(0, left[r]-load[r])
 				if free != nil {
@@ -269,7 +276,10 @@ func (b *builder) addGroups() {
 			Priority:    corev1helpers.PodPriority(g.pods[0]),
 			Offers:      where.offers,
 			Nodes:       where.nodes,
-			Unsupported: g.unsupported,
+			Unsupported: cmp.Or(g.unsupported, g.storage.waits),
 		})
+		if g.unsupported == "" && g.storage.waits != "" {
+			b.t.waits[i] = g.storage.waits
+		}
 	}
 }

@@ -7,7 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/provisioner/oracle"
@@ -22,6 +25,8 @@ import (
 //   - Spreads. A zone counts if this batch may open a node there; for kube-scheduler it does
 //     once there is one.
 //   - Anti-affinity of running pods of which the selector cannot be read: it is against all.
+//   - Anti-affinity over zones against pods of a DaemonSet: a zone is out if any offer there would
+//     bring one along.
 func TestNobodyIsLeftOut(t *testing.T) {
 	asked, careful := 0, 0
 	forSeeds(t, 2000, func(t *testing.T, r *rand.Rand, w *world) {
@@ -42,7 +47,7 @@ func TestNobodyIsLeftOut(t *testing.T) {
 			offer := f.placeAlone(t, tr, u)
 			switch said := problem.Sentence(tr.Explain(u)); {
 			case offer < 0:
-			case strings.Contains(said, " spread ") || strings.Contains(said, "anti-affinity of running pods"):
+			case strings.Contains(said, " spread ") || strings.Contains(said, "anti-affinity of running pods") || keepsFromDaemons(w, tr.Pods[u.Group][0]):
 				careful++
 			default:
 				t.Errorf("%s has no place, and %s would take it: %s", tr.Problem.Groups[u.Group].ID, tr.Problem.Offers[offer].ID, said)
@@ -53,6 +58,23 @@ func TestNobodyIsLeftOut(t *testing.T) {
 	if asked < 1000 || careful > 100 {
 		t.Errorf("%d groups were asked about, and %d might have had a place", asked, careful)
 	}
+}
+
+// keepsFromDaemons reports whether a pod has an anti-affinity over more than host names against
+// pods of some DaemonSet.
+func keepsFromDaemons(w *world, p *corev1.Pod) bool {
+	if p.Spec.Affinity.PodAntiAffinity == nil {
+		return false
+	}
+	for _, term := range p.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
+		selector, err := metav1.LabelSelectorAsSelector(term.LabelSelector)
+		for _, o := range w.objects {
+			if ds, ok := o.(*appsv1.DaemonSet); ok && err == nil && term.TopologyKey != corev1.LabelHostname && selector.Matches(labels.Set(ds.Spec.Template.Labels)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // placeAlone finds an offer of a pool that may still buy whose node would take a pod of an
@@ -74,9 +96,10 @@ func (f *future) placeAlone(t *testing.T, tr *problem.Translation, u *binpack.Un
 		n := newNode("alone", row.Labels(), row.Type.Allocatable)
 		n.Spec.Taints = row.Pool.Spec.Template.Spec.Taints
 		with := &future{world: f.world, dice: f.dice}
-		with.Namespaces = f.Namespaces
+		with.Objects = slices.Clone(f.Objects)
 		with.Nodes, with.Pods = append([]*corev1.Node{n}, f.Nodes...), slices.Clone(f.Pods)
 		with.addDaemons(n)
+		with.addCSINode(n)
 		refusals, err := oracle.Check(context.Background(), with.Cluster, []oracle.Placement{{Pod: pods[len(pods)-1], Node: n.Name}})
 		if err != nil {
 			t.Fatal(err)

@@ -62,6 +62,7 @@ func (b *builder) rules() {
 	b.keepOutOfStanding()
 	b.keepFromDaemons()
 	b.ports()
+	b.nearClaims()
 }
 
 // keepToNamed takes nodes without a host name from a group with a spread or an

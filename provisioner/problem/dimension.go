@@ -30,7 +30,7 @@ func (b *builder) dimensions() []string {
 	}
 	asked := sets.New[string]()
 	for _, g := range b.groups {
-		asked.Insert(slices.Collect(maps.Keys(g.requests))...)
+		asked.Insert(slices.Collect(maps.Keys(b.asks(g)))...)
 	}
 	for _, name := range sets.List(asked) {
 		if len(names) < maxDimensions {
@@ -38,7 +38,7 @@ func (b *builder) dimensions() []string {
 		}
 	}
 	for _, g := range b.groups {
-		for _, name := range slices.Sorted(maps.Keys(g.requests)) {
+		for _, name := range slices.Sorted(maps.Keys(b.asks(g))) {
 			if !names.Has(name) {
 				g.unsupported = cmp.Or(g.unsupported, "spec.containers[].resources.requests["+name+"], one of more than "+strconv.Itoa(maxDimensions)+" resources,")
 			}
@@ -72,7 +72,7 @@ func (b *builder) largest() binpack.Vector {
 // asking returns a group's requests, cut to one more than anything has: the
 // answer is the same, and no sum over many pods overflows.
 func (b *builder) asking(g *group, largest binpack.Vector) binpack.Vector {
-	v := b.vector(g.requests)
+	v := b.vector(b.asks(g))
 	for r := range v {
 		if v[r] > largest[r] {
 			v[r] = largest[r] + 1

@@ -2,10 +2,12 @@ package problem
 
 import (
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
@@ -19,8 +21,9 @@ type Future struct {
 	// Pods that are bound, or planned earlier, and those of DaemonSets on the nodes that are
 	// still to come.
 	Pods []*corev1.Pod
-	// Namespaces that exist, and those that pods are in.
-	Namespaces []*corev1.Namespace
+	// Objects that pods and nodes refer to: namespaces, also those that only pods speak of,
+	// and what there is of storage.
+	Objects []runtime.Object
 	// Placements are what the plan puts on nodes.
 	Placements []FuturePlacement
 }
@@ -34,20 +37,25 @@ type FuturePlacement struct {
 // Future says what becomes of a plan, as [Translation.Placed] has it. Launch i becomes a node of
 // the name name(i). Where a machine may turn out as one of n, pick says as which.
 func (t *Translation) Future(launches []Launch, placements []Placement, name func(i int) string, pick func(n int) int) *Future {
-	f := &Future{Namespaces: t.namespaces.objects()}
+	f := &Future{Objects: slices.Concat(t.namespaces.objects(), t.volumes.objects())}
 	names := map[*Bin]string{}
 	for i := range t.Bins {
 		bin := &t.Bins[i]
 		if bin.Node == nil && !bin.usable {
 			continue // it is gone
 		}
-		names[bin] = f.addBin(bin, t.daemons, bin.forms[pick(len(bin.forms))])
+		as := bin.forms[pick(len(bin.forms))]
+		names[bin] = f.addBin(bin, t.daemons, as)
+		if _, told := t.volumes.Nodes.Get(names[bin]); !told && !bin.initialized() {
+			f.Objects = append(f.Objects, t.csiNode(names[bin], as.labels[corev1.LabelInstanceTypeStable]))
+		}
 	}
 	for i := range launches {
 		l := &launches[i]
 		row := l.Rows[pick(len(l.Rows))]
 		n := futureNode(name(i), row.Labels(), row.Type.Allocatable)
 		n.Spec.Taints = l.Claim.Spec.Taints
+		f.Objects = append(f.Objects, t.csiNode(n.Name, row.Type.Name))
 		f.Nodes = append(f.Nodes, n)
 		for j := range t.daemons {
 			if d := &t.daemons[j]; d.runsOn(labels.Set(n.Labels), n.Name, n.Spec.Taints) {

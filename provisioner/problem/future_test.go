@@ -25,7 +25,7 @@ func TestFuture(t *testing.T) {
 		for _, p := range f.Placements {
 			placements = append(placements, oracle.Placement{Pod: p.Pod, Node: p.Node})
 		}
-		refusals, err := oracle.Check(context.Background(), oracle.Cluster{Nodes: f.Nodes, Pods: f.Pods, Namespaces: f.Namespaces}, placements)
+		refusals, err := oracle.Check(context.Background(), oracle.Cluster{Nodes: f.Nodes, Pods: f.Pods, Objects: f.Objects}, placements)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,6 +25,7 @@ type group struct {
 	rules       []rule
 	wishes      []wish // what the pods prefer, the heaviest first
 	ports       []hostPort
+	storage     storageDemand
 	places      string // equal for groups whose pods alone may go to the same places
 	matched     []int  // the terms of the batch that match the pods
 	unsupported string
@@ -40,6 +41,7 @@ type shape struct {
 	Rules        []string             `json:",omitempty"`
 	Wishes       []string             `json:",omitempty"`
 	Ports        []string             `json:",omitempty"`
+	Storage      string               `json:",omitempty"`
 	Matched      []int                `json:",omitempty"`
 	Unsupported  string               `json:",omitempty"`
 }
@@ -64,7 +66,7 @@ func groupsOf(in *Input, t *Translation) ([]*group, []podTerm) {
 	}
 	for i, p := range pods {
 		g := &singles[i]
-		g.pods, g.unsupported, g.ports = pods[i:i+1:i+1], unsupportedField(p), hostPorts(&p.Spec)
+		g.pods, g.unsupported, g.ports, g.storage = pods[i:i+1:i+1], unsupportedField(p), hostPorts(&p.Spec), t.volumes.of(p)
 		var reason string
 		if g.rules, reason = rulesOf(p, ns); reason != "" {
 			g.unsupported = cmp.Or(g.unsupported, reason)
@@ -135,6 +137,7 @@ func (g *group) shape() shape {
 		Tolerations:  spec.Tolerations,
 		Priority:     corev1helpers.PodPriority(g.pods[0]),
 		Matched:      g.matched,
+		Storage:      g.storage.text(),
 		Unsupported:  g.unsupported,
 	}
 	if a := spec.Affinity; a != nil && a.NodeAffinity != nil {
@@ -177,6 +180,9 @@ func (g *group) key(b []byte) []byte {
 	}
 	for _, p := range s.Ports {
 		b = append(append(b, 0, 2), p...)
+	}
+	if s.Storage != "" {
+		b = append(append(b, 0, 3), s.Storage...)
 	}
 	b = append(append(b, 0, 0), s.Unsupported...)
 	if len(s.NodeSelector) > 0 || len(s.Tolerations) > 0 || s.NodeAffinity != nil {

@@ -23,7 +23,7 @@ func formsOf(in *Input, claim *v1.NodeClaim) []form {
 	if catalog := in.Catalogs[claim.Labels[v1.LabelNodePool]]; catalog != nil {
 		for _, o := range Offerings(claim) {
 			if kind, ok := catalog.InstanceType(o.InstanceType); ok {
-				row := Row{Type: kind, Offering: o, chosen: own, zone: catalog.ZoneLabels[o.Zone], region: catalog.Region}
+				row := Row{Type: kind, Offering: o, chosen: own, zone: catalog.ZoneLabels[o.Zone], region: catalog.Region, aliases: catalog.LabelAliases}
 				forms = append(forms, form{aliased(row.Labels()), kind.Allocatable})
 			}
 		}

@@ -55,6 +55,9 @@ type Translation struct {
 	// requests of one pod of each group.
 	requests []cloudprovider.Resources
 	daemons  []daemon
+	volumes  *volumes
+	// limits says how many volumes may be attached, by CSI driver.
+	limits map[string]attachLimits
 	// namespaces that the rules look at.
 	namespaces *namespaces
 	// heard are the groups of which a preference has become a requirement.
@@ -67,6 +70,8 @@ type Translation struct {
 	keptOut map[int][]string
 	// taken says for a group which of its host ports DaemonSets have on new nodes.
 	taken map[int][]string
+	// waits says for a group what its pods wait for instead of a node.
+	waits map[int]string
 }
 
 // An Exclusion says why a NodePool offers nothing to this batch.

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/stowage-sh/stowage/provisioner/state"
 )
@@ -112,7 +113,7 @@ func (n *namespaces) of(p *corev1.Pod, t *corev1.PodAffinityTerm, own bool) (sco
 }
 
 // objects are the namespaces as Kubernetes has them, by name.
-func (n *namespaces) objects() (all []*corev1.Namespace) {
+func (n *namespaces) objects() (all []runtime.Object) {
 	for _, name := range slices.Sorted(maps.Keys(n.labels)) {
 		all = append(all, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: n.labels[name]}})
 	}

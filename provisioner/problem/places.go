@@ -10,10 +10,11 @@ import (
 // places are the offers and nodes that a pod's own spec lets it go to.
 type places struct{ offers, nodes binpack.Set }
 
-// places finds them, once for each distinct selector and tolerations.
+// places finds them, once for each distinct selector, tolerations and demand of volumes.
 func (b *builder) places(g *group) places {
 	spec := &g.pods[0].Spec
-	known, ok := b.placesKnown[g.places]
+	key := g.places + g.storage.key()
+	known, ok := b.placesKnown[key]
 	if ok {
 		return known
 	}
@@ -22,17 +23,18 @@ func (b *builder) places(g *group) places {
 		tolerated[pool] = tolerates(spec.Tolerations, pool.Spec.Template.Spec.Taints)
 	}
 	for i := range b.t.Rows {
-		if tolerated[b.t.Rows[i].Pool] && g.selector.matches(&b.t.Rows[i], "") {
+		if tolerated[b.t.Rows[i].Pool] && g.selector.matches(&b.t.Rows[i], "") && g.storage.meets(&b.t.Rows[i], "") {
 			known.offers.Add(i)
 		}
 	}
 	for i := range b.t.Bins {
 		bin := &b.t.Bins[i]
-		if bin.usable && tolerates(spec.Tolerations, bin.taints) && g.selector.matches(bin.labels, bin.Name()) {
+		if bin.usable && tolerates(spec.Tolerations, bin.taints) && g.selector.matches(bin.labels, bin.Name()) &&
+			(len(g.storage.where) == 0 || g.storage.meets(bin.forVolumes(), bin.Name())) && !(g.storage.untried && bin.initialized()) {
 			known.nodes.Add(i)
 		}
 	}
-	b.placesKnown[g.places] = known
+	b.placesKnown[key] = known
 	return known
 }
 

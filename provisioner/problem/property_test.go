@@ -125,6 +125,7 @@ type future struct {
 // build adds every machine, those of the plan included, and returns where the plan
 // puts the pods.
 func (f *future) build(tr *problem.Translation, s *binpack.Solution) (placements []oracle.Placement) {
+	f.addStorage()
 	names := map[string]string{} // of the node of each bin
 	for i := range tr.Bins {
 		bin := &tr.Bins[i]
@@ -136,12 +137,10 @@ func (f *future) build(tr *problem.Translation, s *binpack.Solution) (placements
 		f.Nodes = append(f.Nodes, n)
 		if bin.Claim != nil && !v1.IsTrue(bin.Claim.Status.Conditions, v1.ConditionInitialized) {
 			f.addDaemons(n)
+			f.addCSINode(n)
 		}
 	}
 	for _, o := range f.world.objects {
-		if ns, ok := o.(*corev1.Namespace); ok {
-			f.Namespaces = append(f.Namespaces, ns)
-		}
 		p, ok := o.(*corev1.Pod)
 		if !ok {
 			continue
@@ -161,6 +160,7 @@ func (f *future) build(tr *problem.Translation, s *binpack.Solution) (placements
 		n.Spec.Taints = l.Claim.Spec.Taints
 		f.Nodes = append(f.Nodes, n)
 		f.addDaemons(n)
+		f.addCSINode(n)
 		for _, p := range l.Pods {
 			placements = append(placements, oracle.Placement{Pod: p, Node: n.Name})
 		}
@@ -234,7 +234,7 @@ func TestPlacesAgree(t *testing.T) {
 		tr := w.translate()
 		for g := range tr.Pods {
 			p := tr.Pods[g][0]
-			if a := p.Spec.Affinity; len(tr.Problem.Groups[g].Unsupported) > 0 || a.PodAntiAffinity != nil || a.PodAffinity != nil || keepsApart(w) || len(p.Spec.Containers[0].Ports) > 0 {
+			if a := p.Spec.Affinity; len(tr.Problem.Groups[g].Unsupported) > 0 || a.PodAntiAffinity != nil || a.PodAffinity != nil || keepsApart(w) || len(p.Spec.Containers[0].Ports) > 0 || len(p.Spec.Volumes) > 0 {
 				continue
 			}
 			want := nodeaffinity.GetRequiredNodeAffinity(p)

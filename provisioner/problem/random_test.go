@@ -49,6 +49,7 @@ l1 cpu=8 memory=32Gi zones=%s spot=150 on-demand=400 label:cloud/gen=3`[1:],
 		30+10*r.IntN(2), d.one("a", "a,c", "a,b,c"), d.one("b", "a,b", "a,b,c"))); err != nil {
 		panic(err)
 	}
+	d.storage(w)
 	for i := range 1 + r.IntN(3) {
 		w.objects = append(w.objects, d.pool(i))
 	}
@@ -66,10 +67,11 @@ l1 cpu=8 memory=32Gi zones=%s spot=150 on-demand=400 label:cloud/gen=3`[1:],
 		d.machine(w, i)
 	}
 	for i := range 1 + r.IntN(4) {
-		shape := d.pod()
+		shape, claiming := d.pod(), d.claiming()
 		for j := range 1 + r.IntN(6) {
 			p := shape.DeepCopy()
 			p.Name = fmt.Sprintf("pending%d-%d", i, j)
+			claiming.give(d, w, p, fmt.Sprint("pending", i))
 			w.objects = append(w.objects, p)
 		}
 	}
@@ -182,9 +184,15 @@ func (d dice) machine(w *world, i int) {
 		}
 		w.objects = append(w.objects, node)
 	}
+	if stage > 0 {
+		w.objects = append(w.objects, d.csiNode(name)...)
+	}
 	for j := range d.IntN(4) {
 		p := d.pod()
 		p.Name = fmt.Sprintf("old%d-%d", i, j)
+		if d.in(3) {
+			(&claiming{class: "bound", mode: corev1.ReadWriteOnce}).give(d, w, p, "")
+		}
 		if stage == 0 {
 			p.Annotations = map[string]string{annotationPlan: claim.Name}
 		} else {

@@ -19,13 +19,20 @@ type Reason struct {
 	Message string `json:"message"`
 }
 
-// NodePoolExcluded is the code of a NodePool that offers nothing to this batch.
-const NodePoolExcluded = "NodePoolExcluded"
+// The codes beside those of package binpack: of a NodePool that offers nothing to this batch,
+// and of a pod that no node can help before its volume is ready.
+const (
+	NodePoolExcluded = "NodePoolExcluded"
+	WaitsForVolume   = "WaitsForVolume"
+)
 
 // Explain says why the pods of an unplaced group found no place, one reason for
 // each NodePool and dimension, heaviest NodePool first, then the NodePools that
 // offer nothing.
 func (t *Translation) Explain(u *binpack.Unplaced) []Reason {
+	if waits := t.waits[u.Group]; waits != "" {
+		return []Reason{{WaitsForVolume, "waits for " + waits}}
+	}
 	var reasons []Reason
 	for _, r := range u.Reasons {
 		if r.Code == binpack.NoCompatibleOffer && len(t.Pools) == 0 {
@@ -50,19 +57,26 @@ func (t *Translation) sentence(u *binpack.Unplaced, r *binpack.Reason) string {
 	if r.Pool >= 0 {
 		about = "NodePool " + t.Pools[r.Pool].Name + ": "
 	}
+	passes := "passes the pod's node selector, affinity and tolerations"
+	if claims := t.volumes.of(t.Pods[u.Group][0]).claims; len(claims) > 0 {
+		passes += " where its volumes can be (" + strings.Join(claims, ", ") + ")"
+	}
 	switch r.Code {
 	case binpack.Unsupported:
 		return about + r.Constraint + " is not supported yet"
 	case binpack.NoCompatibleOffer:
 		if out := t.keptOut[u.Group]; len(out) > 0 {
-			return about + "no offering passes the pod's node selector, affinity and tolerations outside of " + strings.Join(slices.Compact(slices.Sorted(slices.Values(out))), ", ") + ", where the anti-affinity of running pods or its own forbids it"
+			return about + "no offering " + passes + " outside of " + strings.Join(slices.Compact(slices.Sorted(slices.Values(out))), ", ") + ", where the anti-affinity of running pods or its own forbids it"
 		}
 		if taken := t.taken[u.Group]; len(taken) > 0 {
-			return about + "no offering passes the pod's node selector, affinity and tolerations with its ports free: " + strings.Join(slices.Compact(slices.Sorted(slices.Values(taken))), ", ")
+			return about + "no offering " + passes + " with its ports free: " + strings.Join(slices.Compact(slices.Sorted(slices.Values(taken))), ", ")
 		}
-		return about + "no offering passes the pod's node selector, affinity and tolerations"
+		return about + "no offering " + passes
 	case binpack.InsufficientResources:
 		name := t.Problem.Resources[r.Resource]
+		if driver, ok := strings.CutPrefix(name, attachPrefix); ok {
+			return fmt.Sprintf("%sno offering attaches enough volumes: %d of CSI driver %s wanted, the most is %d", about, t.volumes.of(t.Pods[u.Group][0]).attach[driver], driver, r.Best)
+		}
 		return fmt.Sprintf("%sno offering is large enough: %s wanted %s, the largest has %s after DaemonSets", about, name, wanted(t.Pods[u.Group][0], name), quantity(name, r.Best))
 	case binpack.LimitReached:
 		if r.Resource < 0 && t.capped[t.Pools[r.Pool].Name] {

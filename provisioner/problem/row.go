@@ -28,8 +28,9 @@ type Row struct {
 	Price    binpack.MicroUSD
 
 	// chosen are the labels that the NodePool puts on the node; zone those that
-	// hang on the zone. Both are shared between rows.
+	// hang on the zone. All are shared between rows.
 	chosen, zone map[string]string
+	aliases      map[string]string // of the catalog
 	region       string
 }
 
@@ -45,6 +46,8 @@ func (r *Row) Get(key string) string { v, _ := r.Lookup(key); return v }
 func (r *Row) Lookup(key string) (string, bool) {
 	if canonical, ok := v1.NormalizedLabels[key]; ok {
 		key = canonical
+	} else if other, ok := r.aliases[key]; ok {
+		key = other
 	}
 	switch key {
 	case corev1.LabelTopologyZone:
@@ -81,6 +84,11 @@ func (r *Row) Labels() map[string]string {
 			all[key] = v
 		}
 	}
+	for alias := range r.aliases {
+		if v, ok := r.Lookup(alias); ok {
+			all[alias] = v
+		}
+	}
 	return all
 }
 
@@ -106,7 +114,7 @@ func rowsOf(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, er
 	}
 	// Thousands are looked at and many fall away: those that stay are counted first.
 	every := func(yield func(*Row)) {
-		row := Row{Pool: pool, region: catalog.Region}
+		row := Row{Pool: pool, region: catalog.Region, aliases: catalog.LabelAliases}
 		for t := range catalog.InstanceTypes {
 			kind := &catalog.InstanceTypes[t]
 			for _, o := range kind.Offerings {

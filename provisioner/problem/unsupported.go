@@ -24,13 +24,10 @@ func unsupportedField(p *corev1.Pod) string {
 	return ""
 }
 
-// unsupportedVolume names the kind of a volume that decides where a pod can go.
+// unsupportedVolume names the kind of a volume that decides where a pod can go, and is
+// not one of a claim.
 func unsupportedVolume(v *corev1.Volume) string {
 	switch {
-	case v.PersistentVolumeClaim != nil:
-		return "persistentVolumeClaim"
-	case v.Ephemeral != nil:
-		return "ephemeral"
 	case v.AWSElasticBlockStore != nil:
 		return "awsElasticBlockStore"
 	case v.GCEPersistentDisk != nil:

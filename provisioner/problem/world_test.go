@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -43,7 +44,7 @@ func newWorld() *world {
 
 // defineCatalog reads lines like
 //
-//	m5.large cpu=2 memory=8Gi zones=a,b spot=35 on-demand=96 label:arch=arm64 gpu=1
+//	m5.large cpu=2 memory=8Gi zones=a,b spot=35 on-demand=96 label:arch=arm64 gpu=1 volumes:disk.csi=2
 //
 // where prices are in thousandths of a dollar and "?" is unknown. A tenth of cpu
 // and memory is not allocatable.
@@ -64,6 +65,12 @@ func (w *world) defineCatalog(text string) error {
 			switch {
 			case key == "zones":
 				zones = strings.Split(value, ",")
+			case strings.HasPrefix(key, "volumes:"):
+				n, err := strconv.ParseInt(value, 10, 64)
+				if err != nil {
+					return fmt.Errorf("%s of %s: %w", key, kind.Name, err)
+				}
+				kind.VolumeLimits = map[string]int64{strings.TrimPrefix(key, "volumes:"): n}
 			case strings.HasPrefix(key, "label:"):
 				kind.Labels[strings.TrimPrefix(key, "label:")] = value
 			case key == "spot" || key == "on-demand":
@@ -104,6 +111,8 @@ func (w *world) apply(text string) error {
 		made := map[string]client.Object{
 			"Pod": &corev1.Pod{}, "Node": &corev1.Node{}, "NodePool": &v1.NodePool{}, "NodeClaim": &v1.NodeClaim{},
 			"DaemonSet": &appsv1.DaemonSet{}, "Namespace": &corev1.Namespace{}, "Deployment": &appsv1.Deployment{},
+			"PersistentVolumeClaim": &corev1.PersistentVolumeClaim{}, "PersistentVolume": &corev1.PersistentVolume{}, "StorageClass": &storagev1.StorageClass{},
+			"CSINode": &storagev1.CSINode{}, "CSIDriver": &storagev1.CSIDriver{}, "VolumeAttachment": &storagev1.VolumeAttachment{},
 		}[head.Kind]
 		if made == nil {
 			return fmt.Errorf("kind %q", head.Kind)

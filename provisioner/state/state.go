@@ -34,6 +34,7 @@ type Cluster struct {
 	daemonSets table[*appsv1.DaemonSet]
 	namespaces table[*corev1.Namespace]
 	classes    table[NodeClass]
+	storage    storageTables
 	plans      map[types.UID]Plan
 	gone       tombstones
 	// claimAt holds the names of the NodeClaims by provider ID.
@@ -93,6 +94,8 @@ func (c *Cluster) Observe(obj client.Object) {
 		changed = c.namespaces.put(o)
 	case NodeClass:
 		changed = c.classes.put(o)
+	default:
+		changed = c.storage.put(o)
 	}
 	c.touch(changed)
 }
@@ -124,6 +127,8 @@ func (c *Cluster) Forget(obj client.Object) {
 		changed = c.namespaces.remove(o)
 	case NodeClass:
 		changed = c.classes.remove(o)
+	default:
+		changed = c.storage.remove(o)
 	}
 	c.touch(changed)
 }

@@ -49,7 +49,9 @@ func TestRoles(t *testing.T) {
 		"patch pods -A":                                      false,
 		"get secrets -A":                                     false,
 		"list poddisruptionbudgets -A":                       false,
-		"list persistentvolumes":                             false,
+		"watch persistentvolumes":                            true,
+		"watch volumeattachments":                            true,
+		"patch persistentvolumeclaims -A":                    false,
 		"watch namespaces":                                   true,
 		"patch namespaces":                                   false,
 	} {

@@ -69,7 +69,8 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: planner}
 rules:
-  - {apiGroups: [""], resources: [pods, nodes, namespaces], verbs: [list]}
+  - {apiGroups: [""], resources: [pods, nodes, namespaces, persistentvolumeclaims, persistentvolumes], verbs: [list]}
+  - {apiGroups: [storage.k8s.io], resources: [storageclasses, csidrivers, csinodes, volumeattachments], verbs: [list]}
   - {apiGroups: [apps], resources: [daemonsets], verbs: [list]}
   - {apiGroups: [policy], resources: [poddisruptionbudgets], verbs: [list]}
   - {apiGroups: [scheduling.k8s.io], resources: [priorityclasses], verbs: [list]}

@@ -15,7 +15,8 @@ import (
 )
 
 // Expand adds the pods that the controllers of workloads would make: all of a
-// workload's replicas when none of its pods is in the set, and otherwise none. It
+// workload's replicas when none of its pods is in the set, and otherwise none, with the claims
+// that they have. It
 // gives every pod the priority of its PriorityClass and what its RuntimeClass adds,
 // takes out those that no API server would take in, and marks pods without a node
 // as those that kube-scheduler found none for.
@@ -30,6 +31,7 @@ func (s *Set) Expand() error {
 			return err
 		}
 	}
+	s.completeClaims()
 	return s.completePods()
 }
 
@@ -69,6 +71,9 @@ func (s *Set) addPods(w *workload) error {
 		}
 		if err := s.add(Key{"Pod", pod.Namespace, pod.Name}, entry{pod, s.objects[w.key].at}); err != nil {
 			return fmt.Errorf("expanding %s: %w", w.key, err)
+		}
+		if err := s.addClaims(pod, w); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -49,6 +49,8 @@ var kinds = map[schema.GroupKind]kind{
 	{Group: "scheduling.k8s.io", Kind: "PriorityClass"}: {"v1", false, false, func() client.Object { return &schedulingv1.PriorityClass{} }},
 	{Group: "storage.k8s.io", Kind: "StorageClass"}:     {"v1", false, false, func() client.Object { return &storagev1.StorageClass{} }},
 	{Group: "storage.k8s.io", Kind: "CSINode"}:          {"v1", false, false, func() client.Object { return &storagev1.CSINode{} }},
+	{Group: "storage.k8s.io", Kind: "CSIDriver"}:        {"v1", false, false, func() client.Object { return &storagev1.CSIDriver{} }},
+	{Group: "storage.k8s.io", Kind: "VolumeAttachment"}: {"v1", false, false, func() client.Object { return &storagev1.VolumeAttachment{} }},
 	{Group: v1.Group, Kind: "NodePool"}:                 {"v1", false, true, func() client.Object { return &v1.NodePool{} }},
 	{Group: v1.Group, Kind: "NodeClaim"}:                {"v1", false, true, func() client.Object { return &v1.NodeClaim{} }},
 	{Group: v1.Group, Kind: "NodeOverlay"}:              {"v1alpha1", false, true, nil},

@@ -55,6 +55,8 @@ type Set struct {
 	objects  map[Key]entry
 	notes    map[string]tally
 	refusals []Refusal
+	// live says that the objects of a cluster were merged in.
+	live bool
 }
 
 type entry struct {
@@ -163,12 +165,14 @@ func (t tally) where() string {
 
 // Merge takes in the objects of a cluster, but for those that the set replaces:
 // the cluster as it would be with the set applied. Objects of kinds that are not
-// read are left out.
+// read are left out. Claims and volumes stay as the cluster has them: where they are is its
+// decision.
 func (s *Set) Merge(cluster []client.Object) {
+	s.live = true
 	for _, o := range cluster {
 		kind, known := kindNames[reflect.TypeOf(o)]
 		key := Key{kind, o.GetNamespace(), o.GetName()}
-		if _, replaced := s.objects[key]; known && !replaced {
+		if _, replaced := s.objects[key]; known && (!replaced || kind == "PersistentVolumeClaim" || kind == "PersistentVolume") {
 			s.objects[key] = entry{o, Place{"the cluster", 0, -1}}
 		}
 	}

@@ -28,6 +28,8 @@ type workload struct {
 	parents []string
 	// each completes the pod of a number; nil if there is nothing to add.
 	each func(pod *corev1.Pod, number int)
+	// claims are the templates of those that each pod has of its own.
+	claims []corev1.PersistentVolumeClaim
 	// start is the first number, 0 as a rule.
 	start int
 }
@@ -84,6 +86,7 @@ func statefulSet(key Key, o *appsv1.StatefulSet) *workload {
 	if o.Spec.Ordinals != nil {
 		w.start = int(o.Spec.Ordinals.Start)
 	}
+	w.claims = o.Spec.VolumeClaimTemplates
 	w.each = func(pod *corev1.Pod, number int) {
 		pod.Labels[appsv1.StatefulSetPodNameLabel] = pod.Name
 		pod.Labels[appsv1.PodIndexLabel] = strconv.Itoa(number)

@@ -32,7 +32,7 @@ func (p *Plan) verify(ctx context.Context) error {
 	for i, at := range f.Placements {
 		placements[i] = oracle.Placement{Pod: at.Pod, Node: at.Node}
 	}
-	refusals, err := oracle.Check(ctx, oracle.Cluster{Nodes: f.Nodes, Pods: f.Pods, Namespaces: f.Namespaces}, placements)
+	refusals, err := oracle.Check(ctx, oracle.Cluster{Nodes: f.Nodes, Pods: f.Pods, Objects: f.Objects}, placements)
 	if err != nil {
 		return fmt.Errorf("verifying the plan: %w", err)
 	}
