@@ -50,6 +50,21 @@ func (v *volumes) attachment(claim *corev1.PersistentVolumeClaim) (handle, drive
 	return driver + " for " + key(claim).String(), driver
 }
 
+// driversOf returns the drivers of one of which a claim of the batch will attach a volume.
+func (v *volumes) driversOf(claim *corev1.PersistentVolumeClaim) (drivers []string) {
+	if _, driver := v.attachment(claim); driver != "" {
+		drivers = append(drivers, driver)
+	}
+	if claim.Spec.VolumeName == "" {
+		for _, pv := range v.deal()[key(claim)] {
+			if _, driver := attached(pv); driver != "" && !slices.Contains(drivers, driver) {
+				drivers = append(drivers, driver)
+			}
+		}
+	}
+	return drivers
+}
+
 // attached is attachment for a volume.
 func attached(pv *corev1.PersistentVolume) (handle, driver string) {
 	switch {

@@ -26,7 +26,10 @@ import (
 //     once there is one.
 //   - Anti-affinity of running pods of which the selector cannot be read: it is against all.
 //   - Anti-affinity over zones against pods of a DaemonSet: a zone is out if any offer there would
-//     bring one along.
+//     bring one along. And affinity to such pods: only offers that do are in, though a pod of
+//     the plan may be near as well.
+//   - Anti-affinity whose namespaceSelector kube-scheduler reads in two ways: both hold.
+//   - Claims that compete for a volume that is there, or share one that is not: see volumes.go.
 func TestNobodyIsLeftOut(t *testing.T) {
 	asked, careful := 0, 0
 	forSeeds(t, 2000, func(t *testing.T, r *rand.Rand, w *world) {
@@ -47,7 +50,8 @@ func TestNobodyIsLeftOut(t *testing.T) {
 			offer := f.placeAlone(t, tr, u)
 			switch said := problem.Sentence(tr.Explain(u)); {
 			case offer < 0:
-			case strings.Contains(said, " spread ") || strings.Contains(said, "anti-affinity of running pods") || keepsFromDaemons(w, tr.Pods[u.Group][0]):
+			case strings.Contains(said, " spread ") || strings.Contains(said, "anti-affinity of running pods") ||
+				minds(w, tr.Pods[u.Group][0]) || w.readsTwice() || competes(w, tr.Pods[u.Group][0]):
 				careful++
 			default:
 				t.Errorf("%s has no place, and %s would take it: %s", tr.Problem.Groups[u.Group].ID, tr.Problem.Offers[offer].ID, said)
@@ -60,21 +64,78 @@ func TestNobodyIsLeftOut(t *testing.T) {
 	}
 }
 
-// keepsFromDaemons reports whether a pod has an anti-affinity over more than host names against
-// pods of some DaemonSet.
-func keepsFromDaemons(w *world, p *corev1.Pod) bool {
-	if p.Spec.Affinity.PodAntiAffinity == nil {
-		return false
+// minds reports whether pods of some DaemonSet matter to a pod: to its affinity, or to its
+// anti-affinity over more than host names.
+func minds(w *world, p *corev1.Pod) bool {
+	var terms []corev1.PodAffinityTerm
+	if a := p.Spec.Affinity.PodAffinity; a != nil {
+		terms = append(terms, a.RequiredDuringSchedulingIgnoredDuringExecution...)
 	}
-	for _, term := range p.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
-		selector, err := metav1.LabelSelectorAsSelector(term.LabelSelector)
-		for _, o := range w.objects {
-			if ds, ok := o.(*appsv1.DaemonSet); ok && err == nil && term.TopologyKey != corev1.LabelHostname && selector.Matches(labels.Set(ds.Spec.Template.Labels)) {
+	if a := p.Spec.Affinity.PodAntiAffinity; a != nil {
+		for _, term := range a.RequiredDuringSchedulingIgnoredDuringExecution {
+			if term.TopologyKey != corev1.LabelHostname {
+				terms = append(terms, term)
+			}
+		}
+	}
+	for _, o := range w.objects {
+		ds, ok := o.(*appsv1.DaemonSet)
+		if ok && slices.ContainsFunc(terms, func(term corev1.PodAffinityTerm) bool {
+			selector, err := metav1.LabelSelectorAsSelector(term.LabelSelector)
+			return err == nil && selector.Matches(labels.Set(ds.Spec.Template.Labels))
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// readsTwice reports whether some pod to be placed has an anti-affinity whose namespaceSelector
+// matches more namespaces as its own than as that of a pod that runs.
+func (w *world) readsTwice() bool {
+	for _, o := range w.objects {
+		p, ok := o.(*corev1.Pod)
+		if !ok || p.Spec.NodeName != "" || p.Spec.Affinity.PodAntiAffinity == nil {
+			continue
+		}
+		for _, term := range p.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
+			if s := term.NamespaceSelector; s != nil && len(s.MatchExpressions) > 0 {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// competes reports whether a pod has a claim for which a volume is there that is free, or that
+// others share before it has one.
+func competes(w *world, p *corev1.Pod) bool {
+	if len(p.Spec.Volumes) == 0 {
+		return false
+	}
+	name := p.Name + "-v"
+	if c := p.Spec.Volumes[0].PersistentVolumeClaim; c != nil {
+		name = c.ClaimName
+	}
+	free, sharers, class := false, 0, ""
+	for _, o := range w.objects {
+		switch o := o.(type) {
+		case *corev1.PersistentVolumeClaim:
+			if o.Namespace == p.Namespace && o.Name == name && o.Spec.VolumeName == "" {
+				class = *o.Spec.StorageClassName
+			}
+		case *corev1.Pod:
+			if o.Namespace == p.Namespace && len(o.Spec.Volumes) > 0 && o.Spec.Volumes[0].PersistentVolumeClaim != nil && o.Spec.Volumes[0].PersistentVolumeClaim.ClaimName == name {
+				sharers++
+			}
+		}
+	}
+	for _, o := range w.objects {
+		if pv, ok := o.(*corev1.PersistentVolume); ok && pv.Status.Phase == corev1.VolumeAvailable && pv.Spec.StorageClassName == class {
+			free = true
+		}
+	}
+	return class != "" && (free || sharers > 1)
 }
 
 // placeAlone finds an offer of a pool that may still buy whose node would take a pod of an

@@ -98,6 +98,26 @@ func (b *builder) addSpread(id string, c *constraint) {
 		s.Domains = append(s.Domains, binpack.DomainCount{Domain: d, Count: counts[d]})
 	}
 	b.p.Spreads = append(b.p.Spreads, s)
+	if b.comeLater(c.owners, targets) {
+		s.ID += ", before others come"
+		s.Counted = intersection(targets, c.owners)
+		b.p.Spreads = append(b.p.Spreads, s)
+	}
+}
+
+// comeLater reports whether a spread counts pods that come only once its owners are there, since
+// they must be near to them. The owners then have to be able to come without them.
+func (b *builder) comeLater(owners, counted binpack.Set) bool {
+	for g := range counted.All {
+		if !owners.Has(g) && slices.ContainsFunc(b.groups[g].rules, func(r rule) bool { return r.kind == affinity && meets(owners, b.targets(&r)) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func intersection(a, b binpack.Set) binpack.Set {
+	return without(a, func(i int) bool { return !b.Has(i) })
 }
 
 // strays reports whether pods of the groups may go to places that have a domain

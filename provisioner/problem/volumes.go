@@ -86,8 +86,8 @@ func (v *volumes) of(p *corev1.Pod) storageDemand {
 		if waits != "" {
 			return storageDemand{waits: waits}
 		}
-		if handle, driver := v.attachment(claim); driver != "" {
-			attached[handle] = driver
+		for _, driver := range v.driversOf(claim) {
+			attached[driver+" "+name] = driver
 		}
 	}
 	for _, driver := range attached {

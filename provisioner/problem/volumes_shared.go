@@ -2,6 +2,7 @@ package problem
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
 	"slices"
 
@@ -62,8 +63,9 @@ func (v *volumes) deal() map[types.NamespacedName][]*corev1.PersistentVolume {
 }
 
 // share returns the volumes that one of several claims may count on: all that it may take, if
-// no other may take one of them; if all others may take the same, one for each in order;
-// and else nothing but for who comes first. Where volumes are made nobody need compete.
+// no other may take one of them; if all others may take the same, one for each in order, of
+// those that can be reached from the same nodes: whichever each gets there, there is one for the
+// next. Else it is nothing but for who comes first. Where volumes are made nobody need compete.
 func share(claim types.NamespacedName, suits map[types.NamespacedName][]*corev1.PersistentVolume, suitors map[string][]types.NamespacedName, makes bool) []*corev1.PersistentVolume {
 	own := suits[claim]
 	alike := true
@@ -84,12 +86,27 @@ func share(claim types.NamespacedName, suits map[types.NamespacedName][]*corev1.
 	switch {
 	case rivals == 0:
 		return own
-	case makes || !alike && len(before) > 0 || len(before) >= len(own):
+	case makes || !alike && len(before) > 0:
 		return nil
 	case alike:
-		return own[len(before) : len(before)+1]
+		own = reachedAlike(own)
+		return own[min(len(before), len(own)):min(len(before)+1, len(own))]
 	}
 	return own
+}
+
+// reachedAlike returns the largest part of some volumes that can be reached from the same nodes.
+func reachedAlike(some []*corev1.PersistentVolume) []*corev1.PersistentVolume {
+	parts := map[string][]*corev1.PersistentVolume{}
+	var most []*corev1.PersistentVolume
+	for _, pv := range some {
+		text, _ := json.Marshal(pv.Spec.NodeAffinity) // of plain fields
+		parts[string(text)] = append(parts[string(text)], pv)
+		if part := parts[string(text)]; len(part) > len(most) {
+			most = part
+		}
+	}
+	return most
 }
 
 // free lists the volumes that are not bound, the smallest first, by their class.
