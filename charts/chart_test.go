@@ -220,6 +220,44 @@ func TestChartValues(t *testing.T) {
 	}
 }
 
+// TestChartWithoutNominations: the controller is told not to nominate, and loses the right
+// to, and nothing else.
+func TestChartWithoutNominations(t *testing.T) {
+	rules := func(nominate bool) (left []rbacv1.PolicyRule, patches int, told string) {
+		objects, err := render(t, func(values map[string]any) {
+			setCluster(values)
+			values["settings"].(map[string]any)["nominatePods"] = nominate
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range objects["ClusterRole/stowage"].(*rbacv1.ClusterRole).Rules {
+			if slices.Contains(r.Resources, "pods/status") {
+				patches++
+				continue
+			}
+			left = append(left, r)
+		}
+		for _, e := range objects["Deployment/stowage"].(*appsv1.Deployment).Spec.Template.Spec.Containers[0].Env {
+			if e.Name == "NOMINATE_PODS" {
+				told = e.Value
+			}
+		}
+		return left, patches, told
+	}
+	with, patches, told := rules(true)
+	if patches != 1 || told != "true" {
+		t.Errorf("with nominations, %d rules of pods/status, and NOMINATE_PODS is %q", patches, told)
+	}
+	without, patches, told := rules(false)
+	if patches != 0 || told != "false" {
+		t.Errorf("without nominations, %d rules of pods/status, and NOMINATE_PODS is %q", patches, told)
+	}
+	if diff := cmp.Diff(with, without); diff != "" {
+		t.Errorf("the other rules -with +without:\n%s", diff)
+	}
+}
+
 // readable is what the controller may read: what it watches, and leases. A kind
 // comes here together with the code that reads it.
 var readable = []string{

@@ -88,7 +88,11 @@ func runController(ctx context.Context, s *settings) error {
 		return err
 	}
 	logger.Info("starting", "version", version, "cluster", s.clusterName, "region", cloud.region)
-	return mgr.Start(ctx)
+	if err := mgr.Start(ctx); err != nil {
+		return err
+	}
+	w.withdraw(context.WithoutCancel(ctx))
+	return nil
 }
 
 func restConfig(s *settings) (*rest.Config, error) {
@@ -109,8 +113,7 @@ func newManager(config *rest.Config, s *settings) (manager.Manager, error) {
 	options := manager.Options{
 		Scheme: known,
 		Cache: cache.Options{
-			// Nobody reads managed fields, and they are half of the memory.
-			DefaultTransform: cache.TransformStripManagedFields(),
+			DefaultTransform: state.Slim,
 		},
 		LeaderElection:                !s.noLeaderElection,
 		LeaderElectionID:              s.leaseName,

@@ -80,7 +80,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.IntVar(&s.reservedENIs, "reserved-enis", 0, "network interfaces of each instance that pods do not use")
 	f.StringVar(&s.interruptionQueue, "interruption-queue", "", "SQS queue of interruption warnings (not read yet)")
 	f.DurationVar(&s.launchTimeout, "launch-timeout", 5*time.Minute, "time after which a NodeClaim without an instance is given up")
-	f.DurationVar(&s.registrationTimeout, "registration-timeout", 15*time.Minute, "time after which an instance that has not joined is given up")
+	f.DurationVar(&s.registrationTimeout, "registration-timeout", 15*time.Minute, "time after which an instance is given up that has not joined, or whose node has not become Ready")
 	f.DurationVar(&s.collectInterval, "garbage-collection-interval", 2*time.Minute, "time between looks for instances without a NodeClaim, and the other way round")
 	f.DurationVar(&s.collectAge, "garbage-collection-age", 30*time.Second, "age at which an instance without a NodeClaim is terminated")
 	f.DurationVar(&s.catalogInterval, "instance-type-refresh-interval", 12*time.Hour, "time between refreshes of instance types")

@@ -41,6 +41,7 @@ type wiring struct {
 	events   record.EventRecorder
 
 	instruments *instruments
+	provision   *provision.Controller
 }
 
 // The widths of the queues: how many objects are worked on at once. A NodeClaim
@@ -133,6 +134,20 @@ func (w *wiring) leading() bool {
 	}
 }
 
+// withdraw takes back, in a few seconds at most, what would keep another provisioner
+// from acting. The manager has stopped, so nothing is written after it; a process that
+// never led has nothing to take back.
+func (w *wiring) withdraw(ctx context.Context) {
+	if !w.leading() {
+		return
+	}
+	limited, stop := context.WithTimeout(ctx, 5*time.Second)
+	defer stop()
+	if err := w.provision.Withdraw(limited); err != nil {
+		w.manager.GetLogger().Error(err, "withdrawing nominations")
+	}
+}
+
 func (w *wiring) nodeClasses() error {
 	c := &nodeclass.Controller{
 		Region:  w.cloud.region,
@@ -187,7 +202,7 @@ func (w *wiring) nodeClaims() error {
 	cloud := func(controller string) cloudprovider.Provider {
 		return w.instruments.cloud.of(w.cloud.provider, controller)
 	}
-	p := &provision.Controller{
+	w.provision = &provision.Controller{
 		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: w.instruments.provision,
 		Cloud: cloud(provisioner), Availability: w.cloud.availability, Prices: w.cloud.prices,
 		NewName:  newClaimName,
@@ -203,7 +218,7 @@ func (w *wiring) nodeClaims() error {
 		LaunchTimeout: w.settings.launchTimeout, RegistrationTimeout: w.settings.registrationTimeout,
 	}
 	if w.settings.nominate {
-		l.BeforeOpen, l.Hold = p.Nominate, p.Hold
+		l.BeforeOpen, l.Hold = w.provision.Nominate, w.provision.Hold
 	}
 	collector := &lifecycle.Collector{
 		Cluster: w.cluster, Write: w.write, Metrics: w.instruments.lifecycle, Cloud: cloud(collection), Instances: roster,
@@ -219,7 +234,7 @@ func (w *wiring) nodeClaims() error {
 	}
 	anything := func(client.Object) []string { return []string{"cluster"} }
 	return errors.Join(
-		w.add(provisioner, 1, singleton(p.Step), w.feed.source(urgent, 0), w.feed.source(anything, 50*time.Millisecond, &v1.NodePoolList{})),
+		w.add(provisioner, 1, singleton(w.provision.Step), w.feed.source(urgent, 0), w.feed.source(anything, 50*time.Millisecond, &v1.NodePoolList{})),
 		w.add(life, claimWorkers, l.Reconcile, w.feed.source(claims, 0, &v1.NodeClaimList{}, &corev1.NodeList{})),
 		w.add(collection, 1, singleton(collector.Step), once()),
 	)

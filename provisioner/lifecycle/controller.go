@@ -50,8 +50,8 @@ type Controller struct {
 	// LaunchTimeout is how long a claim may exist without a machine; 0 means five
 	// minutes.
 	LaunchTimeout time.Duration
-	// RegistrationTimeout is how long a machine may take to join; 0 means fifteen
-	// minutes.
+	// RegistrationTimeout is how long a machine may take to join, and then its node to
+	// become Ready; 0 means fifteen minutes.
 	RegistrationTimeout time.Duration
 
 	evictions evictions
@@ -160,18 +160,38 @@ func (c *Controller) hold(ctx context.Context, claim *v1.NodeClaim) error {
 	return nil
 }
 
-// checkJoined gives a claim up whose machine has not become a node in time, and
-// otherwise says when that will be.
+// checkJoined gives a claim up whose machine has not become a Ready node in time, and
+// otherwise says when that will be. Until then pods are planned for it.
 func (c *Controller) checkJoined(ctx context.Context, now time.Time, claim *v1.NodeClaim) (time.Duration, error) {
-	if v1.IsTrue(claim.Status.Conditions, v1.ConditionRegistered) {
+	since, reason, what := c.awaited(claim)
+	if reason == "" {
 		return 0, nil
 	}
-	launched := v1.GetCondition(claim.Status.Conditions, v1.ConditionLaunched)
 	timeout := orDefault(c.RegistrationTimeout, 15*time.Minute)
-	if left := launched.LastTransitionTime.Add(timeout).Sub(now); left > 0 {
+	if left := since.Add(timeout).Sub(now); left > 0 {
 		return left, nil
 	}
-	return 0, c.giveUp(ctx, now, claim, "registration_timeout", fmt.Sprintf("the machine did not join the cluster within %v", timeout))
+	return 0, c.giveUp(ctx, now, claim, reason, fmt.Sprintf("%s within %v", what, timeout))
+}
+
+// awaited says what is missing of a launched claim's node, and since when. There is no
+// reason if it is there and Ready, or was of use already.
+func (c *Controller) awaited(claim *v1.NodeClaim) (since time.Time, reason, what string) {
+	conditions := claim.Status.Conditions
+	if !v1.IsTrue(conditions, v1.ConditionRegistered) {
+		return v1.GetCondition(conditions, v1.ConditionLaunched).LastTransitionTime.Time, "registration_timeout", "the machine did not join the cluster"
+	}
+	node, ok := c.Cluster.Snapshot().NodeOf(claim)
+	if !ok || NodeReady(node) || v1.IsTrue(conditions, v1.ConditionInitialized) {
+		return time.Time{}, "", ""
+	}
+	since = v1.GetCondition(conditions, v1.ConditionRegistered).LastTransitionTime.Time
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady && condition.LastTransitionTime.After(since) {
+			since = condition.LastTransitionTime.Time
+		}
+	}
+	return since, "readiness_timeout", fmt.Sprintf("node %s did not become Ready", node.Name)
 }
 
 // giveUp deletes a claim that did not become a node and notes that for its

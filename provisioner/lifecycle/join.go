@@ -40,8 +40,8 @@ func (c *Controller) register(ctx context.Context, now time.Time, claim *v1.Node
 	if was {
 		return nil
 	}
-	if pool, ok := c.Cluster.Snapshot().NodePools.Get(claim.Labels[v1.LabelNodePool]); ok {
-		if err := nodepool.NoteSuccess(ctx, c.Write, pool); err != nil {
+	if NodeReady(node) { // else it may never be
+		if err := c.noteSuccess(ctx, claim); err != nil {
 			return err
 		}
 	}
@@ -50,6 +50,15 @@ func (c *Controller) register(ctx context.Context, now time.Time, claim *v1.Node
 	c.Metrics.registered(claim)
 	logr.FromContextOrDiscard(ctx).Info("registered nodeclaim", "NodeClaim", klogRef(claim), "Node", klogRef(node), "provider-id", claim.Status.ProviderID)
 	return nil
+}
+
+// noteSuccess clears the failures of the NodePool of a claim that became a node.
+func (c *Controller) noteSuccess(ctx context.Context, claim *v1.NodeClaim) error {
+	pool, ok := c.Cluster.Snapshot().NodePools.Get(claim.Labels[v1.LabelNodePool])
+	if !ok {
+		return nil
+	}
+	return nodepool.NoteSuccess(ctx, c.Write, pool)
 }
 
 // open syncs a node with its claim and takes the taint off that kept pods away.
@@ -132,6 +141,11 @@ func (c *Controller) initialize(ctx context.Context, now time.Time, claim *v1.No
 	if !maps.Equal(before.Labels, node.Labels) {
 		if err := c.Write.Patch(ctx, node, client.MergeFrom(before)); err != nil {
 			return fmt.Errorf("initializing node %s: %w", node.Name, err)
+		}
+	}
+	if !was {
+		if err := c.noteSuccess(ctx, claim); err != nil {
+			return err
 		}
 	}
 	set(claim, now, v1.ConditionInitialized, metav1.ConditionTrue)

@@ -13,10 +13,16 @@ import (
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
-// BenchmarkHold is a second of a batch of 1,000 nodes and 50,000 pods that spread,
-// of which the last node is awaited: one look for whom to nominate, and Hold asked
-// for every node, with a write between two of them.
+// BenchmarkHold is a second of a batch of 1,000 nodes and 50,000 pods, of which the last
+// node is awaited, since all pods spread or since its pods have a higher priority: one
+// look for whom to nominate, and Hold asked for every node, with a write between two of
+// them.
 func BenchmarkHold(b *testing.B) {
+	b.Run("spread", func(b *testing.B) { hold(b, true) })
+	b.Run("priority", func(b *testing.B) { hold(b, false) })
+}
+
+func hold(b *testing.B, spread bool) {
 	now := time.Unix(1_700_000_000, 0)
 	c := &Controller{Cluster: state.New()}
 	plans := map[types.UID]state.Plan{}
@@ -35,7 +41,7 @@ func BenchmarkHold(b *testing.B) {
 		c.Cluster.Observe(claims[i])
 		c.Cluster.Observe(node)
 		for j := range 50 {
-			plans[types.UID(fmt.Sprintf("7c0b7e34-2f31-4c8e-9d0a-%06d%06d", i, j))] = state.Plan{NodeClaim: name, At: now, Spread: true}
+			plans[types.UID(fmt.Sprintf("7c0b7e34-2f31-4c8e-9d0a-%06d%06d", i, j))] = state.Plan{NodeClaim: name, At: now, Spread: spread, Priority: int32(i / 999)}
 		}
 	}
 	c.Cluster.SetPlans(plans)

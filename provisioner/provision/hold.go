@@ -17,8 +17,8 @@ const (
 	// unreadyHold is the most for a node that is not Ready: a DaemonSet that it
 	// waits for may not tolerate our taint.
 	unreadyHold = 30 * time.Second
-	// spreadHold is the most for a node that is Ready and waits for the others of
-	// its batch: what that costs is this much time, what it saves a second batch.
+	// spreadHold is the most for a node that is Ready and waits for others of its
+	// batch: what that costs is this much time, what it saves a second batch.
 	spreadHold = 10 * time.Second
 	// accord is from the first node's learning that all may open to the opening:
 	// lifecycle asks Hold at least that often, so by then all have learnt it.
@@ -34,6 +34,8 @@ const (
 //     decided with it. Nominations keep the room of such pods from others only for a
 //     moment (see spreadsOverDomains); and the spread lets them in domain by
 //     domain, which only goes when there is a node in each.
+//   - Of the other nodes of a batch, those with pods of higher priority open first:
+//     nominations keep no room from such pods, and kube-scheduler tries them first.
 //
 // A node with startup taints is not kept: others open it, who may need it
 // without ours.
@@ -44,11 +46,15 @@ func (c *Controller) Hold(now time.Time, claim *v1.NodeClaim, node *corev1.Node)
 	if !lifecycle.NodeReady(node) {
 		return max(0, unreadyHold-now.Sub(node.CreationTimestamp.Time)), "it is not Ready"
 	}
-	batch := batchOf(c.Cluster.Snapshot(), claim.Name)
-	if batch.IsZero() {
-		return 0, ""
-	}
+	s := c.Cluster.Snapshot()
 	until := readySince(node).Add(spreadHold)
+	batch := batchOf(s, claim.Name)
+	if batch.IsZero() {
+		if !outranked(s, claim.Name) {
+			return 0, ""
+		}
+		return max(0, until.Sub(now)), "nodes of its batch with pods of higher priority open first"
+	}
 	if opens, ok := c.named.opens(batch, now); ok && opens.Before(until) {
 		until = opens
 	}
@@ -110,6 +116,25 @@ func late(s *state.Snapshot, name string, spread bool) bool {
 	}
 	node, ok := s.NodeOf(claim)
 	return !ok || !lifecycle.NodeReady(node) || !spread && hasOwnTaint(node)
+}
+
+// outranked reports whether another node is still to open that was decided in a batch
+// with a NodeClaim's pods, and that a pod is planned for whose priority is higher than
+// any of theirs. Nodes that open together are left out, since they wait for this one.
+func outranked(s *state.Snapshot, claim string) bool {
+	top := s.Expected(claim).Priority
+	batches := map[time.Time]bool{}
+	for _, uid := range s.PlannedFor(claim) {
+		batches[s.Plans[uid].At] = true
+	}
+	for batch := range batches {
+		for other := range s.PlannedAt(batch) {
+			if e := s.Expected(other); e.Priority > top && !e.Spread && late(s, other, false) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // readySince tells since when kubelet has said of a node's readiness what it says.

@@ -59,6 +59,42 @@ func TestHold(t *testing.T) {
 	}
 }
 
+// TestHigherPrioritiesOpenFirst: the node own, Ready for 3 s, has no pod of the priority
+// that one of the pods of other has, and none spread.
+func TestHigherPrioritiesOpenFirst(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(h *holding)
+		wait   time.Duration
+	}{
+		{"the other is closed", func(*holding) {}, 7 * time.Second},
+		{"the other is not Ready", func(h *holding) { h.ready("other", -1) }, 7 * time.Second},
+		{"the other has not joined", func(h *holding) { delete(h.nodes, "other") }, 7 * time.Second},
+		{"the other is open", func(h *holding) { h.nodes["other"].Spec.Taints = nil }, 0},
+		{"the other is given up", func(h *holding) { h.claims["other"].DeletionTimestamp = &metav1.Time{Time: h.now} }, 0},
+		{"the other is of another batch", func(h *holding) { h.apart = true }, 0},
+		{"the other waits for all", func(h *holding) { h.spread["other"] = true }, 0},
+		{"one of its own pods is no less important", func(h *holding) { h.priority["own-plain"] = 5 }, 0},
+		{"all are less important", func(h *holding) { h.priority["other-spread"] = -1 }, 0},
+		{"nobody waits for ever", func(h *holding) { h.now = h.now.Add(7 * time.Second) }, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHolding()
+			h.spread["own"], h.spread["other"] = false, false
+			h.priority["other-spread"] = 5
+			test.change(h)
+			r := newRig(t, h.objects()...)
+			r.Cluster.SetPlans(h.plans())
+			if wait, why := r.Hold(h.now, h.claims["own"], h.nodes["own"]); wait != test.wait || wait > 0 && !strings.Contains(why, "higher priority") {
+				t.Errorf("held for %v (%s), want %v", wait, why, test.wait)
+			}
+			if wait, why := r.Hold(h.now, h.claims["other"], h.nodes["own"]); test.wait > 0 && wait != 0 {
+				t.Errorf("the other is held for %v: %s", wait, why)
+			}
+		})
+	}
+}
+
 // TestLate: whom the node of a NodeClaim waits for.
 func TestLate(t *testing.T) {
 	for _, test := range []struct {
@@ -202,9 +238,10 @@ func TestRoll(t *testing.T) {
 // them: one of each that spreads, and a plain one.
 type holding struct {
 	now, decided time.Time
-	spread       map[string]bool // NodeClaims with a pod that has a hard spread
-	apart        bool            // the two were decided at different times
-	nominated    bool            // all pods of the batch were
+	spread       map[string]bool     // NodeClaims with a pod that has a hard spread
+	apart        bool                // the two were decided at different times
+	nominated    bool                // all pods of the batch were
+	priority     map[types.UID]int32 // of pods; 0 for those left out
 	claims       map[string]*v1.NodeClaim
 	nodes        map[string]*corev1.Node
 }
@@ -212,7 +249,7 @@ type holding struct {
 func newHolding() *holding {
 	now := time.Unix(1_700_000_000, 0)
 	h := &holding{
-		now: now, decided: now.Add(-time.Minute), spread: map[string]bool{"own": true, "other": true},
+		now: now, decided: now.Add(-time.Minute), spread: map[string]bool{"own": true, "other": true}, priority: map[types.UID]int32{},
 		claims: map[string]*v1.NodeClaim{}, nodes: map[string]*corev1.Node{},
 	}
 	for _, name := range []string{"own", "other"} {
@@ -253,9 +290,9 @@ func (h *holding) plans() map[types.UID]state.Plan {
 		other = other.Add(time.Second)
 	}
 	return map[types.UID]state.Plan{
-		"own-plain":    {NodeClaim: "own", At: h.decided},
-		"own-spread":   {NodeClaim: "own", At: h.decided, Spread: h.spread["own"]},
-		"other-spread": {NodeClaim: "other", At: other, Spread: h.spread["other"]},
+		"own-plain":    {NodeClaim: "own", At: h.decided, Priority: h.priority["own-plain"]},
+		"own-spread":   {NodeClaim: "own", At: h.decided, Spread: h.spread["own"], Priority: h.priority["own-spread"]},
+		"other-spread": {NodeClaim: "other", At: other, Spread: h.spread["other"], Priority: h.priority["other-spread"]},
 	}
 }
 

@@ -28,6 +28,8 @@ type Metrics struct {
 	Witness Witness
 
 	claims        *prometheus.CounterVec
+	pods          *prometheus.CounterVec
+	waves         *prometheus.CounterVec
 	depth         prometheus.Gauge
 	unschedulable prometheus.Gauge
 	gap           prometheus.Gauge
@@ -56,6 +58,14 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 			Name: "karpenter_nodeclaims_created_total",
 			Help: "NodeClaims created, by reason, NodePool and whether minValues was relaxed.",
 		}, []string{"reason", "nodepool", "min_values_relaxed"}),
+		pods: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stowage_pods_bound_total",
+			Help: "Pods with a place decided that were bound, by placement: as_planned or elsewhere.",
+		}, []string{"placement"}),
+		waves: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stowage_second_waves_total",
+			Help: "Batches that bought nodes for pods planned for other new nodes before, by cause: place_lost (the node is there and has not taken them) or node_gone (it went, or never came).",
+		}, []string{"cause"}),
 		depth:         prometheus.NewGauge(gauge("queue_depth", "Pods that wait for a place to be decided.")),
 		unschedulable: prometheus.NewGauge(gauge("unschedulable_pods_count", "Pods of the last batch that found no place.")),
 		gap: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -75,8 +85,8 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		}
 		return 0
 	})
-	return m, errors.Join(r.Register(m.duration), r.Register(m.claims), r.Register(m.depth), r.Register(m.unschedulable),
-		r.Register(m.gap), r.Register(unfinished))
+	return m, errors.Join(r.Register(m.duration), r.Register(m.claims), r.Register(m.pods), r.Register(m.waves),
+		r.Register(m.depth), r.Register(m.unschedulable), r.Register(m.gap), r.Register(unfinished))
 }
 
 // time begins to time a solve, if there is a clock, and returns what ends it.
@@ -99,6 +109,25 @@ func (m *Metrics) created(now time.Time, pool string, pods []*corev1.Pod) {
 	}
 	m.claims.WithLabelValues("provisioned", pool, "false").Inc()
 	m.placed(now, pods)
+}
+
+// bound counts a pod that had a decided place.
+func (m *Metrics) bound(asPlanned bool) {
+	switch {
+	case m == nil:
+	case asPlanned:
+		m.pods.WithLabelValues("as_planned").Inc()
+	default:
+		m.pods.WithLabelValues("elsewhere").Inc()
+	}
+}
+
+// secondWave counts a batch that bought nodes for pods which had been planned for
+// others.
+func (m *Metrics) secondWave(cause string) {
+	if m != nil {
+		m.waves.WithLabelValues(cause).Inc()
+	}
 }
 
 // placed notes pods for which a place was decided.

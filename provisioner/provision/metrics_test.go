@@ -9,6 +9,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -91,4 +94,75 @@ func TestDecisionsAreTold(t *testing.T) {
 	if !slices.Contains(w.heard, "2s placed second") {
 		t.Errorf("of a pod that an earlier machine holds: %v", w.heard)
 	}
+}
+
+// counts returns the counters of what became of plans, as "label value" by label.
+func counts(t *testing.T, registry *prometheus.Registry) string {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	for _, f := range families {
+		if f.GetName() == "stowage_pods_bound_total" || f.GetName() == "stowage_second_waves_total" {
+			for _, m := range f.Metric {
+				words = append(words, fmt.Sprintf("%s %v", m.Label[0].GetValue(), m.Counter.GetValue()))
+			}
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// TestPlansAreCounted by what became of them: of three pods one is bound as planned, one
+// elsewhere; the third one's node does not come, and the next one's room is taken.
+func TestPlansAreCounted(t *testing.T) {
+	r := newRig(t, nodePool("general"), waiting("a", "7"), waiting("b", "8"))
+	registry := prometheus.NewRegistry()
+	var err error
+	if r.Metrics, err = NewMetrics(registry); err != nil {
+		t.Fatal(err)
+	}
+	want := func(what, want string) {
+		t.Helper()
+		r.step(0)
+		r.step(time.Second)
+		if got := counts(t, registry); got != want {
+			t.Errorf("%s: counted %q, want %q", what, got, want)
+		}
+	}
+	want("planned", "")
+	r.want("general-1(a) general-2(b)")
+	bind := func(name, node string) {
+		p := r.server.next(waiting(name, "1")).(*corev1.Pod)
+		p.Spec.NodeName = node
+		r.seen(p)
+	}
+	r.join("general-1", "8")
+	bind("a", "general-1")
+	want("bound to the node", "as_planned 1")
+	bind("b", "general-1")
+	want("bound to another", "as_planned 1, elsewhere 1")
+	r.Cluster.Forget(r.claim("general-2"))
+	r.seen(waiting("c", "8"))
+	want("a third pod", "as_planned 1, elsewhere 1")
+	r.want("general-1() general-3(c)")
+	r.Cluster.Forget(r.claim("general-3"))
+	want("its node does not come", "as_planned 1, elsewhere 1, node_gone 1")
+	r.want("general-1() general-4(c)")
+	r.join("general-4", "8")
+	bind("thief", "general-4")
+	want("its room is taken", "as_planned 1, elsewhere 1, node_gone 1, place_lost 1")
+	r.want("general-1() general-4() general-5(c)")
+}
+
+// join makes a NodeClaim's machine an open node of its name.
+func (r *rig) join(name, cpu string) {
+	c := r.claim(name)
+	c.Status.ProviderID = name
+	r.seen(c)
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID("node-" + name), ResourceVersion: "1"}, Spec: corev1.NodeSpec{ProviderID: name}}
+	node.Status.Allocatable = corev1.ResourceList{"cpu": resource.MustParse(cpu), "memory": resource.MustParse("8Gi"), "pods": resource.MustParse("20")}
+	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+	r.seen(node)
 }

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -101,35 +102,114 @@ type target struct {
 }
 
 // nominate names to kube-scheduler the nodes of NodeClaims, by name, for the pods
-// planned for them: for all of them, or for those that do not carry the name.
+// planned for them: for all of them, or for those that do not carry the name. A pod that
+// somebody else nominated keeps what it has: kube-scheduler makes room for it. Those of
+// higher priority come first, for nominations keep no room from them.
 func (c *Controller) nominate(ctx context.Context, s *state.Snapshot, nodes map[string]target, all bool) error {
 	if len(nodes) == 0 {
 		return nil
 	}
+	var pods []*corev1.Pod
+	for _, p := range s.Pods.All() {
+		plan := s.Plans[p.UID]
+		to, ok := nodes[plan.NodeClaim]
+		has := p.Status.NominatedNodeName
+		switch {
+		case !ok || !problem.Provisionable(p), !all && has == to.node, plan.Spread && !to.spread, has != "" && !state.Nominated(p):
+		default:
+			pods = append(pods, p)
+		}
+	}
+	slices.SortStableFunc(pods, func(p, q *corev1.Pod) int { return cmp.Compare(s.Plans[q.UID].Priority, s.Plans[p.UID].Priority) })
+	return c.each(ctx, pods, func(p *corev1.Pod) error {
+		node := nodes[s.Plans[p.UID].NodeClaim].node
+		next := p.DeepCopy()
+		next.Status.NominatedNodeName = node
+		patch := fmt.Appendf(nil, `{"status":{"nominatedNodeName":%q}}`, node)
+		err := c.Write.PatchStatus(ctx, next, client.RawPatch(types.MergePatchType, patch))
+		// A pod that has been bound meanwhile may not be nominated, and need not be.
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeForbidden) {
+			return fmt.Errorf("nominating node %s for pod %s/%s: %w", node, p.Namespace, p.Name, err)
+		}
+		return nil
+	})
+}
+
+// Withdraw erases all nominations of ours from pods that have no node. Karpenter does
+// not provision for a pod that carries one, so whoever stops acting is to call it, after
+// the last Step and Nominate.
+func (c *Controller) Withdraw(ctx context.Context) error {
+	if c.NoNominations {
+		return nil
+	}
+	s := c.Cluster.Snapshot()
+	return c.withdraw(ctx, s, func(*corev1.Pod) bool { return true })
+}
+
+// withdrawStray erases the nominations of ours that nothing speaks for any more: the
+// node is not to come, or something else was decided, be it by this process or for one
+// before it that crashed. One that waits to be decided again keeps what it has: each
+// erasure makes kube-scheduler try the pods that it kept out. A failure is logged, and
+// the next Step tries again.
+func (c *Controller) withdrawStray(ctx context.Context, s *state.Snapshot) {
+	if c.NoNominations {
+		return
+	}
+	limited, stop := context.WithTimeout(ctx, spreadHold)
+	defer stop()
+	if err := c.withdraw(limited, s, func(p *corev1.Pod) bool { return c.stray(s, p) }); err != nil {
+		log.FromContext(ctx).Error(err, "withdrawing nominations")
+	}
+}
+
+// stray reports whether nothing speaks for the node that a pod is nominated to.
+func (c *Controller) stray(s *state.Snapshot, p *corev1.Pod) bool {
+	node, ok := s.Nodes.Get(p.Status.NominatedNodeName)
+	if !ok {
+		return true
+	}
+	claim, ok := s.ClaimOf(node)
+	if !ok || claim.DeletionTimestamp != nil || node.DeletionTimestamp != nil {
+		return true
+	}
+	if plan, planned := s.Plans[p.UID]; planned {
+		return plan.NodeClaim != claim.Name
+	}
+	_, tried := c.tried[p.UID]
+	return tried
+}
+
+// withdraw erases nominations of ours, unless pods are bound or carry another by now, or
+// kube-scheduler makes room on the very node: it does not write a name that is there.
+func (c *Controller) withdraw(ctx context.Context, s *state.Snapshot, which func(*corev1.Pod) bool) error {
+	var pods []*corev1.Pod
+	for _, p := range s.Pods.All() {
+		if state.Nominated(p) && p.Spec.NodeName == "" && p.DeletionTimestamp == nil && !problem.MakesRoom(s, p) && which(p) {
+			pods = append(pods, p)
+		}
+	}
+	return c.each(ctx, pods, func(p *corev1.Pod) error {
+		const field = "/status/nominatedNodeName"
+		next := p.DeepCopy()
+		next.Status.NominatedNodeName = ""
+		patch := fmt.Appendf(nil, `[{"op":"test","path":%q,"value":%q},{"op":"remove","path":%q}]`, field, p.Status.NominatedNodeName, field)
+		err := c.Write.PatchStatus(ctx, next, client.RawPatch(types.JSONPatchType, patch))
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsInvalid(err) { // the test is not passed: it is another's by now
+			return fmt.Errorf("withdrawing node %s from pod %s/%s: %w", p.Status.NominatedNodeName, p.Namespace, p.Name, err)
+		}
+		return nil
+	})
+}
+
+// each calls f for pods in their order, a few at a time, until ctx ends.
+func (c *Controller) each(ctx context.Context, pods []*corev1.Pod, f func(*corev1.Pod) error) error {
 	var group errgroup.Group
 	group.SetLimit(max(1, c.Parallel))
-	for _, p := range s.Pods.All() {
+	for _, p := range pods {
 		if ctx.Err() != nil {
 			break
 		}
-		plan := s.Plans[p.UID]
-		to, ok := nodes[plan.NodeClaim]
-		node := to.node
-		switch {
-		case !ok || !problem.Provisionable(p), !all && p.Status.NominatedNodeName == node, plan.Spread && !to.spread:
-			continue
-		}
-		group.Go(func() error {
-			patch := fmt.Appendf(nil, `{"status":{"nominatedNodeName":%q}}`, node)
-			next := p.DeepCopy()
-			next.Status.NominatedNodeName = node
-			err := c.Write.PatchStatus(ctx, next, client.RawPatch(types.MergePatchType, patch))
-			// A pod that has been bound meanwhile may not be nominated, and need not be.
-			if err != nil && !apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeForbidden) {
-				return fmt.Errorf("nominating node %s for pod %s/%s: %w", node, p.Namespace, p.Name, err)
-			}
-			return nil
-		})
+		group.Go(func() error { return f(p) })
 	}
 	if err := group.Wait(); err != nil {
 		return err

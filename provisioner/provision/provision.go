@@ -19,12 +19,14 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/batch"
+	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
@@ -65,16 +67,17 @@ type Controller struct {
 	verify func(*binpack.Problem, *binpack.Solution) error // nil means binpack.Verify; for tests of a refusal
 	tried  map[types.UID]time.Time                         // pods that found no place, and when
 	told   map[types.UID]telling                           // what each was told
+	lost   map[types.UID]string                            // why pods that wait lost a place on a NodeClaim
 	unsure unsure                                          // claims that may have been written
 	named  roll                                            // batches whose nodes open together
 
 	announced atomic.Int64 // Nominated events of this batch
 }
 
-// A telling is the last message that a pod got, and when.
+// A telling is what the last message that a pod got was about, and when it got it.
 type telling struct {
-	message string
-	at      time.Time
+	about string
+	at    time.Time
 }
 
 // Step looks at the cluster, solves the batch if its window has closed, and
@@ -84,6 +87,7 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 	c.settle(now, c.Cluster.Snapshot())
 	snapshot := c.Cluster.Snapshot()
 	c.nominateOpen(ctx, snapshot)
+	c.withdrawStray(ctx, snapshot)
 	waiting := c.waiting(snapshot)
 	for _, p := range waiting {
 		if at, ok := c.tried[p.UID]; !ok || now.Sub(at) >= c.retry() {
@@ -124,6 +128,7 @@ func (c *Controller) waiting(s *state.Snapshot) []*corev1.Pod {
 	}
 	maps.DeleteFunc(c.tried, func(uid types.UID, _ time.Time) bool { return !alive[uid] })
 	maps.DeleteFunc(c.told, func(uid types.UID, _ telling) bool { return !alive[uid] })
+	maps.DeleteFunc(c.lost, func(uid types.UID, _ string) bool { return !alive[uid] })
 	return pods
 }
 
@@ -135,7 +140,7 @@ func (c *Controller) solve(ctx context.Context, now time.Time, s *state.Snapshot
 	stop()
 	if err != nil {
 		err = fmt.Errorf("solving a batch of %d pods: %w", len(pods), err)
-		c.fail(now, pods, err)
+		c.fail(now, pods, "solving", err)
 		return err
 	}
 	verify := c.verify
@@ -144,7 +149,7 @@ func (c *Controller) solve(ctx context.Context, now time.Time, s *state.Snapshot
 	}
 	if err := verify(t.Problem, solution); err != nil {
 		err = fmt.Errorf("refusing the plan for a batch of %d pods, nothing is launched: %w", len(pods), err)
-		c.fail(now, pods, err)
+		c.fail(now, pods, "refusing", err)
 		return err
 	}
 	launches, placements := t.Placed(solution)
@@ -216,7 +221,7 @@ func (c *Controller) backOff(now time.Time, s *state.Snapshot, pool *v1.NodePool
 		return
 	}
 	for _, claim := range s.NodeClaims.All() {
-		if claim.Labels[v1.LabelNodePool] == pool.Name && !v1.IsTrue(claim.Status.Conditions, v1.ConditionRegistered) {
+		if claim.Labels[v1.LabelNodePool] == pool.Name && joining(s, claim) {
 			in.Excluded[pool.Name] = fmt.Sprintf("waits for NodeClaim %s to join the cluster: %d node(s) in a row never did", claim.Name, failures)
 			return
 		}
@@ -224,24 +229,38 @@ func (c *Controller) backOff(now time.Time, s *state.Snapshot, pool *v1.NodePool
 	in.NodesLeft[pool.Name] = 1
 }
 
+// joining reports whether it is open yet whether a NodeClaim becomes a node of use.
+func joining(s *state.Snapshot, claim *v1.NodeClaim) bool {
+	if !v1.IsTrue(claim.Status.Conditions, v1.ConditionRegistered) {
+		return true
+	}
+	node, ok := s.NodeOf(claim)
+	return ok && !lifecycle.NodeReady(node) && !v1.IsTrue(claim.Status.Conditions, v1.ConditionInitialized)
+}
+
 // place notes the places decided on machines that exist or are on their way.
 func (c *Controller) place(now time.Time, placements []problem.Placement) {
 	plans := map[types.UID]state.Plan{}
 	for _, placement := range placements {
-		plan := state.Plan{At: now}
+		var place state.Plan
 		if placement.Bin.Claim != nil {
-			plan.NodeClaim = placement.Bin.Claim.Name
+			place.NodeClaim = placement.Bin.Claim.Name
 		} else {
-			plan.Node = placement.Bin.Node.Name
+			place.Node = placement.Bin.Node.Name
 		}
 		for _, p := range placement.Pods {
-			plan.Spread = spreadsOverDomains(p)
-			plans[p.UID] = plan
+			plans[p.UID] = planned(now, p, place)
 			c.nominated(p, placement.Bin.Name())
 		}
 		c.Metrics.placed(now, placement.Pods)
 	}
 	c.Cluster.SetPlans(plans)
+}
+
+// planned is the plan of a pod for a place.
+func planned(now time.Time, p *corev1.Pod, place state.Plan) state.Plan {
+	place.At, place.Spread, place.Priority = now, spreadsOverDomains(p), corev1helpers.PodPriority(p)
+	return place
 }
 
 // create writes the new nodes down as NodeClaims. One that cannot be written
@@ -257,11 +276,15 @@ func (c *Controller) create(ctx context.Context, now time.Time, launches []probl
 		})
 	}
 	_ = group.Wait() // each error is in errs
+	var served []*corev1.Pod
 	for i, err := range errs {
 		if err != nil {
-			c.fail(now, launches[i].Pods, err)
+			c.fail(now, launches[i].Pods, "creating "+launches[i].Rows[0].Pool.Name, err)
+			continue
 		}
+		served = append(served, launches[i].Pods...)
 	}
+	c.secondWave(served)
 	return errors.Join(errs...)
 }
 
@@ -273,7 +296,7 @@ func (c *Controller) createOne(ctx context.Context, now time.Time, l *problem.La
 	}
 	plans := map[types.UID]state.Plan{}
 	for _, p := range l.Pods {
-		plans[p.UID] = state.Plan{NodeClaim: l.Claim.Name, At: now, Spread: spreadsOverDomains(p)}
+		plans[p.UID] = planned(now, p, state.Plan{NodeClaim: l.Claim.Name})
 		c.nominated(p, "nodeclaim/"+l.Claim.Name)
 	}
 	c.Cluster.SetPlans(plans)
@@ -292,28 +315,30 @@ func (c *Controller) nominated(p *corev1.Pod, place string) {
 	}
 }
 
-// fail tells pods for which a decision could not be carried out, and lets them
-// wait before they are tried again.
-func (c *Controller) fail(now time.Time, pods []*corev1.Pod, cause error) {
+// fail tells pods for which a decision could not be carried out, and lets them wait
+// before they are tried again. What failed is said once, though such errors read
+// differently each time: they have the size of a batch in them, or the name of what
+// was not made.
+func (c *Controller) fail(now time.Time, pods []*corev1.Pod, what string, cause error) {
 	if c.tried == nil {
 		c.tried = map[types.UID]time.Time{}
 	}
 	for _, p := range pods {
 		c.tried[p.UID] = now
-		c.say(now, p, cause.Error())
+		c.say(now, p, what, cause.Error())
 	}
 }
 
-// say sends a pod a message, and the same one again after two minutes at the
-// earliest.
-func (c *Controller) say(now time.Time, p *corev1.Pod, message string) {
+// say sends a pod a message about something, and the next one about the same after
+// two minutes at the earliest.
+func (c *Controller) say(now time.Time, p *corev1.Pod, about, message string) {
 	if c.told == nil {
 		c.told = map[types.UID]telling{}
 	}
-	if last := c.told[p.UID]; last.message == message && now.Sub(last.at) < 2*time.Minute {
+	if last := c.told[p.UID]; last.about == about && now.Sub(last.at) < 2*time.Minute {
 		return
 	}
-	c.told[p.UID] = telling{message, now}
+	c.told[p.UID] = telling{about, now}
 	c.Events.Event(p, corev1.EventTypeWarning, "FailedScheduling", message)
 }
 
@@ -328,7 +353,7 @@ func (c *Controller) tell(now time.Time, t *problem.Translation, s *binpack.Solu
 		for _, p := range pods {
 			unplaced++
 			c.tried[p.UID] = now
-			c.say(now, p, message)
+			c.say(now, p, message, message)
 		}
 	}
 	return unplaced

@@ -8,8 +8,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/binpack"
@@ -218,6 +220,36 @@ func TestUsersAreTold(t *testing.T) {
 	}
 	if got := r.events.take(); strings.Count(got, "\n") != 0 || got == "" {
 		t.Errorf("within more than two and less than four minutes users were told %q", got)
+	}
+}
+
+// TestFailuresAreToldOnce: what a webhook says has the name in it of the NodeClaim that it
+// refuses, another each time; and each batch has another size.
+func TestFailuresAreToldOnce(t *testing.T) {
+	r := newRig(t, nodePool("general"), waiting("a", "1"))
+	r.server.refuse = func(o client.Object) error {
+		return apierrors.NewForbidden(schema.GroupResource{Resource: "nodeclaims"}, o.GetName(), errors.New("no more of them"))
+	}
+	again := func(seconds int) []string {
+		for range seconds {
+			_, _ = r.try(time.Second)
+		}
+		return strings.Split(r.events.take(), "\n")
+	}
+	tries := 0
+	name := r.NewName
+	r.NewName = func(pool string) string { tries++; return name(pool) }
+	if told := again(110); len(told) != 1 || !strings.Contains(told[0], "no more of them") || tries < 5 {
+		t.Errorf("after %d tries users were told %q", tries, told)
+	}
+	r.server.refuse = nil
+	r.verify = func(*binpack.Problem, *binpack.Solution) error { return errors.New("too much") }
+	if told := again(12); len(told) != 1 || !strings.Contains(told[0], "too much") {
+		t.Errorf("of another failure users were told %q", told)
+	}
+	r.seen(waiting("b", "1"))
+	if told := again(60); len(told) != 1 || !strings.HasPrefix(told[0], "b ") {
+		t.Errorf("when a pod came users were told %q", told)
 	}
 }
 

@@ -38,7 +38,7 @@ type rig struct {
 }
 
 func newRig(t *testing.T, objects ...client.Object) *rig {
-	r := &rig{t: t, now: time.Unix(1_700_000_000, 0), server: &server{}, events: &events{}, cloud: &cloud{catalog: twoSizes()}}
+	r := &rig{t: t, now: time.Unix(1_700_000_000, 0), server: &server{version: 1}, events: &events{}, cloud: &cloud{catalog: twoSizes()}}
 	r.restart(objects...)
 	return r
 }
@@ -164,8 +164,15 @@ func (s *server) PatchStatus(_ context.Context, o client.Object, p client.Patch)
 		return err
 	}
 	s.patched = append(s.patched, o.GetName()+" "+string(data))
+	signed(o)
 	s.next(o)
 	return nil
+}
+
+// signed marks what a pod is nominated to as written by Stowage, as the API server does.
+func signed[T client.Object](o T) T {
+	o.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: state.FieldManager, FieldsV1: metav1.NewFieldsV1(`{"f:status":{"f:nominatedNodeName":{}}}`)}})
+	return o
 }
 
 // Patch is only ever asked to change nothing, and answers with the object.

@@ -25,8 +25,14 @@ func (c *Controller) settle(now time.Time, s *state.Snapshot) {
 		}
 		known[p.UID] = true
 		switch {
-		case !problem.Provisionable(p) || !c.stands(now, s, plan):
+		case p.Spec.NodeName != "":
+			c.Metrics.bound(p.Spec.NodeName == nodeOf(s, plan))
 			drop = append(drop, p.UID)
+		case !problem.Provisionable(p):
+			drop = append(drop, p.UID)
+		case !c.stands(now, s, plan):
+			drop = append(drop, p.UID)
+			c.lose(s, p)
 		case plan.NodeClaim != "":
 			planned[plan.NodeClaim] = append(planned[plan.NodeClaim], p)
 		}
@@ -41,11 +47,58 @@ func (c *Controller) settle(now time.Time, s *state.Snapshot) {
 		if node, ok := s.NodeOf(claim); ok && opening(node, claim) {
 			for _, p := range problem.Crowded(s, node, pods) {
 				drop = append(drop, p.UID)
+				c.lose(s, p)
 			}
 		}
 	}
 	slices.Sort(drop)
 	c.Cluster.DropPlans(drop...)
+}
+
+// nodeOf names the node that a plan is for, if it is there.
+func nodeOf(s *state.Snapshot, plan state.Plan) string {
+	if plan.NodeClaim == "" {
+		return plan.Node
+	}
+	if claim, ok := s.NodeClaims.Get(plan.NodeClaim); ok {
+		if node, ok := s.NodeOf(claim); ok {
+			return node.Name
+		}
+	}
+	return ""
+}
+
+// Why a pod that waits has to be planned anew: its node is there and has not taken it, or
+// no node came, or it has gone.
+const placeLost, nodeGone = "place_lost", "node_gone"
+
+// lose notes that a pod that waits loses the place which it had on a NodeClaim.
+func (c *Controller) lose(s *state.Snapshot, p *corev1.Pod) {
+	name := s.Plans[p.UID].NodeClaim
+	if name == "" {
+		return
+	}
+	if c.lost == nil {
+		c.lost = map[types.UID]string{}
+	}
+	c.lost[p.UID] = placeLost
+	if claim, ok := s.NodeClaims.Get(name); !ok || claim.DeletionTimestamp != nil {
+		c.lost[p.UID] = nodeGone
+	}
+}
+
+// secondWave counts a batch that bought nodes for pods, if some had a place on others
+// before: once for each cause.
+func (c *Controller) secondWave(pods []*corev1.Pod) {
+	causes := map[string]bool{}
+	for _, p := range pods {
+		if cause, ok := c.lost[p.UID]; ok {
+			causes[cause] = true
+		}
+	}
+	for cause := range causes {
+		c.Metrics.secondWave(cause)
+	}
 }
 
 // stands reports whether a decided place is still one: the machine is on its

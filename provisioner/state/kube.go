@@ -10,8 +10,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Kube returns the Writer that writes to an API server.
-func Kube(c client.Client) Writer { return kube{c} }
+// Kube returns the Writer that writes to an API server, as FieldManager.
+func Kube(c client.Client) Writer { return kube{client.WithFieldOwner(c, FieldManager)} }
 
 type kube struct{ client client.Client }
 

@@ -2,6 +2,7 @@ package state
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -37,7 +38,7 @@ type Snapshot struct {
 	podsByNode      map[string][]*corev1.Pod
 	claimByProvider map[string]*v1.NodeClaim
 	nodeByProvider  map[string]*corev1.Node
-	plannedFor      func() map[string][]types.UID
+	planIndex       func() *planIndex
 }
 
 // A Plan is the place decided for a pod that kube-scheduler has not bound yet: a
@@ -49,6 +50,8 @@ type Plan struct {
 	// Spread tells that the pod has a hard spread over more than hostnames, so
 	// that where it may go depends on where its like went before.
 	Spread bool
+	// Priority is the pod's.
+	Priority int32
 }
 
 // PodsOn returns the pods bound to a node, terminal ones included, by name.
@@ -80,7 +83,52 @@ func (s *Snapshot) NodeClass(ref cloudprovider.NodeClassRef) (NodeClass, bool) {
 
 // PlannedFor returns the UIDs of the pods planned for a NodeClaim, sorted.
 func (s *Snapshot) PlannedFor(claim string) []types.UID {
-	return slices.Sorted(slices.Values(s.plannedFor()[claim]))
+	return slices.Sorted(slices.Values(s.planIndex().pods[claim]))
+}
+
+// Expected says what pods planned for a NodeClaim are like.
+type Expected struct {
+	// Priority is the highest of theirs.
+	Priority int32
+	// Spread tells that there is one with Plan.Spread.
+	Spread bool
+}
+
+// Expected returns what the pods planned for a NodeClaim are like; the zero value if
+// there are none.
+func (s *Snapshot) Expected(claim string) Expected { return s.planIndex().expected[claim] }
+
+// PlannedAt returns the NodeClaims that pods were planned for at one time, in no order.
+func (s *Snapshot) PlannedAt(at time.Time) iter.Seq[string] {
+	return maps.Keys(s.planIndex().batches[at])
+}
+
+// A planIndex is what is asked about all plans together, by NodeClaim and by time.
+type planIndex struct {
+	pods     map[string][]types.UID
+	expected map[string]Expected
+	batches  map[time.Time]map[string]bool
+}
+
+func indexPlans(plans map[types.UID]Plan) *planIndex {
+	x := &planIndex{map[string][]types.UID{}, map[string]Expected{}, map[time.Time]map[string]bool{}}
+	for uid, p := range plans {
+		if p.NodeClaim == "" {
+			continue
+		}
+		e, known := x.expected[p.NodeClaim]
+		if !known || p.Priority > e.Priority {
+			e.Priority = p.Priority
+		}
+		e.Spread = e.Spread || p.Spread
+		x.expected[p.NodeClaim] = e
+		x.pods[p.NodeClaim] = append(x.pods[p.NodeClaim], uid)
+		if x.batches[p.At] == nil {
+			x.batches[p.At] = map[string]bool{}
+		}
+		x.batches[p.At][p.NodeClaim] = true
+	}
+	return x
 }
 
 // SetPlans adds decided places, replacing earlier ones of the same pods.
@@ -119,15 +167,7 @@ func (c *Cluster) freezePlans() {
 	}
 	plans := maps.Clone(c.plans)
 	c.frozenPlans = plans
-	c.plannedFor = sync.OnceValue(func() map[string][]types.UID {
-		index := map[string][]types.UID{}
-		for uid, p := range plans {
-			if p.NodeClaim != "" {
-				index[p.NodeClaim] = append(index[p.NodeClaim], uid)
-			}
-		}
-		return index
-	})
+	c.planIndex = sync.OnceValue(func() *planIndex { return indexPlans(plans) })
 }
 
 // freeze copies what changed since the last snapshot and shares the rest with it.
@@ -144,7 +184,7 @@ func (c *Cluster) freeze() *Snapshot {
 		Storage:     c.storage.freeze(),
 		NodeClasses: c.classes.freeze(),
 		Plans:       c.frozenPlans,
-		plannedFor:  c.plannedFor,
+		planIndex:   c.planIndex,
 	}
 	if !c.pods.indexed {
 		c.podsByNode = map[string][]*corev1.Pod{}

@@ -45,10 +45,10 @@ type Cluster struct {
 	podsByNode      map[string][]*corev1.Pod
 	claimByProvider map[string]*v1.NodeClaim
 	nodeByProvider  map[string]*corev1.Node
-	// frozenPlans is what the last snapshot has of plans, and plannedFor its index;
+	// frozenPlans is what the last snapshot has of plans, and planIndex its index;
 	// nil when plans changed since.
 	frozenPlans map[types.UID]Plan
-	plannedFor  func() map[string][]types.UID
+	planIndex   func() *planIndex
 }
 
 // A NodeClass is an object of the cloud's own kind that NodePools refer to: what

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -192,7 +194,9 @@ func TestIndexes(t *testing.T) {
 	c := New()
 	c.Observe(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "bare", UID: "bare"}})
 	c.Observe(&v1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: "new", UID: "new"}})
-	c.SetPlans(map[types.UID]Plan{"3": {NodeClaim: "new"}, "1": {NodeClaim: "new"}, "2": {Node: "bare"}})
+	c.SetPlans(map[types.UID]Plan{
+		"3": {NodeClaim: "new", Priority: -7}, "1": {NodeClaim: "new", Priority: -9, At: time.Unix(1, 0), Spread: true}, "2": {Node: "bare", Priority: 3},
+	})
 	s := c.Snapshot()
 	node, _ := s.Nodes.Get("bare")
 	claim, _ := s.NodeClaims.Get("new")
@@ -205,9 +209,18 @@ func TestIndexes(t *testing.T) {
 	if got := fmt.Sprint(s.PlannedFor("new")); got != "[1 3]" {
 		t.Errorf("planned for the claim: %s", got)
 	}
+	expected := func(s *Snapshot) string {
+		return fmt.Sprint(s.Expected("new"), s.Expected("bare"), slices.Collect(s.PlannedAt(time.Time{})), slices.Collect(s.PlannedAt(time.Unix(1, 0))))
+	}
+	if got := expected(s); got != "{-7 true} {0 false} [new] [new]" {
+		t.Errorf("expected of the plans: %s", got)
+	}
 	c.Forget(pod("a", "1", "1"))
 	if got := fmt.Sprint(c.Snapshot().PlannedFor("new")); got != "[3]" {
 		t.Errorf("planned for the claim after the pod went: %s", got)
+	}
+	if got := expected(c.Snapshot()); got != "{-7 false} {0 false} [new] []" {
+		t.Errorf("expected of the plans after the pod went: %s", got)
 	}
 }
 

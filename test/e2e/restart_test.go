@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 	"github.com/stowage-sh/stowage/test/cluster"
 	"github.com/stowage-sh/stowage/test/ec2sim"
@@ -77,6 +78,51 @@ func TestKilledAndForgotten(t *testing.T) {
 	s.must(s.delete(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: cluster.Namespace, Name: "karpenter-leader-election"}}))
 	restart(t, "--garbage-collection-interval", "1s", "--garbage-collection-age", "1s")
 	eventually(t, "instance and node are gone", s.left)
+	if n := len(s.instances()); n != 1 {
+		t.Errorf("%d instances were bought, want 1", n)
+	}
+}
+
+// TestStopWithdrawsNominations: pods are nominated to a node that a startup taint keeps
+// closed. Karpenter would leave them alone for it, so a controller that is asked to stop
+// takes that back first; the next one carries on.
+func TestStopWithdrawsNominations(t *testing.T) {
+	controller := start(t)
+	s := newScene(t, "withdrawn", class{})
+	s.pool(pool{Types: "m5.xlarge", Startup: "{key: stowage.example/agent, value: starting, effect: NoSchedule}"})
+	s.deploy(pods{Name: "web", Count: 2})
+	nominated := func() (n int, node string) {
+		for _, p := range s.pods("web") {
+			if state.Nominated(&p) {
+				n++
+				node = p.Status.NominatedNodeName
+			}
+		}
+		return n, node
+	}
+	wait := func() {
+		t.Helper()
+		eventually(t, "all pods are nominated", func() error {
+			if n, _ := nominated(); n != 2 {
+				return fmt.Errorf("%d are", n)
+			}
+			return nil
+		})
+	}
+	wait()
+	here.running.Store(nil)
+	s.must(controller.Stop())
+	for _, p := range s.pods("web") {
+		if p.Status.NominatedNodeName != "" {
+			t.Errorf("pod %s is still nominated to %s", p.Name, p.Status.NominatedNodeName)
+		}
+	}
+	restart(t)
+	wait()
+	_, node := nominated()
+	_, err := here.Kubectl(s.ctx(), "taint", "node", node, "stowage.example/agent-")
+	s.must(err)
+	s.running("web", 2)
 	if n := len(s.instances()); n != 1 {
 		t.Errorf("%d instances were bought, want 1", n)
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"reflect"
 	"slices"
 	"strconv"
@@ -22,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -127,30 +129,29 @@ func (a *API) Create(obj client.Object) error {
 	return nil
 }
 
-// Patch applies a merge patch to an object, or to its status alone, and leaves
+// Patch applies a patch of Stowage's to an object, or to its status alone, and leaves
 // the server's answer in obj. A patch that changes nothing writes nothing.
 func (a *API) Patch(obj client.Object, patch client.Patch, status bool) error {
 	current, ok := a.find(obj)
 	if !ok {
 		return apierrors.NewNotFound(resourceOf(obj), obj.GetName())
 	}
-	if patch.Type() != types.MergePatchType {
-		return apierrors.NewBadRequest("only merge patches are understood here")
-	}
 	data, err := patch.Data(obj)
 	if err != nil {
 		return err
 	}
-	if err := checkLock(current, data); err != nil {
+	patched, err := apply(current, patch.Type(), data)
+	if err != nil {
 		return err
 	}
-	next, err := merge(current, data, status)
+	next, err := merge(current, patched, status)
 	if err != nil {
 		return err
 	}
 	if err := admit(current, next); err != nil {
 		return err
 	}
+	sign(current, next, state.FieldManager)
 	if !bytes.Equal(encode(current), encode(next)) {
 		if !bytes.Equal(encodeSpec(current), encodeSpec(next)) {
 			next.SetGeneration(current.GetGeneration() + 1)
@@ -215,6 +216,7 @@ func Update[T client.Object](a *API, obj T, edit func(T)) {
 	}
 	next := current.DeepCopyObject().(T)
 	edit(next)
+	sign(current, next, "kubernetes")
 	if !bytes.Equal(encode(current), encode(next)) {
 		a.store(next)
 	}
@@ -266,15 +268,45 @@ func checkLock(current client.Object, data []byte) error {
 	return nil
 }
 
-// merge applies a patch to a copy. A patch of the status changes nothing else,
-// and any other leaves it alone; what only the server sets stays.
-func merge(current client.Object, data []byte, status bool) (client.Object, error) {
-	merged, err := jsonpatch.MergePatch(encode(current), data)
-	if err != nil {
-		return nil, apierrors.NewBadRequest(err.Error())
+// apply returns what a patch makes of an object.
+func apply(current client.Object, kind types.PatchType, data []byte) ([]byte, error) {
+	switch kind {
+	case types.MergePatchType:
+		if err := checkLock(current, data); err != nil {
+			return nil, err
+		}
+		patched, err := jsonpatch.MergePatch(encode(current), data)
+		if err != nil {
+			return nil, apierrors.NewBadRequest(err.Error())
+		}
+		return patched, nil
+	case types.JSONPatchType:
+		operations, err := jsonpatch.DecodePatch(data)
+		if err != nil {
+			return nil, apierrors.NewBadRequest(err.Error())
+		}
+		patched, err := operations.Apply(encode(current))
+		if err != nil {
+			return nil, apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "patch", resourceOf(current), current.GetName(), err.Error(), 0, false)
+		}
+		return patched, nil
 	}
+	return nil, apierrors.NewBadRequest(fmt.Sprintf("patches of type %s are not understood here", kind))
+}
+
+// sign notes who changed a pod's nomination: of managed fields, that alone is kept.
+func sign(current, next client.Object, manager string) {
+	was, ok := current.(*corev1.Pod)
+	if is, _ := next.(*corev1.Pod); ok && was.Status.NominatedNodeName != is.Status.NominatedNodeName {
+		is.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: manager, FieldsV1: metav1.NewFieldsV1(`{"f:status":{"f:nominatedNodeName":{}}}`)}}
+	}
+}
+
+// merge takes a patched object for the next version. A patch of the status changes
+// nothing else, and any other leaves it alone; what only the server sets stays.
+func merge(current client.Object, patched []byte, status bool) (client.Object, error) {
 	next := reflect.New(reflect.TypeOf(current).Elem()).Interface().(client.Object)
-	if err := json.Unmarshal(merged, next); err != nil {
+	if err := json.Unmarshal(patched, next); err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
 	from, to := reflect.ValueOf(current.DeepCopyObject()).Elem(), reflect.ValueOf(next).Elem()

@@ -79,6 +79,7 @@ func eachSeed(t *testing.T, run func(t *testing.T, s *scene)) {
 			w.Check(sim.NoPodForgotten(3*10*time.Second, func(p *corev1.Pod) bool { return s.could(p) }))
 			w.Check(sim.PlannedOnce())
 			w.Check(sim.PlansFit())
+			w.Check(sim.NominationsHold(3 * 10 * time.Second))
 			s.pool.Spec.Disruption.ConsolidateAfter = v1.Never
 			s.create(sim.NodeClass())
 			s.create(s.pool)

@@ -192,3 +192,49 @@ func (w *World) checkRoom(s *state.Snapshot, claim *v1.NodeClaim, wanted corev1.
 	}
 	return nil
 }
+
+// NominationsHold is the law that a pod carries a nomination of Stowage's only as long as
+// its node may still take the pod, by the plan of the process that lives: or, past that,
+// for limit. It is looked at once a second.
+func NominationsHold(limit time.Duration) func(*World) error {
+	since := map[types.UID]time.Time{} // by pod: when its nomination was first seen to be in vain
+	var last *Process
+	var looked time.Time
+	return func(w *World) error {
+		if w.Now.Sub(looked) < time.Second {
+			return nil
+		}
+		looked = w.Now
+		p := w.process()
+		if p == nil || p != last {
+			last = p
+			clear(since)
+			return nil
+		}
+		plans := p.Cluster.Snapshot().Plans
+		inVain := map[types.UID]bool{}
+		for _, pod := range stored[*corev1.Pod](w.API) {
+			if !state.Nominated(pod) || pod.Spec.NodeName != "" || w.mayTake(pod.Status.NominatedNodeName, plans[pod.UID].NodeClaim) {
+				continue
+			}
+			inVain[pod.UID] = true
+			if at, ok := since[pod.UID]; !ok {
+				since[pod.UID] = w.Now
+			} else if w.Now.Sub(at) > limit {
+				return fmt.Errorf("pod %s/%s has been nominated to %s in vain for %v", pod.Namespace, pod.Name, pod.Status.NominatedNodeName, limit)
+			}
+		}
+		maps.DeleteFunc(since, func(uid types.UID, _ time.Time) bool { return !inVain[uid] })
+		return nil
+	}
+}
+
+// mayTake reports whether a node is that of a NodeClaim which lives.
+func (w *World) mayTake(node, claim string) bool {
+	c, ok := Get[*v1.NodeClaim](w.API, "", claim)
+	if !ok || c.DeletionTimestamp != nil {
+		return false
+	}
+	n := w.nodeOf(c)
+	return n != nil && n.Name == node
+}

@@ -114,7 +114,10 @@ func TestScaleUpFromZero(t *testing.T) {
 			}
 		}
 		s.pass(10 * time.Minute)
-		s.wantLaunches(bought) // no second wave
+		s.wantLaunches(bought)
+		if placed, waves := s.counted("stowage_pods_bound_total"), s.counted("stowage_second_waves_total"); placed["as_planned"] != 54 || len(placed)+len(waves) != 1 {
+			t.Errorf("bound: %v, second waves: %v", placed, waves)
+		}
 		for _, rs := range []*sim.ReplicaSet{web, db, batch} {
 			s.Scale(rs, 0)
 		}
@@ -463,6 +466,9 @@ func TestStolenPlace(t *testing.T) {
 		s.untilBound(2*time.Minute, "web", 2)
 		s.pass(3 * time.Minute)
 		s.wantLaunches(2)
+		if waves := s.counted("stowage_second_waves_total"); waves["place_lost"] != 1 || len(waves) != 1 {
+			t.Errorf("second waves: %v", waves)
+		}
 	})
 }
 
