@@ -59,6 +59,8 @@ type builder struct {
 	// preferred term of node affinity admits, by its text.
 	eligibleKnown map[string]places
 	admittedKnown map[string]binpack.Set
+	// preferencePrices of the pools.
+	preferencePrices []float64
 	// anyOffer holds the offers that any group of the batch may open.
 	anyOffer binpack.Set
 }
@@ -179,6 +181,8 @@ func (b *builder) offers() {
 	poolIndex := map[string]int{}
 	for i, pool := range b.t.Pools {
 		poolIndex[pool.Name] = i
+		price, _ := pool.PreferencePrice() // or it would be excluded
+		b.preferencePrices = append(b.preferencePrices, price)
 		b.p.Pools = append(b.p.Pools, b.pool(pool))
 	}
 	type shared struct {

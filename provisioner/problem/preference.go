@@ -29,14 +29,14 @@ import (
 // Labels of which a NodePool allows several values are not told apart for a preference: an
 // offer has none of them unless a pod asks for one.
 //
+// Little is what the annotation stowage.sh/preference-price of the NodePool says, a tenth where
+// there is none: so much more than the least may a pod cost on the cheapest offer that it would
+// rather have. The least is what it costs if nobody prefers anything.
+//
 // What a pod costs is its part of a node that is full of its like. What it would save to
 // share nodes with others that want to be elsewhere is not looked at.
 //
 // If pods find no place, and a preference may be why, Decide plans once more without it.
-
-// preferencePrice is how much more than elsewhere a pod may cost where it prefers to be, as
-// a share.
-const preferencePrice = 0.1
 
 // A wish is one preference of a pod. It is for a rule, or else for a node.
 type wish struct {
@@ -101,7 +101,7 @@ func (b *builder) hear() {
 		}
 		group := &b.p.Groups[i]
 		least := cost{weight: -1} // whatever is heard: ten wishes are not ten tenths
-		b.costs(group, group.Offers, group.Count, func(_ int, weight int32, price float64) { least.see(weight, price) })
+		b.costs(group, group.Offers, group.Count, func(_ int, c cost) { least.see(c) })
 		for j := range g.wishes {
 			w := &g.wishes[j]
 			if w.rule != nil {
@@ -164,23 +164,25 @@ func (g *group) staysTogether(key string) bool {
 type cost struct {
 	weight int32 // -1 where no offer holds a pod
 	price  float64
+	// more is how much more than elsewhere it may cost there, as a share.
+	more float64
 }
 
 // see notes what a pod costs on one more offer.
-func (c *cost) see(weight int32, price float64) {
-	if weight > c.weight || (weight == c.weight && price < c.price) {
-		c.weight, c.price = weight, price
+func (c *cost) see(other cost) {
+	if cmp.Or(cmp.Compare(c.weight, other.weight), cmp.Compare(other.price, c.price), cmp.Compare(c.more, other.more)) < 0 {
+		*c = other
 	}
 }
 
 // isLittleMore reports whether c is not far above the least.
 func (c cost) isLittleMore(least cost) bool {
-	return c.weight >= 0 && c.weight == least.weight && c.price <= float64(least.price*(1+preferencePrice))
+	return c.weight >= 0 && c.weight == least.weight && c.price <= float64(least.price*(1+c.more))
 }
 
 // costs calls see with what a pod of a group costs on each of some offers that hold one and
 // that limits let be opened, if so many of the group come together.
-func (b *builder) costs(g *binpack.Group, offers binpack.Set, together int64, see func(o int, weight int32, price float64)) {
+func (b *builder) costs(g *binpack.Group, offers binpack.Set, together int64, see func(o int, c cost)) {
 	for i := range offers.All {
 		o := &b.p.Offers[i]
 		pool := &b.p.Pools[o.Pool]
@@ -198,7 +200,7 @@ func (b *builder) costs(g *binpack.Group, offers binpack.Set, together int64, se
 			spent = spent || o.Charge[r] > left
 		}
 		if !spent {
-			see(i, pool.Weight, float64(o.Price+pool.NodeFee)/float64(n))
+			see(i, cost{pool.Weight, float64(o.Price+pool.NodeFee) / float64(n), b.preferencePrices[o.Pool]})
 		}
 	}
 }
@@ -207,8 +209,8 @@ func (b *builder) costs(g *binpack.Group, offers binpack.Set, together int64, se
 // offers. Where a pool must list several values, to narrow its offers may leave too few.
 func (b *builder) isCheap(g *binpack.Group, some binpack.Set, least cost) bool {
 	there, listed := cost{weight: -1}, false
-	b.costs(g, some, g.Count, func(o int, weight int32, price float64) {
-		there.see(weight, price)
+	b.costs(g, some, g.Count, func(o int, c cost) {
+		there.see(c)
 		listed = listed || len(b.p.Pools[b.p.Offers[o].Pool].MinValues) > 0
 	})
 	return !listed && there.isLittleMore(least)
@@ -232,9 +234,9 @@ func (b *builder) isCheapEverywhere(group int, r *rule, least cost) bool {
 		return false
 	}
 	share := (g.Count + int64(len(there)) - 1) / int64(len(there))
-	b.costs(g, g.Offers, share, func(o int, weight int32, price float64) {
-		if c := there[b.p.Offers[o].Domains[key]]; c != nil {
-			c.see(weight, price)
+	b.costs(g, g.Offers, share, func(o int, c cost) {
+		if domain := there[b.p.Offers[o].Domains[key]]; domain != nil {
+			domain.see(c)
 		}
 	})
 	for _, c := range there {
