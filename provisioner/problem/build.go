@@ -56,7 +56,7 @@ type builder struct {
 	// placesKnown keeps what places found, by its key.
 	placesKnown map[string]places
 	// eligibleKnown keeps what eligible found, and admittedKnown the offers that a
-	// preferred term of node affinity admits, by its text.
+	// wish is for, by its text.
 	eligibleKnown map[string]places
 	admittedKnown map[string]binpack.Set
 	// preferencePrices of the pools.

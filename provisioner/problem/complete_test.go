@@ -7,7 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/provisioner/oracle"
@@ -22,11 +26,12 @@ import (
 //   - Spreads. A zone counts if this batch may open a node there; for kube-scheduler it does
 //     once there is one.
 //   - Anti-affinity of running pods of which the selector cannot be read: it is against all.
+//   - Affinity to pods of which some are a DaemonSet's: only what these reach is looked at, and
+//     not where others of the batch will be.
 func TestNobodyIsLeftOut(t *testing.T) {
 	asked, careful := 0, 0
 	forSeeds(t, 2000, func(t *testing.T, r *rand.Rand, w *world) {
-		tr := w.translate()
-		s := solve(t, tr)
+		tr, s := decide(t, w)
 		f := &future{world: w, dice: dice{r}}
 		for _, p := range f.build(tr, s) {
 			bound := p.Pod.DeepCopy()
@@ -42,7 +47,7 @@ func TestNobodyIsLeftOut(t *testing.T) {
 			offer := f.placeAlone(t, tr, u)
 			switch said := problem.Sentence(tr.Explain(u)); {
 			case offer < 0:
-			case strings.Contains(said, " spread ") || strings.Contains(said, "anti-affinity of running pods"):
+			case strings.Contains(said, " spread ") || strings.Contains(said, "anti-affinity of running pods") || w.nearDaemons(tr.Pods[u.Group][0]):
 				careful++
 			default:
 				t.Errorf("%s has no place, and %s would take it: %s", tr.Problem.Groups[u.Group].ID, tr.Problem.Offers[offer].ID, said)
@@ -53,6 +58,17 @@ func TestNobodyIsLeftOut(t *testing.T) {
 	if asked < 1000 || careful > 100 {
 		t.Errorf("%d groups were asked about, and %d might have had a place", asked, careful)
 	}
+}
+
+// nearDaemons reports whether a pod must be near to pods of a DaemonSet, or others like them.
+func (w *world) nearDaemons(p *corev1.Pod) bool {
+	return slices.ContainsFunc(nearTo(p), func(term corev1.PodAffinityTerm) bool {
+		selector, err := metav1.LabelSelectorAsSelector(term.LabelSelector)
+		return err == nil && slices.ContainsFunc(w.objects, func(o client.Object) bool {
+			ds, ok := o.(*appsv1.DaemonSet)
+			return ok && selector.Matches(labels.Set(ds.Spec.Template.Labels))
+		})
+	})
 }
 
 // placeAlone finds an offer of a pool that may still buy whose node would take a pod of an

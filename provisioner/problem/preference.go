@@ -7,8 +7,11 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	toleration "k8s.io/component-helpers/scheduling/corev1"
+	"k8s.io/klog/v2"
 
 	"github.com/stowage-sh/stowage/binpack"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
 // What pods prefer.
@@ -17,11 +20,16 @@ import (
 // decided here, so a preference is made a requirement of the plan where that costs next
 // to nothing, and left to kube-scheduler where it does not:
 //
+//	PreferNoSchedule taints of NodePools        only the offers of other NodePools
 //	preferred node affinity                     only the offers that it admits
 //	ScheduleAnyway, preferred anti-affinity     a spread over the domains, as even as
 //	  to pods like oneself                        the skew allows
 //
-// The heaviest is heard first; what contradicts it is not heard. Over host names nothing is:
+// The taints come first. They are the word of whoever made the NodePools, as weights are, and
+// speak of fewer pods: so a lighter NodePool without such a taint goes before a heavier one with
+// it, but no preference goes before its price.
+//
+// Then the heaviest is heard first; what contradicts it is not heard. Over host names nothing is:
 // each pod would get a node of its own, and kube-scheduler spreads pods over what nodes
 // there are anyway. Existing nodes cost nothing: no spread is heard of pods of which these
 // hold most.
@@ -38,22 +46,28 @@ import (
 //
 // If pods find no place, and a preference may be why, Decide plans once more without it.
 
-// A wish is one preference of a pod. It is for a rule, or else for a node.
+// A wish is one preference of a pod. It is for a rule, or else for some offers.
 type wish struct {
 	weight int32
 	rule   *rule
-	node   nodeTerm
+	admits func(*Row) bool
 	text   string // equal for equal wishes
 }
 
-// always is the weight of a spread that may be violated: more than any that a pod can
-// write.
-const always = 1 << 20
+// Weights of what has none: a spread that may be violated, and the taints of NodePools. Both are
+// more than any that a pod can write.
+const (
+	always = 1 << 20
+	first  = 1 << 21
+)
 
 // wishesOf lists what a pod prefers that a plan can hear, the heaviest first. What cannot be
-// read is no wish.
-func wishesOf(p *corev1.Pod, ns *namespaces) []wish {
+// read is no wish. The taints are those that NodePools would rather repel pods by.
+func wishesOf(p *corev1.Pod, ns *namespaces, taints []corev1.Taint) []wish {
 	var out []wish
+	if w, ok := untainted(p, taints); ok {
+		out = append(out, w)
+	}
 	for i := range p.Spec.TopologySpreadConstraints {
 		if c := &p.Spec.TopologySpreadConstraints[i]; c.WhenUnsatisfiable == corev1.ScheduleAnyway && c.TopologyKey != corev1.LabelHostname {
 			if r, unsupported := spreadRule(p, i); unsupported == "" {
@@ -78,7 +92,9 @@ func wishesOf(p *corev1.Pod, ns *namespaces) []wish {
 		for _, t := range a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
 			if term, ok := newNodeTerm(t.Preference); ok {
 				text, _ := json.Marshal(t) // of plain fields
-				out = append(out, wish{weight: t.Weight, node: term, text: string(text)})
+				// A node to be bought has no name yet.
+				admits := func(row *Row) bool { return len(term.names) == 0 && matchesAll(term.labels, row) }
+				out = append(out, wish{weight: t.Weight, admits: admits, text: string(text)})
 			}
 		}
 	}
@@ -90,6 +106,37 @@ func wishesOf(p *corev1.Pod, ns *namespaces) []wish {
 func evenly(weight int32, r rule) wish {
 	r.soft = true
 	return wish{weight: weight, rule: &r, text: fmt.Sprintf("%d %s", weight, r.id())}
+}
+
+// softTaints are the PreferNoSchedule taints of NodePools, each once and in order.
+func softTaints(pools []*v1.NodePool) []corev1.Taint {
+	var taints []corev1.Taint
+	for _, pool := range pools {
+		for _, t := range pool.Spec.Template.Spec.Taints {
+			if t.Effect == corev1.TaintEffectPreferNoSchedule {
+				taints = append(taints, t)
+			}
+		}
+	}
+	slices.SortFunc(taints, func(a, b corev1.Taint) int { return cmp.Compare(a.ToString(), b.ToString()) })
+	return slices.CompactFunc(taints, func(a, b corev1.Taint) bool { return a.ToString() == b.ToString() })
+}
+
+// untainted is the wish for NodePools without those of the taints that a pod does not tolerate,
+// if there are any.
+func untainted(p *corev1.Pod, taints []corev1.Taint) (w wish, ok bool) {
+	repels := map[string]bool{}
+	for i := range taints {
+		if !toleration.TolerationsTolerateTaint(klog.Background(), p.Spec.Tolerations, &taints[i], false) {
+			repels[taints[i].ToString()] = true
+			w.text += "not " + taints[i].ToString() + " "
+		}
+	}
+	w.weight = first
+	w.admits = func(row *Row) bool {
+		return !slices.ContainsFunc(row.Pool.Spec.Template.Spec.Taints, func(t corev1.Taint) bool { return repels[t.ToString()] })
+	}
+	return w, len(repels) > 0
 }
 
 // hear makes requirements of what groups prefer, where that costs little. It comes
@@ -104,30 +151,52 @@ func (b *builder) hear() {
 		b.costs(group, group.Offers, group.Count, func(_ int, c cost) { least.see(c) })
 		for j := range g.wishes {
 			w := &g.wishes[j]
-			if w.rule != nil {
-				if !b.holdsMost(group) && !g.staysTogether(w.rule.key) && b.isCheapEverywhere(i, w.rule, least) {
-					g.rules = append(g.rules, *w.rule)
-					b.t.heard.Add(i)
-				}
-				continue
-			}
-			admitted := b.admitted(w)
-			narrow := without(group.Offers, func(o int) bool { return !admitted.Has(o) })
-			if narrow.Len() < group.Offers.Len() && b.keepsDomains(g, group.Offers, narrow) && b.isCheap(group, narrow, least) {
-				group.Offers = narrow
+			if w.rule != nil && b.spreads(i, w.rule, least) || w.rule == nil && b.narrows(i, w, &least) {
 				b.t.heard.Add(i)
 			}
 		}
 	}
 }
 
-// admitted are the offers that a preferred term of node affinity admits. A node to be
-// bought has no name yet.
+// spreads makes a rule of a spread that a group prefers, if that costs little.
+func (b *builder) spreads(i int, r *rule, least cost) bool {
+	g := b.groups[i]
+	if b.holdsMost(&b.p.Groups[i]) || g.staysTogether(r.key) || !b.isCheapEverywhere(i, r, least) {
+		return false
+	}
+	g.rules = append(g.rules, *r)
+	return true
+}
+
+// narrows keeps a group to the offers that it prefers, if these cost little more than the least.
+// Where a pool must list several values, to narrow its offers may leave too few.
+func (b *builder) narrows(i int, w *wish, least *cost) bool {
+	group, admitted, limit := &b.p.Groups[i], b.admitted(w), *least
+	some := without(group.Offers, func(o int) bool { return !admitted.Has(o) })
+	if some.Len() == group.Offers.Len() || !b.keepsDomains(b.groups[i], group.Offers, some) {
+		return false
+	}
+	there, listed := cost{weight: -1}, false
+	b.costs(group, some, group.Count, func(o int, c cost) {
+		there.see(c)
+		listed = listed || len(b.p.Pools[b.p.Offers[o].Pool].MinValues) > 0
+	})
+	if w.weight == first { // of whole pools, whatever they weigh
+		limit.weight, listed = there.weight, false
+	}
+	if listed || !there.isLittleMore(limit) {
+		return false
+	}
+	group.Offers, *least = some, limit
+	return true
+}
+
+// admitted are the offers that a wish is for.
 func (b *builder) admitted(w *wish) binpack.Set {
 	known, ok := b.admittedKnown[w.text]
-	if !ok && len(w.node.names) == 0 {
+	if !ok {
 		for o := range b.t.Rows {
-			if matchesAll(w.node.labels, &b.t.Rows[o]) {
+			if w.admits(&b.t.Rows[o]) {
 				known.Add(o)
 			}
 		}
@@ -203,17 +272,6 @@ func (b *builder) costs(g *binpack.Group, offers binpack.Set, together int64, se
 			see(i, cost{pool.Weight, float64(o.Price+pool.NodeFee) / float64(n), b.preferencePrices[o.Pool]})
 		}
 	}
-}
-
-// isCheap reports whether a pod of the group costs little more than the least on some of its
-// offers. Where a pool must list several values, to narrow its offers may leave too few.
-func (b *builder) isCheap(g *binpack.Group, some binpack.Set, least cost) bool {
-	there, listed := cost{weight: -1}, false
-	b.costs(g, some, g.Count, func(o int, c cost) {
-		there.see(c)
-		listed = listed || len(b.p.Pools[b.p.Offers[o].Pool].MinValues) > 0
-	})
-	return !listed && there.isLittleMore(least)
 }
 
 // isCheapEverywhere reports whether a pod of a group can be in each of the domains that

@@ -67,6 +67,7 @@ l1 cpu=8 memory=32Gi zones=%s spot=150 on-demand=400 label:cloud/gen=3`[1:],
 	}
 	for i := range 1 + r.IntN(4) {
 		shape := d.pod()
+		d.prefer(shape)
 		for j := range 1 + r.IntN(6) {
 			p := shape.DeepCopy()
 			p.Name = fmt.Sprintf("pending%d-%d", i, j)
@@ -267,6 +268,29 @@ func (d dice) pod() *corev1.Pod {
 		}
 	}
 	return p
+}
+
+// prefer gives a pod preferences, or none.
+func (d dice) prefer(p *corev1.Pod) {
+	a := p.Spec.Affinity
+	if d.in(2) {
+		if a.NodeAffinity == nil {
+			a.NodeAffinity = &corev1.NodeAffinity{}
+		}
+		a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution = []corev1.PreferredSchedulingTerm{
+			{Weight: 1 + d.Int32N(100), Preference: corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{d.expression()}}}}
+	}
+	if d.in(2) {
+		if a.PodAntiAffinity == nil {
+			a.PodAntiAffinity = &corev1.PodAntiAffinity{}
+		}
+		a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution = []corev1.WeightedPodAffinityTerm{{Weight: 1 + d.Int32N(100), PodAffinityTerm: d.term()}}
+	}
+	if d.in(2) {
+		c := d.spread()
+		c.WhenUnsatisfiable = corev1.ScheduleAnyway
+		p.Spec.TopologySpreadConstraints = append(p.Spec.TopologySpreadConstraints, c)
+	}
 }
 
 func (d dice) expression() corev1.NodeSelectorRequirement {
