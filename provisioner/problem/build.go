@@ -36,6 +36,7 @@ func Build(in *Input) *Translation {
 	b.addGroups()
 	b.anyOffer = b.offersOfAny()
 	b.eligibleKnown, b.admittedKnown = map[string]places{}, map[string]binpack.Set{}
+	b.runningKnown, b.reachKnown = map[string]binpack.Set{}, map[[2]int]binpack.Set{}
 	b.hear()
 	b.rules()
 	return b.t
@@ -59,6 +60,10 @@ type builder struct {
 	// wish is for, by its text.
 	eligibleKnown map[string]places
 	admittedKnown map[string]binpack.Set
+	// runningKnown keeps what running found, by the rule, and reachKnown what reach did, by
+	// group and key.
+	runningKnown map[string]binpack.Set
+	reachKnown   map[[2]int]binpack.Set
 	// preferencePrices of the pools.
 	preferencePrices []float64
 	// anyOffer holds the offers that any group of the batch may open.

@@ -28,6 +28,8 @@ import (
 //   - Anti-affinity of running pods of which the selector cannot be read: it is against all.
 //   - Affinity to pods of which some are a DaemonSet's: only what these reach is looked at, and
 //     not where others of the batch will be.
+//   - Affinity to one's own kind and to others of the batch that find no place: some wait for
+//     these, where they could begin alone.
 func TestNobodyIsLeftOut(t *testing.T) {
 	asked, careful := 0, 0
 	forSeeds(t, 2000, func(t *testing.T, r *rand.Rand, w *world) {
@@ -47,7 +49,7 @@ func TestNobodyIsLeftOut(t *testing.T) {
 			offer := f.placeAlone(t, tr, u)
 			switch said := problem.Sentence(tr.Explain(u)); {
 			case offer < 0:
-			case strings.Contains(said, " spread ") || strings.Contains(said, "anti-affinity of running pods") || w.nearDaemons(tr.Pods[u.Group][0]):
+			case strings.Contains(said, " spread ") || strings.Contains(said, "anti-affinity of running pods") || w.nearDaemons(tr.Pods[u.Group][0]) || waits(tr, s, u):
 				careful++
 			default:
 				t.Errorf("%s has no place, and %s would take it: %s", tr.Problem.Groups[u.Group].ID, tr.Problem.Offers[offer].ID, said)
@@ -67,6 +69,15 @@ func (w *world) nearDaemons(p *corev1.Pod) bool {
 		return err == nil && slices.ContainsFunc(w.objects, func(o client.Object) bool {
 			ds, ok := o.(*appsv1.DaemonSet)
 			return ok && selector.Matches(labels.Set(ds.Spec.Template.Labels))
+		})
+	})
+}
+
+// waits reports whether pods must be near to others that have no place either.
+func waits(tr *problem.Translation, s *binpack.Solution, u *binpack.Unplaced) bool {
+	return slices.ContainsFunc(tr.Problem.Affinities, func(a binpack.Affinity) bool {
+		return a.Owners.Has(u.Group) && slices.ContainsFunc(s.Unplaced, func(other binpack.Unplaced) bool {
+			return other.Group != u.Group && a.Targets.Has(other.Group)
 		})
 	})
 }

@@ -287,6 +287,12 @@ func (d dice) prefer(p *corev1.Pod) {
 		a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution = []corev1.WeightedPodAffinityTerm{{Weight: 1 + d.Int32N(100), PodAffinityTerm: d.term()}}
 	}
 	if d.in(2) {
+		if a.PodAffinity == nil {
+			a.PodAffinity = &corev1.PodAffinity{}
+		}
+		a.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution = []corev1.WeightedPodAffinityTerm{{Weight: 1 + d.Int32N(100), PodAffinityTerm: d.term()}}
+	}
+	if d.in(2) {
 		c := d.spread()
 		c.WhenUnsatisfiable = corev1.ScheduleAnyway
 		p.Spec.TopologySpreadConstraints = append(p.Spec.TopologySpreadConstraints, c)
