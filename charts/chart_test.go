@@ -223,8 +223,9 @@ func TestChartValues(t *testing.T) {
 // readable is what the controller may read: what it watches, and leases. A kind
 // comes here together with the code that reads it.
 var readable = []string{
-	"apps/daemonsets", "coordination.k8s.io/leases",
+	"apps/daemonsets", "apps/replicasets", "apps/statefulsets", "coordination.k8s.io/leases",
 	"karpenter.k8s.aws/ec2nodeclasses", "karpenter.sh/nodeclaims", "karpenter.sh/nodepools", "namespaces", "nodes", "pods",
+	"replicationcontrollers", "services",
 }
 
 // TestRBAC: what tests and the demo apply is what Helm applies, and it grants no

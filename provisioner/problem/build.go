@@ -19,6 +19,11 @@ import (
 // group that stays unplaced, or an excluded NodePool, each with its reason. It
 // costs O(pods + bound pods × terms + distinct selectors × rows).
 func Build(in *Input) *Translation {
+	if len(in.Spreads) > 0 {
+		own := *in
+		own.Pods = in.Spreads.Apply(&in.Snapshot.Selecting, in.Pods)
+		in = &own
+	}
 	ns := namespacesOf(in.Snapshot)
 	t := &Translation{
 		Bins: binsOf(in, ns), daemons: daemonsOf(in.Snapshot.DaemonSets.All(), ns), namespaces: ns,

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/stowage-sh/stowage/provisioner/problem"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -74,7 +75,23 @@ l1 cpu=8 memory=32Gi zones=%s spot=150 on-demand=400 label:cloud/gen=3`[1:],
 			w.objects = append(w.objects, p)
 		}
 	}
+	if d.in(3) {
+		d.defaultSpreads(w)
+	}
 	return w
+}
+
+// defaultSpreads gives the pods of some Services spreads, if they have none of their own.
+func (d dice) defaultSpreads(w *world) {
+	hard, soft := d.spread(), d.spread()
+	soft.WhenUnsatisfiable = corev1.ScheduleAnyway
+	hard.LabelSelector, soft.LabelSelector = nil, nil
+	w.input.Spreads = problem.DefaultSpreads{"": {hard, soft}}
+	for _, namespace := range []string{"default", "other"} {
+		w.objects = append(w.objects, &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"}, Spec: corev1.ServiceSpec{Selector: map[string]string{"app": d.one("web", "db")}},
+		})
+	}
 }
 
 func (d dice) pool(i int) *v1.NodePool {

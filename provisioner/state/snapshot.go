@@ -28,6 +28,7 @@ type Snapshot struct {
 	NodePools  List[*v1.NodePool]
 	DaemonSets List[*appsv1.DaemonSet]
 	Namespaces List[*corev1.Namespace]
+	Selecting  Selecting
 	// NodeClasses are all of one kind: there is one cloud.
 	NodeClasses List[NodeClass]
 	// Plans says where pods without a node are to go, by pod UID.
@@ -140,6 +141,7 @@ func (c *Cluster) freeze() *Snapshot {
 		NodePools:   c.pools.freeze(),
 		DaemonSets:  c.daemonSets.freeze(),
 		Namespaces:  c.namespaces.freeze(),
+		Selecting:   c.selecting.freeze(),
 		NodeClasses: c.classes.freeze(),
 		Plans:       c.frozenPlans,
 		plannedFor:  c.plannedFor,

@@ -33,6 +33,7 @@ type Cluster struct {
 	pools      table[*v1.NodePool]
 	daemonSets table[*appsv1.DaemonSet]
 	namespaces table[*corev1.Namespace]
+	selecting  selecting
 	classes    table[NodeClass]
 	plans      map[types.UID]Plan
 	gone       tombstones
@@ -93,6 +94,8 @@ func (c *Cluster) Observe(obj client.Object) {
 		changed = c.namespaces.put(o)
 	case NodeClass:
 		changed = c.classes.put(o)
+	default:
+		changed = c.selecting.put(o)
 	}
 	c.touch(changed)
 }
@@ -124,6 +127,8 @@ func (c *Cluster) Forget(obj client.Object) {
 		changed = c.namespaces.remove(o)
 	case NodeClass:
 		changed = c.classes.remove(o)
+	default:
+		changed = c.selecting.remove(o)
 	}
 	c.touch(changed)
 }

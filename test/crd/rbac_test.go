@@ -51,6 +51,9 @@ func TestRoles(t *testing.T) {
 		"list poddisruptionbudgets -A":                       false,
 		"list persistentvolumes":                             false,
 		"watch namespaces":                                   true,
+		"watch services -A":                                  true,
+		"watch replicasets -A":                               true,
+		"patch replicasets -A":                               false,
 		"patch namespaces":                                   false,
 	} {
 		out, _ := cp.Kubectl(t.Context(), append([]string{"auth", "can-i", user}, strings.Fields(question)...)...) // "no" is an error too
