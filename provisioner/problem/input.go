@@ -30,7 +30,8 @@ type Input struct {
 	NodesLeft map[string]int64
 	// Spreads that pods without any of their own get.
 	Spreads DefaultSpreads
-	// IgnorePreferences leaves what pods prefer to kube-scheduler. Otherwise it is heard where
+	// IgnorePreferences leaves what pods prefer, and PreferNoSchedule taints, to
+	// kube-scheduler. Otherwise it is heard where
 	// that costs little; see Decide.
 	IgnorePreferences bool
 	// MaxSteps as in binpack.Problem.

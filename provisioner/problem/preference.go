@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	toleration "k8s.io/component-helpers/scheduling/corev1"
@@ -139,16 +140,17 @@ func softTaints(pools []*v1.NodePool) []corev1.Taint {
 // untainted is the wish for NodePools without those of the taints that a pod does not tolerate,
 // if there are any.
 func untainted(p *corev1.Pod, taints []corev1.Taint) (w wish, ok bool) {
-	repels := map[string]bool{}
+	var repel []string
 	for i := range taints {
 		if !toleration.TolerationsTolerateTaint(klog.Background(), p.Spec.Tolerations, &taints[i], false) {
-			repels[taints[i].ToString()] = true
-			w.text += "not " + taints[i].ToString() + " "
+			repel = append(repel, taints[i].ToString())
 		}
 	}
-	w.weight = first
-	w.admits = func(row *Row) bool {
-		return !slices.ContainsFunc(row.Pool.Spec.Template.Spec.Taints, func(t corev1.Taint) bool { return repels[t.ToString()] })
+	if len(repel) == 0 {
+		return wish{}, false
 	}
-	return w, len(repels) > 0
+	admits := func(row *Row) bool {
+		return !slices.ContainsFunc(row.Pool.Spec.Template.Spec.Taints, func(t corev1.Taint) bool { return slices.Contains(repel, t.ToString()) })
+	}
+	return wish{weight: first, admits: admits, text: "not " + strings.Join(repel, ",")}, true
 }
