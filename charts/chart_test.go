@@ -261,8 +261,9 @@ func TestChartWithoutNominations(t *testing.T) {
 // readable is what the controller may read: what it watches, and leases. A kind
 // comes here together with the code that reads it.
 var readable = []string{
-	"apps/daemonsets", "coordination.k8s.io/leases",
+	"apps/daemonsets", "apps/replicasets", "apps/statefulsets", "coordination.k8s.io/leases",
 	"karpenter.k8s.aws/ec2nodeclasses", "karpenter.sh/nodeclaims", "karpenter.sh/nodepools", "namespaces", "nodes", "persistentvolumeclaims", "persistentvolumes", "pods",
+	"replicationcontrollers", "services",
 	"storage.k8s.io/csidrivers", "storage.k8s.io/csinodes", "storage.k8s.io/storageclasses", "storage.k8s.io/volumeattachments",
 }
 

@@ -22,6 +22,7 @@ import (
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -139,10 +140,13 @@ func (s *settings) address(port int) string {
 // watch starts the watches and makes readiness wait for them.
 func (w *wiring) watch(ctx context.Context) error {
 	w.feed = &feed{cache: w.manager.GetCache(), cluster: w.cluster, observer: w.instruments.observer}
-	err := w.feed.watch(ctx, &corev1.Pod{}, &corev1.Node{}, &v1.NodeClaim{}, &v1.NodePool{}, &appsv1.DaemonSet{},
+	kinds := []client.Object{&corev1.Pod{}, &corev1.Node{}, &v1.NodeClaim{}, &v1.NodePool{}, &appsv1.DaemonSet{},
 		&corev1.Namespace{}, &corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &storagev1.StorageClass{}, &storagev1.CSIDriver{},
-		&storagev1.CSINode{}, &storagev1.VolumeAttachment{}, &awsv1.EC2NodeClass{})
-	if err != nil {
+		&storagev1.CSINode{}, &storagev1.VolumeAttachment{}, &awsv1.EC2NodeClass{}}
+	if len(w.settings.spreads) > 0 { // they may be many, and nobody else asks for them
+		kinds = append(kinds, &corev1.Service{}, &corev1.ReplicationController{}, &appsv1.ReplicaSet{}, &appsv1.StatefulSet{})
+	}
+	if err := w.feed.watch(ctx, kinds...); err != nil {
 		return err
 	}
 	return errors.Join(

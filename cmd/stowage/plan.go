@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/cloudprovider/aws"
 	"github.com/stowage-sh/stowage/cmd/stowage/manifest"
 	"github.com/stowage-sh/stowage/cmd/stowage/plan"
 	"github.com/stowage-sh/stowage/pricing"
+	"github.com/stowage-sh/stowage/provisioner/problem"
 )
 
 // planFlags are the flags of `stowage plan`.
@@ -34,6 +36,8 @@ type planFlags struct {
 	output              string
 	maxSteps            int64
 	preferencePolicy    string
+	schedulerConfig     string
+	spreads             problem.DefaultSpreads // of schedulerConfig
 	failOnUnschedulable bool
 	verify              bool
 }
@@ -64,6 +68,7 @@ func newPlanCommand(now func() time.Time) *cobra.Command {
 	flags.StringVar(&f.pricesFile, "prices", "", "CSV `file` of prices: region,type,zone,capacityType,usdPerHour; default: the embedded prices")
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` of a cluster to read; objects of -f go before those of the same name in the cluster")
 	flags.StringVar(&f.preferencePolicy, "preference-policy", respect, respect+": what pods prefer is heard where it costs little; "+ignore+": it is left to kube-scheduler")
+	flags.StringVar(&f.schedulerConfig, "scheduler-config", "", schedulerConfigUsage)
 	flags.Int64Var(&f.maxSteps, "max-steps", 0, "budget for improving the plan, in the solver's own steps; 0: as many as usual")
 	flags.BoolVar(&f.verify, "verify", false, "ask kube-scheduler's own filters about the plan; exit with code 1 if they refuse a pod")
 	flags.BoolVar(&f.failOnUnschedulable, "fail-on-unschedulable", false, "exit with code 1 if a pod finds no place")
@@ -81,12 +86,12 @@ func (f *planFlags) run(cmd *cobra.Command, now func() time.Time) error {
 	if err != nil {
 		return usageError(err)
 	}
-	in := plan.Input{Market: *market, MaxSteps: f.maxSteps, IgnorePreferences: f.preferencePolicy == ignore, Verify: f.verify, Now: now}
-	set, err := f.read(cmd)
+	in := plan.Input{Market: *market, MaxSteps: f.maxSteps, IgnorePreferences: f.preferencePolicy == ignore, Spreads: f.spreads, Verify: f.verify, Now: now}
+	set, selecting, err := f.read(cmd)
 	if err != nil {
 		return err
 	}
-	in.Objects = set.All()
+	in.Objects = slices.Concat(selecting, set.All())
 	for _, r := range set.Refusals() {
 		in.Refused = append(in.Refused, plan.Refused(r))
 	}
@@ -126,31 +131,45 @@ func (f *planFlags) validate() error {
 	case f.maxSteps < 0:
 		return fmt.Errorf("--max-steps: %d is negative", f.maxSteps)
 	}
+	var err error
+	if f.spreads, err = readSchedulerConfig(f.schedulerConfig); err != nil {
+		return err
+	}
 	return checkPreferencePolicy(f.preferencePolicy)
 }
 
 // read returns the manifests, over the objects of the cluster if there is one,
-// and expanded to pods.
-func (f *planFlags) read(cmd *cobra.Command) (*manifest.Set, error) {
+// and expanded to pods; and what in the cluster says which pods belong together, which
+// stands for no pods.
+func (f *planFlags) read(cmd *cobra.Command) (set *manifest.Set, selecting []client.Object, err error) {
 	sources, err := manifest.Open(f.files, cmd.InOrStdin())
 	if err != nil {
-		return nil, usageError(err)
+		return nil, nil, usageError(err)
 	}
-	set, err := manifest.Read(sources)
+	set, err = manifest.Read(sources)
 	if err != nil {
-		return nil, usageError(err)
+		return nil, nil, usageError(err)
 	}
 	if f.kubeconfig != "" {
-		live, err := readCluster(cmd.Context(), f.kubeconfig)
+		cluster, err := openCluster(f.kubeconfig)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		live, err := listAll(cmd.Context(), cluster, planned)
+		if err != nil {
+			return nil, nil, err
 		}
 		set.Merge(live)
+		if len(f.spreads) > 0 {
+			if selecting, err = listAll(cmd.Context(), cluster, selected); err != nil {
+				return nil, nil, err
+			}
+		}
 	}
 	if err := set.Expand(); err != nil {
-		return nil, usageError(err)
+		return nil, nil, usageError(err)
 	}
-	return set, nil
+	return set, selecting, nil
 }
 
 // market reads what can be bought, from files or from the binary. With files for

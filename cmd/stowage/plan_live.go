@@ -24,27 +24,37 @@ import (
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
-// readCluster lists what a plan depends on in a running cluster. It only lists. A
-// cluster that does not serve our kinds yet has none of them.
-func readCluster(ctx context.Context, kubeconfig string) ([]client.Object, error) {
+// planned are the kinds that a plan depends on.
+func planned() []client.ObjectList {
+	return []client.ObjectList{
+		&corev1.PodList{}, &corev1.NodeList{}, &corev1.NamespaceList{}, &appsv1.DaemonSetList{}, &policyv1.PodDisruptionBudgetList{}, &schedulingv1.PriorityClassList{},
+		&nodev1.RuntimeClassList{}, &corev1.PersistentVolumeClaimList{}, &corev1.PersistentVolumeList{}, &storagev1.StorageClassList{},
+		&storagev1.CSIDriverList{}, &storagev1.CSINodeList{}, &storagev1.VolumeAttachmentList{}, &v1.NodePoolList{}, &v1.NodeClaimList{}, &awsv1.EC2NodeClassList{},
+	}
+}
+
+// selected are the kinds that say which pods belong together, where pods are spread that do not
+// say it themselves.
+func selected() []client.ObjectList {
+	return []client.ObjectList{&corev1.ServiceList{}, &corev1.ReplicationControllerList{}, &appsv1.ReplicaSetList{}, &appsv1.StatefulSetList{}}
+}
+
+// openCluster returns a client for a running cluster.
+func openCluster(kubeconfig string) (client.Reader, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return nil, usageError(fmt.Errorf("reading the kubeconfig %s: %w", kubeconfig, err))
 	}
 	config.WarningHandler = rest.NoWarnings{} // about deprecated kinds: not our user's to mend
 	config.UserAgent = "stowage-plan/" + version
-	reader, err := newLister(config)
-	if err != nil {
-		return nil, err
-	}
+	return newLister(config)
+}
+
+// listAll lists all objects of some kinds. It only lists. A cluster that does not serve our
+// kinds yet has none of them.
+func listAll(ctx context.Context, reader client.Reader, kinds func() []client.ObjectList) ([]client.Object, error) {
 	var all []client.Object
-	lists := []client.ObjectList{
-		&corev1.PodList{}, &corev1.NodeList{}, &corev1.NamespaceList{}, &appsv1.DaemonSetList{}, &policyv1.PodDisruptionBudgetList{}, &schedulingv1.PriorityClassList{},
-		&nodev1.RuntimeClassList{}, &corev1.PersistentVolumeClaimList{}, &corev1.PersistentVolumeList{}, &storagev1.StorageClassList{},
-		&storagev1.CSIDriverList{}, &storagev1.CSINodeList{}, &storagev1.VolumeAttachmentList{},
-		&v1.NodePoolList{}, &v1.NodeClaimList{}, &awsv1.EC2NodeClassList{},
-	}
-	for _, l := range lists {
+	for _, l := range kinds() {
 		err := reader.List(ctx, l)
 		if apierrors.IsNotFound(err) { // the whole kind: a list itself is always found
 			continue
@@ -68,7 +78,7 @@ func kindOf(l client.ObjectList) string {
 	return strings.TrimSuffix(reflect.TypeOf(l).Elem().Name(), "List")
 }
 
-// newLister returns a client for the kinds of readCluster. It knows their paths,
+// newLister returns a client for the kinds of planned and selected. It knows their paths,
 // and does not ask the server for them.
 func newLister(config *rest.Config) (client.Reader, error) {
 	known, err := scheme()
@@ -85,6 +95,10 @@ func newLister(config *rest.Config) (client.Reader, error) {
 		{corev1.SchemeGroupVersion, "Node", meta.RESTScopeRoot},
 		{corev1.SchemeGroupVersion, "Namespace", meta.RESTScopeRoot},
 		{appsv1.SchemeGroupVersion, "DaemonSet", meta.RESTScopeNamespace},
+		{corev1.SchemeGroupVersion, "Service", meta.RESTScopeNamespace},
+		{corev1.SchemeGroupVersion, "ReplicationController", meta.RESTScopeNamespace},
+		{appsv1.SchemeGroupVersion, "ReplicaSet", meta.RESTScopeNamespace},
+		{appsv1.SchemeGroupVersion, "StatefulSet", meta.RESTScopeNamespace},
 		{policyv1.SchemeGroupVersion, "PodDisruptionBudget", meta.RESTScopeNamespace},
 		{schedulingv1.SchemeGroupVersion, "PriorityClass", meta.RESTScopeRoot},
 		{nodev1.SchemeGroupVersion, "RuntimeClass", meta.RESTScopeRoot},

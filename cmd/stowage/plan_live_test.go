@@ -108,6 +108,41 @@ func TestPlanAgainstCluster(t *testing.T) {
 	}
 }
 
+// TestPlanSpreadsByDefault asks a cluster for what selects its pods, where these are to be spread
+// by default, and for no pods that this could stand for.
+func TestPlanSpreadsByDefault(t *testing.T) {
+	pod := `{"metadata": {"name": "web-%d", "namespace": "shop", "uid": "p%[1]d", "labels": {"app": "web"},
+		"ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "r", "controller": true}]},
+		"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "100m"}}}]}}`
+	kubeconfig := startCluster(t, &listServer{lists: map[string]string{
+		"/api/v1/pods": `{"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": [` + fmt.Sprintf(pod, 1) + "," + fmt.Sprintf(pod, 2) + `]}`,
+		"/apis/apps/v1/replicasets": `{"apiVersion": "apps/v1", "kind": "ReplicaSetList", "metadata": {}, "items": [
+			{"metadata": {"name": "web", "namespace": "shop", "uid": "r"}, "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}}},
+			{"metadata": {"name": "refused", "namespace": "shop", "uid": "s"}, "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "refused"}}}}]}`,
+	}})
+	for config, want := range map[string]int{
+		"": 1,
+		"podTopologySpread: {defaultConstraints: [{maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule}]}": 2,
+	} {
+		code, out, errs := stowage(t, "plan", "--kubeconfig", kubeconfig, "-f", "testdata/market/pool.yaml", "-o", "json", "--verify",
+			"--instance-types", "testdata/market/types.json", "--prices", "testdata/market/prices.csv", "--scheduler-config", config)
+		if code != 0 {
+			t.Fatalf("exit code %d: %s", code, errs)
+		}
+		var d plan.Document
+		if err := json.Unmarshal([]byte(out), &d); err != nil {
+			t.Fatal(err)
+		}
+		nodes, pods := 0, 0
+		for _, n := range d.Nodes {
+			nodes, pods = nodes+1, pods+len(n.Pods)
+		}
+		if nodes != want || pods != 2 {
+			t.Errorf("with %q %d pods on %d nodes, want 2 on %d", config, pods, nodes, want)
+		}
+	}
+}
+
 // TestClusterThatRefuses: an answer that is missing is no empty answer.
 func TestClusterThatRefuses(t *testing.T) {
 	kubeconfig := startCluster(t, &listServer{lists: map[string]string{

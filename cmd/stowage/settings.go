@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/stowage-sh/stowage/provisioner/problem"
 )
 
 // settings are what flags and environment say. A flag of Karpenter's means here
@@ -46,6 +48,8 @@ type settings struct {
 	priceInterval          time.Duration
 	maxSteps               int64
 	nominate               bool
+	schedulerConfig        string
+	spreads                problem.DefaultSpreads // of schedulerConfig
 }
 
 // The values of preference-policy.
@@ -69,6 +73,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.batchMax, "batch-max-duration", 10*time.Second, "longest time that pods are gathered before they are solved")
 	f.DurationVar(&s.batchIdle, "batch-idle-duration", time.Second, "time without a new pod after which they are solved")
 	f.StringVar(&s.preferencePolicy, "preference-policy", respect, "Respect: what pods prefer is heard where it costs little; Ignore: it is left to kube-scheduler")
+	f.StringVar(&s.schedulerConfig, "scheduler-config", "", schedulerConfigUsage)
 	f.StringVar(&s.featureGates, "feature-gates", "", "Karpenter's gates; none of them changes anything yet")
 	f.StringVar(&s.clusterName, "cluster-name", "", "name of the cluster (required)")
 	f.StringVar(&s.clusterEndpoint, "cluster-endpoint", "", "URL of the API server for nodes; empty: asked of EKS")
@@ -128,6 +133,10 @@ func (s *settings) validate() error {
 	case s.leaseSpace == "":
 		return fmt.Errorf("--leader-election-namespace is required outside a Pod")
 	}
+	var err error
+	if s.spreads, err = readSchedulerConfig(s.schedulerConfig); err != nil {
+		return err
+	}
 	return checkPreferencePolicy(s.preferencePolicy)
 }
 
@@ -146,7 +155,7 @@ func (s *settings) shortest() time.Duration {
 
 // unread are environment variables of Karpenter's settings that have no flag here
 // yet.
-var unread = []string{"MIN_VALUES_POLICY", "IGNORE_DRA_REQUESTS", "SCHEDULER_CONFIG", "EKS_CONTROL_PLANE", "ENABLE_ZONAL_SHIFT",
+var unread = []string{"MIN_VALUES_POLICY", "IGNORE_DRA_REQUESTS", "EKS_CONTROL_PLANE", "ENABLE_ZONAL_SHIFT",
 	"DISABLE_DRY_RUN", "AMI_REFRESH_INTERVAL", "SUBNET_REFRESH_INTERVAL", "AWS_FEATURE_GATES"}
 
 // ignored lists the settings that were given and have no effect yet, so that the

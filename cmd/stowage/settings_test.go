@@ -50,6 +50,7 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		"preference policy": {nil, []string{"--cluster-name=c", "--preference-policy=Perhaps"}, `--preference-policy: "Perhaps" is neither Ignore nor Respect`},
 		"no time at all":    {nil, []string{"--cluster-name=c", "--price-refresh-interval=0s"}, "timeouts and intervals must be above 0; one is 0s"},
 		"negative time":     {nil, []string{"--cluster-name=c", "--launch-timeout=-1m"}, "must be above 0; one is -1m0s"},
+		"scheduler config":  {map[string]string{"SCHEDULER_CONFIG": "podTopologySpread: {defaultConstraints: [{maxSkew: 0}]}"}, []string{"--cluster-name=c"}, "--scheduler-config: [podTopologySpread.defaultConstraints[0].maxSkew: "},
 		"memory overhead":   {nil, []string{"--cluster-name=c", "--vm-memory-overhead-percent=7.5"}, "--vm-memory-overhead-percent: 7.5 is not in [0, 1)"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,7 +22,6 @@ import (
 	_ "k8s.io/cri-api"
 	_ "k8s.io/cri-client/pkg/util"
 	_ "k8s.io/cri-streaming"
-	_ "k8s.io/csi-translation-lib"
 	_ "k8s.io/dynamic-resource-allocation"
 	_ "k8s.io/endpointslice/util"
 	_ "k8s.io/externaljwt"

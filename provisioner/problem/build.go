@@ -19,6 +19,11 @@ import (
 // group that stays unplaced, or an excluded NodePool, each with its reason. It
 // costs O(pods + bound pods × terms + distinct selectors × rows).
 func Build(in *Input) *Translation {
+	if len(in.Spreads) > 0 {
+		own := *in
+		own.Pods = in.Spreads.Apply(&in.Snapshot.Selecting, in.Pods)
+		in = &own
+	}
 	ns := namespacesOf(in.Snapshot)
 	t := &Translation{
 		Bins: binsOf(in, ns), daemons: daemonsOf(in.Snapshot.DaemonSets.All(), ns), namespaces: ns,
@@ -38,6 +43,7 @@ func Build(in *Input) *Translation {
 	b.addGroups()
 	b.anyOffer = b.offersOfAny()
 	b.eligibleKnown, b.admittedKnown = map[string]places{}, map[string]binpack.Set{}
+	b.runningKnown, b.reachKnown = map[string]binpack.Set{}, map[[2]int]binpack.Set{}
 	b.hear()
 	b.rules()
 	return b.t
@@ -58,9 +64,15 @@ type builder struct {
 	// placesKnown keeps what places found, by its key.
 	placesKnown map[string]places
 	// eligibleKnown keeps what eligible found, and admittedKnown the offers that a
-	// preferred term of node affinity admits, by its text.
+	// wish is for, by its text.
 	eligibleKnown map[string]places
 	admittedKnown map[string]binpack.Set
+	// runningKnown keeps what running found, by the rule, and reachKnown what reach did, by
+	// group and key.
+	runningKnown map[string]binpack.Set
+	reachKnown   map[[2]int]binpack.Set
+	// preferencePrices of the pools.
+	preferencePrices []float64
 	// anyOffer holds the offers that any group of the batch may open.
 	anyOffer binpack.Set
 }
@@ -184,6 +196,8 @@ func (b *builder) offers() {
 	poolIndex := map[string]int{}
 	for i, pool := range b.t.Pools {
 		poolIndex[pool.Name] = i
+		price, _ := pool.PreferencePrice() // or it would be excluded
+		b.preferencePrices = append(b.preferencePrices, price)
 		b.p.Pools = append(b.p.Pools, b.pool(pool))
 	}
 	type shared struct {

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/provisioner/oracle"
@@ -26,15 +27,17 @@ import (
 //     once there is one.
 //   - Anti-affinity of running pods of which the selector cannot be read: it is against all.
 //   - Anti-affinity over zones against pods of a DaemonSet: a zone is out if any offer there would
-//     bring one along. And affinity to such pods: only offers that do are in, though a pod of
-//     the plan may be near as well.
+//     bring one along.
 //   - Anti-affinity whose namespaceSelector kube-scheduler reads in two ways: both hold.
 //   - Claims that compete for a volume that is there, or share one that is not: see volumes.go.
+//   - Affinity to pods of which some are a DaemonSet's: only what these reach is looked at, and
+//     not where others of the batch will be.
+//   - Affinity to one's own kind and to others of the batch that find no place: some wait for
+//     these, where they could begin alone.
 func TestNobodyIsLeftOut(t *testing.T) {
 	asked, careful := 0, 0
 	forSeeds(t, 2000, func(t *testing.T, r *rand.Rand, w *world) {
-		tr := w.translate()
-		s := solve(t, tr)
+		tr, s := decide(t, w)
 		f := &future{world: w, dice: dice{r}}
 		for _, p := range f.build(tr, s) {
 			bound := p.Pod.DeepCopy()
@@ -51,7 +54,7 @@ func TestNobodyIsLeftOut(t *testing.T) {
 			switch said := problem.Sentence(tr.Explain(u)); {
 			case offer < 0:
 			case strings.Contains(said, " spread ") || strings.Contains(said, "anti-affinity of running pods") ||
-				minds(w, tr.Pods[u.Group][0]) || w.readsTwice() || competes(w, tr.Pods[u.Group][0]):
+				w.nearDaemons(tr.Pods[u.Group][0]) || w.farFromDaemons(tr.Pods[u.Group][0]) || waits(tr, s, u) || w.readsTwice() || w.competes(tr.Pods[u.Group][0]):
 				careful++
 			default:
 				t.Errorf("%s has no place, and %s would take it: %s", tr.Problem.Groups[u.Group].ID, tr.Problem.Offers[offer].ID, said)
@@ -64,30 +67,35 @@ func TestNobodyIsLeftOut(t *testing.T) {
 	}
 }
 
-// minds reports whether pods of some DaemonSet matter to a pod: to its affinity, or to its
-// anti-affinity over more than host names.
-func minds(w *world, p *corev1.Pod) bool {
-	var terms []corev1.PodAffinityTerm
-	if a := p.Spec.Affinity.PodAffinity; a != nil {
-		terms = append(terms, a.RequiredDuringSchedulingIgnoredDuringExecution...)
-	}
-	if a := p.Spec.Affinity.PodAntiAffinity; a != nil {
-		for _, term := range a.RequiredDuringSchedulingIgnoredDuringExecution {
-			if term.TopologyKey != corev1.LabelHostname {
-				terms = append(terms, term)
-			}
-		}
-	}
-	for _, o := range w.objects {
+// nearDaemons reports whether a pod must be near to pods of a DaemonSet, or others like them.
+func (w *world) nearDaemons(p *corev1.Pod) bool {
+	return slices.ContainsFunc(nearTo(p), func(term corev1.PodAffinityTerm) bool { return w.runsAsDaemon(term.LabelSelector) })
+}
+
+// waits reports whether pods must be near to others that have no place either.
+func waits(tr *problem.Translation, s *binpack.Solution, u *binpack.Unplaced) bool {
+	return slices.ContainsFunc(tr.Problem.Affinities, func(a binpack.Affinity) bool {
+		return a.Owners.Has(u.Group) && slices.ContainsFunc(s.Unplaced, func(other binpack.Unplaced) bool {
+			return other.Group != u.Group && a.Targets.Has(other.Group)
+		})
+	})
+}
+
+// farFromDaemons reports whether a pod has an anti-affinity over more than host names against
+// pods of some DaemonSet.
+func (w *world) farFromDaemons(p *corev1.Pod) bool {
+	return slices.ContainsFunc(apartFrom(p), func(term corev1.PodAffinityTerm) bool {
+		return term.TopologyKey != corev1.LabelHostname && w.runsAsDaemon(term.LabelSelector)
+	})
+}
+
+// runsAsDaemon reports whether a selector finds pods of some DaemonSet.
+func (w *world) runsAsDaemon(s *metav1.LabelSelector) bool {
+	selector, err := metav1.LabelSelectorAsSelector(s)
+	return err == nil && slices.ContainsFunc(w.objects, func(o client.Object) bool {
 		ds, ok := o.(*appsv1.DaemonSet)
-		if ok && slices.ContainsFunc(terms, func(term corev1.PodAffinityTerm) bool {
-			selector, err := metav1.LabelSelectorAsSelector(term.LabelSelector)
-			return err == nil && selector.Matches(labels.Set(ds.Spec.Template.Labels))
-		}) {
-			return true
-		}
-	}
-	return false
+		return ok && selector.Matches(labels.Set(ds.Spec.Template.Labels))
+	})
 }
 
 // readsTwice reports whether some pod to be placed has an anti-affinity whose namespaceSelector
@@ -95,10 +103,10 @@ func minds(w *world, p *corev1.Pod) bool {
 func (w *world) readsTwice() bool {
 	for _, o := range w.objects {
 		p, ok := o.(*corev1.Pod)
-		if !ok || p.Spec.NodeName != "" || p.Spec.Affinity.PodAntiAffinity == nil {
+		if !ok || p.Spec.NodeName != "" {
 			continue
 		}
-		for _, term := range p.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
+		for _, term := range apartFrom(p) {
 			if s := term.NamespaceSelector; s != nil && len(s.MatchExpressions) > 0 {
 				return true
 			}
@@ -109,7 +117,7 @@ func (w *world) readsTwice() bool {
 
 // competes reports whether a pod has a claim for which a volume is there that is free, or that
 // others share before it has one.
-func competes(w *world, p *corev1.Pod) bool {
+func (w *world) competes(p *corev1.Pod) bool {
 	if len(p.Spec.Volumes) == 0 {
 		return false
 	}

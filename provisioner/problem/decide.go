@@ -12,9 +12,9 @@ import (
 )
 
 // Decide translates a batch and solves it. Where pods find no place, and preferences may be
-// why, it decides again: first without those of the pods themselves, then, if others may be in
-// their way, without any. It returns the plan that places most pods, those of higher
-// priority first. The error is that of binpack.Solve.
+// why, it decides again: first without those of the pods themselves, then without those of
+// all pods like them and, if others may be in their way, without any. It returns the plan that
+// places most pods, those of higher priority first. The error is that of binpack.Solve.
 func Decide(ctx context.Context, in *Input) (*Translation, *binpack.Solution, error) {
 	t := Build(in)
 	s, err := binpack.Solve(ctx, t.Problem)
@@ -29,19 +29,24 @@ func Decide(ctx context.Context, in *Input) (*Translation, *binpack.Solution, er
 		}
 	}
 	own := *in
-	own.unheard = maps.Clone(in.unheard)
-	for _, u := range s.Unplaced {
-		if t.heard.Has(u.Group) {
-			for _, p := range t.Pods[u.Group] {
-				if own.unheard == nil {
-					own.unheard = map[types.UID]bool{}
-				}
+	own.unheard = map[types.UID]bool{}
+	for _, alike := range []bool{false, true} {
+		before := len(own.unheard)
+		for _, u := range s.Unplaced {
+			if !t.heard.Has(u.Group) {
+				continue
+			}
+			pods := t.Pods[u.Group]
+			if !alike {
+				pods = pods[len(pods)-int(u.Count):] // the others have places by what is heard
+			}
+			for _, p := range pods {
 				own.unheard[p.UID] = true
 			}
 		}
-	}
-	if len(own.unheard) > 0 {
-		again(&own, 0) // no worse will do: its reasons are not about what is only preferred
+		if len(own.unheard) > before {
+			again(&own, 0) // no worse will do: its reasons are not about what is only preferred
+		}
 	}
 	if t.heard.Len() > 0 && slices.ContainsFunc(s.Unplaced, isInTheWay) {
 		none := *in

@@ -10,10 +10,8 @@
 // What a pod asks for and this package does not understand is never dropped:
 // the pod's group carries the field's name, and stays unplaced for that reason.
 // The same goes for a NodePool, which then offers nothing. The exceptions are
-// preferences. Preferred node affinity, ScheduleAnyway spreads and preferred
-// anti-affinity of pods to their own kind are heard where that costs little
-// (preference.go); other preferences (preferred pod affinity, PreferNoSchedule
-// taints) are kube-scheduler's to weigh among the nodes there are.
+// preferences. They are heard where that costs little; what is not heard
+// (preference.go says what) is kube-scheduler's to weigh among the nodes there are.
 //
 // Where something is not known for certain it errs on the side that keeps a plan
 // true: anti-affinity of running pods whose selector cannot be read holds against

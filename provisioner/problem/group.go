@@ -52,7 +52,7 @@ type shape struct {
 // input.
 func groupsOf(in *Input, t *Translation) ([]*group, []podTerm) {
 	pods, bins, daemons, ns := in.Pods, t.Bins, t.daemons, t.namespaces
-	singles := make([]group, len(pods))
+	singles, taints := make([]group, len(pods)), softTaints(in.Snapshot.NodePools.All())
 	byText := map[string]podTerm{}
 	for i := range bins {
 		for _, r := range bins[i].keepsOut {
@@ -78,7 +78,7 @@ func groupsOf(in *Input, t *Translation) ([]*group, []podTerm) {
 			byText[r.term.text] = r.term
 		}
 		if !in.IgnorePreferences && !in.unheard[p.UID] {
-			g.wishes = slices.DeleteFunc(wishesOf(p, ns), func(w wish) bool { return w.rule != nil && w.rule.countsAny(daemons) })
+			g.wishes = slices.DeleteFunc(wishesOf(p, ns, taints), func(w wish) bool { return w.rule != nil && w.rule.countsAny(daemons) })
 		}
 		for _, w := range g.wishes {
 			if w.rule != nil {

@@ -28,7 +28,10 @@ type Input struct {
 	Excluded map[string]string
 	// NodesLeft caps the new nodes of a NodePool, by its name, below its limits.
 	NodesLeft map[string]int64
-	// IgnorePreferences leaves what pods prefer to kube-scheduler. Otherwise it is heard where
+	// Spreads that pods without any of their own get.
+	Spreads DefaultSpreads
+	// IgnorePreferences leaves what pods prefer, and PreferNoSchedule taints, to
+	// kube-scheduler. Otherwise it is heard where
 	// that costs little; see Decide.
 	IgnorePreferences bool
 	// MaxSteps as in binpack.Problem.

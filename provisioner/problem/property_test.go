@@ -38,6 +38,19 @@ func solve(t *testing.T, tr *problem.Translation) *binpack.Solution {
 	return s
 }
 
+// decide decides about a world and lets Verify judge.
+func decide(t *testing.T, w *world) (*problem.Translation, *binpack.Solution) {
+	t.Helper()
+	tr, s, err := problem.Decide(t.Context(), w.question())
+	if err != nil {
+		t.Fatalf("solving: %v\n%s", err, tr.Problem.Text())
+	}
+	if err := binpack.Verify(tr.Problem, s); err != nil {
+		t.Fatalf("refused: %v\n%s\n%s", err, tr.Problem.Text(), s.Text(tr.Problem))
+	}
+	return tr, s
+}
+
 // TestOrderDoesNotMatter shuffles every object of a world.
 func TestOrderDoesNotMatter(t *testing.T) {
 	forSeeds(t, 150, func(t *testing.T, r *rand.Rand, w *world) {
@@ -88,13 +101,12 @@ func TestNothingIsShared(t *testing.T) {
 func TestSchedulerAgrees(t *testing.T) {
 	placed, near := 0, 0
 	forSeeds(t, 2000, func(t *testing.T, r *rand.Rand, w *world) {
-		tr := w.translate()
-		s := solve(t, tr)
+		tr, s := decide(t, w)
 		f := &future{world: w, dice: dice{r}}
 		placements := f.build(tr, s)
 		placed += len(placements)
 		for _, at := range placements {
-			if a := at.Pod.Spec.Affinity; a != nil && a.PodAffinity != nil {
+			if len(nearTo(at.Pod)) > 0 {
 				near++
 			}
 		}
@@ -230,13 +242,16 @@ func (f *future) addDaemons(n *corev1.Node) {
 // TestPlacesAgree compares where a pod may go, as far as its own spec decides it,
 // with what Kubernetes' helpers say of the node that each row would become.
 func TestPlacesAgree(t *testing.T) {
-	forSeeds(t, 300, func(t *testing.T, _ *rand.Rand, w *world) {
+	compared := 0
+	forSeeds(t, 1500, func(t *testing.T, _ *rand.Rand, w *world) {
+		w.input.IgnorePreferences = true
 		tr := w.translate()
 		for g := range tr.Pods {
 			p := tr.Pods[g][0]
-			if a := p.Spec.Affinity; len(tr.Problem.Groups[g].Unsupported) > 0 || a.PodAntiAffinity != nil || a.PodAffinity != nil || keepsApart(w) || len(p.Spec.Containers[0].Ports) > 0 || len(p.Spec.Volumes) > 0 {
+			if len(tr.Problem.Groups[g].Unsupported) > 0 || len(nearTo(p))+len(apartFrom(p)) > 0 || keepsApart(w) || len(p.Spec.Containers[0].Ports) > 0 || len(p.Spec.Volumes) > 0 {
 				continue
 			}
+			compared++
 			want := nodeaffinity.GetRequiredNodeAffinity(p)
 			for i := range tr.Rows {
 				row := &tr.Rows[i]
@@ -251,6 +266,26 @@ func TestPlacesAgree(t *testing.T) {
 			}
 		}
 	})
+	t.Logf("%d groups were compared", compared)
+	if compared < 100 {
+		t.Errorf("only %d groups were compared", compared)
+	}
+}
+
+// nearTo are the pods that a pod must be near to.
+func nearTo(p *corev1.Pod) []corev1.PodAffinityTerm {
+	if a := p.Spec.Affinity; a != nil && a.PodAffinity != nil {
+		return a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	}
+	return nil
+}
+
+// apartFrom are the pods that a pod must be apart from.
+func apartFrom(p *corev1.Pod) []corev1.PodAffinityTerm {
+	if a := p.Spec.Affinity; a != nil && a.PodAntiAffinity != nil {
+		return a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	}
+	return nil
 }
 
 // keepsApart reports whether pods that stand, or DaemonSets, keep others away.
@@ -258,7 +293,7 @@ func keepsApart(w *world) bool {
 	for _, o := range w.objects {
 		switch o := o.(type) {
 		case *corev1.Pod:
-			if o.Spec.Affinity != nil && o.Spec.Affinity.PodAntiAffinity != nil {
+			if len(apartFrom(o)) > 0 {
 				return true
 			}
 		case *appsv1.DaemonSet:

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/stowage-sh/stowage/provisioner/problem"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -68,6 +69,7 @@ l1 cpu=8 memory=32Gi zones=%s spot=150 on-demand=400 label:cloud/gen=3`[1:],
 	}
 	for i := range 1 + r.IntN(4) {
 		shape, claiming := d.pod(), d.claiming()
+		d.prefer(shape)
 		for j := range 1 + r.IntN(6) {
 			p := shape.DeepCopy()
 			p.Name = fmt.Sprintf("pending%d-%d", i, j)
@@ -75,7 +77,23 @@ l1 cpu=8 memory=32Gi zones=%s spot=150 on-demand=400 label:cloud/gen=3`[1:],
 			w.objects = append(w.objects, p)
 		}
 	}
+	if d.in(3) {
+		d.defaultSpreads(w)
+	}
 	return w
+}
+
+// defaultSpreads gives the pods of some Services spreads, if they have none of their own.
+func (d dice) defaultSpreads(w *world) {
+	hard, soft := d.spread(), d.spread()
+	soft.WhenUnsatisfiable = corev1.ScheduleAnyway
+	hard.LabelSelector, soft.LabelSelector = nil, nil
+	w.input.Spreads = problem.DefaultSpreads{"": {hard, soft}}
+	for _, namespace := range []string{"default", "other"} {
+		w.objects = append(w.objects, &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"}, Spec: corev1.ServiceSpec{Selector: map[string]string{"app": d.one("web", "db")}},
+		})
+	}
 }
 
 func (d dice) pool(i int) *v1.NodePool {
@@ -275,6 +293,35 @@ func (d dice) pod() *corev1.Pod {
 		}
 	}
 	return p
+}
+
+// prefer gives a pod preferences, or none.
+func (d dice) prefer(p *corev1.Pod) {
+	a := p.Spec.Affinity
+	if d.in(2) {
+		if a.NodeAffinity == nil {
+			a.NodeAffinity = &corev1.NodeAffinity{}
+		}
+		a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution = []corev1.PreferredSchedulingTerm{
+			{Weight: 1 + d.Int32N(100), Preference: corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{d.expression()}}}}
+	}
+	if d.in(2) {
+		if a.PodAntiAffinity == nil {
+			a.PodAntiAffinity = &corev1.PodAntiAffinity{}
+		}
+		a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution = []corev1.WeightedPodAffinityTerm{{Weight: 1 + d.Int32N(100), PodAffinityTerm: d.term()}}
+	}
+	if d.in(2) {
+		if a.PodAffinity == nil {
+			a.PodAffinity = &corev1.PodAffinity{}
+		}
+		a.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution = []corev1.WeightedPodAffinityTerm{{Weight: 1 + d.Int32N(100), PodAffinityTerm: d.term()}}
+	}
+	if d.in(2) {
+		c := d.spread()
+		c.WhenUnsatisfiable = corev1.ScheduleAnyway
+		p.Spec.TopologySpreadConstraints = append(p.Spec.TopologySpreadConstraints, c)
+	}
 }
 
 func (d dice) expression() corev1.NodeSelectorRequirement {

@@ -147,10 +147,13 @@ func rowsOf(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, er
 }
 
 // notUnderstood names the first field of a NodePool that asks for what this
-// version does not do.
+// version does not do, or cannot be read.
 func notUnderstood(pool *v1.NodePool, catalog *cloudprovider.Catalog) string {
 	if pool.Spec.Replicas != nil {
 		return "spec.replicas: static NodePools are not supported yet"
+	}
+	if _, err := pool.PreferencePrice(); err != nil {
+		return fmt.Sprintf("metadata.annotations[%s]: %v", v1.AnnotationPreferencePrice, err)
 	}
 	for i, r := range pool.Spec.Template.Spec.Requirements {
 		if r.MinValues != nil && custom(r.Key, catalog) {

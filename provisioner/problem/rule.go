@@ -17,7 +17,7 @@ type rule struct {
 	// field of the pod that states it, for reasons.
 	field string
 
-	// soft is set for a spread that is only preferred.
+	// soft is set for a rule that is only preferred.
 	soft bool
 
 	// For a spread only.
@@ -103,11 +103,14 @@ func spreadRule(p *corev1.Pod, i int) (r rule, unsupported string) {
 	return r, ""
 }
 
+// affinityFields have the terms of affinities and anti-affinities.
+var affinityFields = [...]string{antiAffinity: "spec.affinity.podAntiAffinity", affinity: "spec.affinity.podAffinity"}
+
 // affinityRules reads the required terms of a pod's affinity or anti-affinity.
 func affinityRules(p *corev1.Pod, ns *namespaces, kind ruleKind, terms []corev1.PodAffinityTerm) (rules []rule, unsupported string) {
 	for i := range terms {
 		t := &terms[i]
-		field := fmt.Sprintf("spec.%s.requiredDuringSchedulingIgnoredDuringExecution[%d]", [...]string{antiAffinity: "affinity.podAntiAffinity", affinity: "affinity.podAffinity"}[kind], i)
+		field := fmt.Sprintf("%s.requiredDuringSchedulingIgnoredDuringExecution[%d]", affinityFields[kind], i)
 		namespaces, err := ns.of(p, t, true)
 		if err != nil {
 			return nil, field + ".namespaceSelector: " + err.Error()

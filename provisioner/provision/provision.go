@@ -55,6 +55,8 @@ type Controller struct {
 	MaxSteps int64
 	// IgnorePreferences as in problem.Input.
 	IgnorePreferences bool
+	// Spreads as in problem.Input. What it asks for must be in the Cluster.
+	Spreads problem.DefaultSpreads
 	// Parallel is how many NodeClaims are created at once; 0 means one.
 	Parallel int
 	// NoNominations keeps pods' nominatedNodeName alone.
@@ -179,6 +181,7 @@ func (c *Controller) input(ctx context.Context, now time.Time, s *state.Snapshot
 		MaxSteps:    c.MaxSteps,
 
 		IgnorePreferences: c.IgnorePreferences,
+		Spreads:           c.Spreads,
 	}
 	// Each NodeClass is looked at once: one that changes meanwhile must not be two
 	// different things to two NodePools of one decision.

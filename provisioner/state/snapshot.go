@@ -30,6 +30,7 @@ type Snapshot struct {
 	DaemonSets List[*appsv1.DaemonSet]
 	Namespaces List[*corev1.Namespace]
 	Storage    Storage
+	Selecting  Selecting
 	// NodeClasses are all of one kind: there is one cloud.
 	NodeClasses List[NodeClass]
 	// Plans says where pods without a node are to go, by pod UID.
@@ -182,6 +183,7 @@ func (c *Cluster) freeze() *Snapshot {
 		DaemonSets:  c.daemonSets.freeze(),
 		Namespaces:  c.namespaces.freeze(),
 		Storage:     c.storage.freeze(),
+		Selecting:   c.selecting.freeze(),
 		NodeClasses: c.classes.freeze(),
 		Plans:       c.frozenPlans,
 		planIndex:   c.planIndex,

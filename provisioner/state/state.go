@@ -33,6 +33,7 @@ type Cluster struct {
 	pools      table[*v1.NodePool]
 	daemonSets table[*appsv1.DaemonSet]
 	namespaces table[*corev1.Namespace]
+	selecting  selecting
 	classes    table[NodeClass]
 	storage    storageTables
 	plans      map[types.UID]Plan
@@ -95,7 +96,7 @@ func (c *Cluster) Observe(obj client.Object) {
 	case NodeClass:
 		changed = c.classes.put(o)
 	default:
-		changed = c.storage.put(o)
+		changed = c.storage.put(o) || c.selecting.put(o)
 	}
 	c.touch(changed)
 }
@@ -128,7 +129,7 @@ func (c *Cluster) Forget(obj client.Object) {
 	case NodeClass:
 		changed = c.classes.remove(o)
 	default:
-		changed = c.storage.remove(o)
+		changed = c.storage.remove(o) || c.selecting.remove(o)
 	}
 	c.touch(changed)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -131,6 +132,32 @@ func TestNodeClasses(t *testing.T) {
 	for _, ref := range []cloudprovider.NodeClassRef{{Group: "sea", Kind: "Shipyard", Name: "y"}, {Group: "sea", Kind: "Dock", Name: "x"}, {Kind: "Shipyard", Name: "x"}} {
 		if got, ok := s.NodeClass(ref); ok {
 			t.Errorf("%s is %v", ref, got)
+		}
+	}
+}
+
+// TestSelecting: what selects pods comes and goes like all else.
+func TestSelecting(t *testing.T) {
+	c := New()
+	at := func(uid string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: "default", Name: "web", UID: types.UID(uid)}
+	}
+	all := []client.Object{
+		&corev1.Service{ObjectMeta: at("1")}, &corev1.ReplicationController{ObjectMeta: at("2")}, &appsv1.ReplicaSet{ObjectMeta: at("3")},
+		&appsv1.StatefulSet{ObjectMeta: at("4")}, &appsv1.Deployment{ObjectMeta: at("5")},
+	}
+	kinds := func() int {
+		s := c.Snapshot().Selecting
+		return s.Services.Len() + s.ReplicationControllers.Len() + s.ReplicaSets.Len() + s.StatefulSets.Len() + s.Deployments.Len()
+	}
+	for i, o := range all {
+		if c.Observe(o); kinds() != i+1 {
+			t.Errorf("%T is not there", o)
+		}
+	}
+	for i, o := range all {
+		if c.Forget(o); kinds() != len(all)-1-i {
+			t.Errorf("%T is still there", o)
 		}
 	}
 }

@@ -70,6 +70,9 @@ const (
 	AnnotationOfferings = "stowage.sh/offerings"
 	// MaxOfferings is the most offerings that AnnotationOfferings may list.
 	MaxOfferings = 60
+	// AnnotationPreferencePrice on a NodePool says how much more a pod may cost on its
+	// nodes to be where it prefers to be; see NodePool.PreferencePrice.
+	AnnotationPreferencePrice = "stowage.sh/preference-price"
 	// NodePoolHashVersion is the version of NodePool.Hash. It is Stowage's own and
 	// unlike any of Karpenter's, so that a cluster that changes hands has its
 	// nodes stamped anew instead of drifting them all.

@@ -20,6 +20,10 @@ import (
 // is none. Budgets are read, and judged, where they are evaluated.
 func (p *NodePool) Validate(known map[string][]string) field.ErrorList {
 	v := validator{known: known}
+	if _, err := p.PreferencePrice(); err != nil {
+		at := field.NewPath("metadata", "annotations").Key(AnnotationPreferencePrice)
+		v.invalid(at, p.Annotations[AnnotationPreferencePrice], err.Error())
+	}
 	spec := field.NewPath("spec")
 	template := spec.Child("template")
 	v.labels(template.Child("metadata", "labels"), p.Spec.Template.Metadata.Labels)

@@ -25,6 +25,12 @@ func withLabel(key, value string) poolEdit {
 	}
 }
 
+func withPreferencePrice(s string) poolEdit {
+	return func(p *v1.NodePool, _ *v1.NodeClaimTemplateSpec) {
+		p.Annotations = map[string]string{v1.AnnotationPreferencePrice: s}
+	}
+}
+
 const (
 	labels       = "spec.template.metadata.labels"
 	requirements = "spec.template.spec.requirements[0]"
@@ -78,6 +84,7 @@ var unsound = []struct {
 		p.Spec.Limits = corev1.ResourceList{"cpu": resource.MustParse("-1")}
 	}, "spec.limits[cpu]"},
 	{"weight", func(p *v1.NodePool, _ *v1.NodeClaimTemplateSpec) { p.Spec.Weight = new(int32(101)) }, "spec.weight"},
+	{"preference price", withPreferencePrice("ten"), "metadata.annotations[stowage.sh/preference-price]"},
 	{"static pool with limits", func(p *v1.NodePool, _ *v1.NodeClaimTemplateSpec) { p.Spec.Weight, p.Spec.Replicas = nil, new(int64(1)) }, "spec.limits[cpu]"},
 	{"static pool with weight", func(p *v1.NodePool, _ *v1.NodeClaimTemplateSpec) { p.Spec.Limits, p.Spec.Replicas = nil, new(int64(1)) }, "spec.weight"},
 	{"negative replicas", func(p *v1.NodePool, _ *v1.NodeClaimTemplateSpec) {

@@ -53,6 +53,9 @@ func TestRoles(t *testing.T) {
 		"watch volumeattachments":                            true,
 		"patch persistentvolumeclaims -A":                    false,
 		"watch namespaces":                                   true,
+		"watch services -A":                                  true,
+		"watch replicasets -A":                               true,
+		"patch replicasets -A":                               false,
 		"patch namespaces":                                   false,
 	} {
 		out, _ := cp.Kubectl(t.Context(), append([]string{"auth", "can-i", user}, strings.Fields(question)...)...) // "no" is an error too

@@ -36,6 +36,8 @@ var kinds = map[schema.GroupKind]kind{
 	{Kind: "Pod"}:                   {"v1", true, false, func() client.Object { return &corev1.Pod{} }},
 	{Kind: "Node"}:                  {"v1", false, false, func() client.Object { return &corev1.Node{} }},
 	{Kind: "Namespace"}:             {"v1", false, false, func() client.Object { return &corev1.Namespace{} }},
+	{Kind: "Service"}:               {"v1", true, false, func() client.Object { return &corev1.Service{} }},
+	{Kind: "ReplicationController"}: {"v1", true, false, func() client.Object { return &corev1.ReplicationController{} }},
 	{Kind: "PersistentVolumeClaim"}: {"v1", true, false, func() client.Object { return &corev1.PersistentVolumeClaim{} }},
 	{Kind: "PersistentVolume"}:      {"v1", false, false, func() client.Object { return &corev1.PersistentVolume{} }},
 

@@ -31,6 +31,8 @@ type Input struct {
 	MaxSteps int64
 	// IgnorePreferences as in problem.Input.
 	IgnorePreferences bool
+	// Spreads as in problem.Input.
+	Spreads problem.DefaultSpreads
 	// Verify asks kube-scheduler's own filters about the plan.
 	Verify bool
 	// Now tells the time before and after solving.
@@ -102,7 +104,7 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	question.MaxSteps = in.MaxSteps
 	p.pods = len(question.Pods) + len(in.Refused)
 	before := in.Now()
-	question.IgnorePreferences = in.IgnorePreferences
+	question.IgnorePreferences, question.Spreads = in.IgnorePreferences, in.Spreads
 	p.translation, p.solution, err = problem.Decide(ctx, question)
 	for _, x := range p.translation.Excluded {
 		p.note("NodePool %s buys nothing: %s", x.Pool, x.Reason)
