@@ -26,7 +26,7 @@ func Build(in *Input) *Translation {
 	}
 	b := &builder{in: in, t: t}
 	b.groups, b.terms = groupsOf(in, t)
-	b.pools(mentioned(b.groups))
+	b.pools(mentioned(b.groups).Union(in.Overlays.mentioned()))
 	b.p = &binpack.Problem{Resources: b.dimensions(), MaxSteps: in.MaxSteps}
 	b.t.Problem = b.p
 	b.topology()

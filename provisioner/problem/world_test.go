@@ -18,6 +18,7 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
 )
 
 // annotationPlan on a pod or in its template names the NodeClaim or node
@@ -31,6 +32,8 @@ type world struct {
 	objects []client.Object
 	ranOut  map[string]bool
 	input   problem.Input // Excluded, NodesLeft
+	// verdicts on the overlays, of the last question.
+	verdicts []problem.Verdict
 }
 
 func newWorld() *world {
@@ -103,7 +106,8 @@ func (w *world) apply(text string) error {
 		}
 		made := map[string]client.Object{
 			"Pod": &corev1.Pod{}, "Node": &corev1.Node{}, "NodePool": &v1.NodePool{}, "NodeClaim": &v1.NodeClaim{},
-			"DaemonSet": &appsv1.DaemonSet{}, "Namespace": &corev1.Namespace{}, "Deployment": &appsv1.Deployment{},
+			"NodeOverlay": &v1alpha1.NodeOverlay{},
+			"DaemonSet":   &appsv1.DaemonSet{}, "Namespace": &corev1.Namespace{}, "Deployment": &appsv1.Deployment{},
 		}[head.Kind]
 		if made == nil {
 			return fmt.Errorf("kind %q", head.Kind)
@@ -163,6 +167,7 @@ func (w *world) question() *problem.Input {
 	}
 	in.Prices = pricing.NewTable("r1", "the test", w.prices)
 	in.Unavailable = func(o cloudprovider.Offering) bool { return w.ranOut[o.String()] }
+	in.Overlays, w.verdicts = problem.JudgeOverlays(&in, in.Snapshot.NodeOverlays.All())
 	return &in
 }
 
