@@ -21,6 +21,7 @@ import (
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -29,6 +30,7 @@ import (
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
 )
 
 func newControllerCommand() *cobra.Command {
@@ -52,7 +54,7 @@ func newControllerCommand() *cobra.Command {
 // scheme knows every kind that Stowage reads or writes.
 func scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	return s, errors.Join(clientgoscheme.AddToScheme(s), v1.AddToScheme(s), awsv1.AddToScheme(s))
+	return s, errors.Join(clientgoscheme.AddToScheme(s), v1.AddToScheme(s), v1alpha1.AddToScheme(s), awsv1.AddToScheme(s))
 }
 
 // runController runs until ctx ends or the Lease is lost.
@@ -135,9 +137,12 @@ func (s *settings) address(port int) string {
 // watch starts the watches and makes readiness wait for them.
 func (w *wiring) watch(ctx context.Context) error {
 	w.feed = &feed{cache: w.manager.GetCache(), cluster: w.cluster, observer: w.instruments.observer}
-	err := w.feed.watch(ctx, &corev1.Pod{}, &corev1.Node{}, &v1.NodeClaim{}, &v1.NodePool{}, &appsv1.DaemonSet{},
-		&corev1.Namespace{}, &awsv1.EC2NodeClass{})
-	if err != nil {
+	kinds := []client.Object{&corev1.Pod{}, &corev1.Node{}, &v1.NodeClaim{}, &v1.NodePool{}, &appsv1.DaemonSet{},
+		&corev1.Namespace{}, &awsv1.EC2NodeClass{}}
+	if w.overlays {
+		kinds = append(kinds, &v1alpha1.NodeOverlay{})
+	}
+	if err := w.feed.watch(ctx, kinds...); err != nil {
 		return err
 	}
 	return errors.Join(

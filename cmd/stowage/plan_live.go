@@ -21,6 +21,7 @@ import (
 
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
 )
 
 // readCluster lists what a plan depends on in a running cluster. It only lists. A
@@ -39,7 +40,7 @@ func readCluster(ctx context.Context, kubeconfig string) ([]client.Object, error
 	var all []client.Object
 	lists := []client.ObjectList{
 		&corev1.PodList{}, &corev1.NodeList{}, &corev1.NamespaceList{}, &appsv1.DaemonSetList{}, &policyv1.PodDisruptionBudgetList{}, &schedulingv1.PriorityClassList{},
-		&nodev1.RuntimeClassList{}, &v1.NodePoolList{}, &v1.NodeClaimList{}, &awsv1.EC2NodeClassList{},
+		&nodev1.RuntimeClassList{}, &v1.NodePoolList{}, &v1.NodeClaimList{}, &v1alpha1.NodeOverlayList{}, &awsv1.EC2NodeClassList{},
 	}
 	for _, l := range lists {
 		err := reader.List(ctx, l)
@@ -91,6 +92,9 @@ func newLister(config *rest.Config) (client.Reader, error) {
 	} {
 		mapper.Add(k.version.WithKind(k.kind), k.scope)
 	}
+	// Add would look for "nodeoverlaies".
+	overlays := v1alpha1.GroupVersion
+	mapper.AddSpecific(overlays.WithKind("NodeOverlay"), overlays.WithResource("nodeoverlays"), overlays.WithResource("nodeoverlay"), meta.RESTScopeRoot)
 	reader, err := client.New(config, client.Options{Scheme: known, Mapper: mapper})
 	if err != nil {
 		return nil, fmt.Errorf("making a client for the cluster: %w", err)

@@ -50,6 +50,9 @@ func TestRoles(t *testing.T) {
 		"get secrets -A":                                     false,
 		"list poddisruptionbudgets -A":                       false,
 		"list persistentvolumes":                             false,
+		"watch nodeoverlays":                                 true,
+		"patch nodeoverlays --subresource=status":            true,
+		"patch nodeoverlays":                                 false,
 		"watch namespaces":                                   true,
 		"patch namespaces":                                   false,
 	} {
