@@ -171,7 +171,7 @@ func TestOfferingsUnderOverlays(t *testing.T) {
 	for name, spec := range map[string]v1alpha1.NodeOverlaySpec{
 		"dear": {Price: new("0.5"), Requirements: []v1alpha1.Requirement{{Key: "cpus", Operator: corev1.NodeSelectorOpIn, Values: []string{"2"}}}},
 		"fuse": {Capacity: corev1.ResourceList{"example.com/fuse": resource.MustParse("1")}, Requirements: []v1alpha1.Requirement{
-			{Key: v1.LabelNodePool, Operator: corev1.NodeSelectorOpIn, Values: []string{"general"}}, {Key: corev1.LabelTopologyZone, Operator: corev1.NodeSelectorOpIn, Values: []string{"b"}}}},
+			{Key: v1.LabelNodePool, Operator: corev1.NodeSelectorOpIn, Values: []string{"general"}}, {Key: corev1.LabelFailureDomainBetaZone, Operator: corev1.NodeSelectorOpIn, Values: []string{"b"}}}},
 		"not-ready": {Price: new("0"), Requirements: []v1alpha1.Requirement{}},
 	} {
 		o := &v1alpha1.NodeOverlay{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}, Spec: spec}

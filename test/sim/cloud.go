@@ -46,6 +46,8 @@ type Cloud struct {
 
 	// Launches counts the machines bought for each NodeClaim's UID.
 	Launches map[string]int
+	// Ranked are the NodeClaims, by name, whose offerings were asked for in order.
+	Ranked map[string]bool
 	// Listed counts the calls of List.
 	Listed int
 
@@ -62,7 +64,7 @@ type machine struct {
 
 func newCloud(w *World) *Cloud {
 	return &Cloud{
-		world: w, Catalogue: Catalogue(), Empty: map[cloudprovider.Offering]bool{}, Launches: map[string]int{},
+		world: w, Catalogue: Catalogue(), Empty: map[cloudprovider.Offering]bool{}, Launches: map[string]int{}, Ranked: map[string]bool{},
 		JoinDelay: 20 * time.Second, ReadyDelay: 5 * time.Second, StartupDelay: 5 * time.Second, StopDelay: 15 * time.Second,
 	}
 }
@@ -160,6 +162,7 @@ func (c *Cloud) launch(r cloudprovider.LaunchRequest, o cloudprovider.Offering) 
 	}}
 	c.machines = append(c.machines, m)
 	c.Launches[r.UID]++
+	c.Ranked[r.Claim] = r.Ranked
 	c.world.trace("%s launched for %s as %s", id, r.Claim, o)
 	if c.Broken == nil || !c.Broken(m.Instance) {
 		c.world.After(c.JoinDelay, func() { c.join(m) })

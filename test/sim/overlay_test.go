@@ -49,7 +49,7 @@ func TestOverlayPriceDecidesWhatIsBought(t *testing.T) {
 		s.pods(1, "first", "1", "1Gi")
 		s.untilBound(2*time.Minute, "first", 1)
 		for _, c := range sim.List[*v1.NodeClaim](s.API) {
-			if c.Labels[corev1.LabelInstanceTypeStable] != "general-08" || c.Annotations[v1.AnnotationPriceOverlay] != "true" || c.Annotations[v1.AnnotationCapacityOverlay] != "" {
+			if c.Labels[corev1.LabelInstanceTypeStable] != "general-08" || c.Annotations[v1.AnnotationPriceOverlay] != "true" || c.Annotations[v1.AnnotationCapacityOverlay] != "" || !s.Cloud.Ranked[c.Name] {
 				t.Errorf("bought %v with annotations %v", c.Labels, c.Annotations)
 			}
 		}
@@ -59,7 +59,7 @@ func TestOverlayPriceDecidesWhatIsBought(t *testing.T) {
 		s.pass(5 * time.Second)
 		s.pods(1, "second", "1", "1Gi")
 		s.untilBound(2*time.Minute, "second", 1)
-		if got := sim.List[*v1.NodeClaim](s.API); len(got) != 2 || got[1].Labels[corev1.LabelInstanceTypeStable] != "general-02" || got[1].Annotations[v1.AnnotationPriceOverlay] != "" {
+		if got := sim.List[*v1.NodeClaim](s.API); len(got) != 2 || got[1].Labels[corev1.LabelInstanceTypeStable] != "general-02" || got[1].Annotations[v1.AnnotationPriceOverlay] != "" || s.Cloud.Ranked[got[1].Name] {
 			t.Errorf("bought %v", s.Cloud.Machines())
 		}
 	})
