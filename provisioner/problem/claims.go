@@ -119,6 +119,12 @@ func newClaim(l *Launch) *v1.NodeClaim {
 		words[i] = row.Offering.String()
 	}
 	claim.Annotations[v1.AnnotationOfferings] = strings.Join(words, ",")
+	if slices.ContainsFunc(l.Rows, func(r *Row) bool { return r.priceOverlaid }) {
+		claim.Annotations[v1.AnnotationPriceOverlay] = "true"
+	}
+	if slices.ContainsFunc(l.Rows, func(r *Row) bool { return r.capacityOverlaid }) {
+		claim.Annotations[v1.AnnotationCapacityOverlay] = "true"
+	}
 	claim.Annotations[v1.AnnotationNodePoolHash] = pool.Hash()
 	claim.Annotations[v1.AnnotationNodePoolHashVersion] = v1.NodePoolHashVersion
 	return claim

@@ -175,6 +175,7 @@ func (c *Controller) input(ctx context.Context, now time.Time, s *state.Snapshot
 		Pods:        pods,
 		Catalogs:    map[string]*cloudprovider.Catalog{},
 		Prices:      c.Prices.Table(),
+		Overlays:    problem.OverlaysOf(s),
 		Unavailable: func(o cloudprovider.Offering) bool { return c.Availability.Unavailable(now, o) },
 		Excluded:    map[string]string{},
 		NodesLeft:   map[string]int64{},

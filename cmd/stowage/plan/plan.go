@@ -66,6 +66,7 @@ type Plan struct {
 	nodes       []newNode
 	existing    []problem.Placement
 	unplaced    []unplaced
+	overlays    int // applied
 	pods        int
 	solveTime   time.Duration
 	verdict     *verdict // nil where nobody asked
@@ -101,6 +102,7 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	if err != nil {
 		return nil, &InputError{err}
 	}
+	p.overlay(question)
 	question.MaxSteps = in.MaxSteps
 	p.pods = len(question.Pods) + len(in.Refused)
 	before := in.Now()
@@ -235,6 +237,18 @@ func (p *Plan) question(s *state.Snapshot) (*problem.Input, error) {
 	}
 	slices.Sort(p.zones)
 	return in, nil
+}
+
+// overlay applies the NodeOverlays that can be, and notes the others.
+func (p *Plan) overlay(question *problem.Input) {
+	var verdicts []problem.Verdict
+	question.Overlays, verdicts = problem.JudgeOverlays(question, question.Snapshot.NodeOverlays.All())
+	p.overlays = len(question.Overlays)
+	for _, v := range verdicts {
+		if v.Reason != "" {
+			p.note("NodeOverlay %s is not applied: %s", v.Overlay.Name, v.Message)
+		}
+	}
 }
 
 // readSolution turns the solution back into nodes, pods and reasons.
