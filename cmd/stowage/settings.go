@@ -51,12 +51,16 @@ type settings struct {
 	priceInterval          time.Duration
 	maxSteps               int64
 	nominate               bool
+	schedulers             []string
 	schedulerConfig        string
 	spreads                problem.DefaultSpreads // of schedulerConfig
 }
 
 // gateNodeOverlay is the one of Karpenter's feature gates that changes anything.
 const gateNodeOverlay = "NodeOverlay"
+
+// schedulerNamesUsage explains scheduler-names.
+const schedulerNamesUsage = "schedulers whose pods get nodes, by spec.schedulerName; default: all of them"
 
 // The values of preference-policy.
 const respect, ignore = "Respect", "Ignore"
@@ -79,6 +83,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.batchMax, "batch-max-duration", 10*time.Second, "longest time that pods are gathered before they are solved")
 	f.DurationVar(&s.batchIdle, "batch-idle-duration", time.Second, "time without a new pod after which they are solved")
 	f.StringVar(&s.preferencePolicy, "preference-policy", respect, "Respect: what pods prefer is heard where it costs little; Ignore: it is left to kube-scheduler")
+	f.StringSliceVar(&s.schedulers, "scheduler-names", nil, schedulerNamesUsage)
 	f.StringVar(&s.schedulerConfig, "scheduler-config", "", schedulerConfigUsage)
 	f.StringVar(&s.featureGates, "feature-gates", "", "Karpenter's gates, as in Name=false,Other=true; only NodeOverlay changes anything, and is on unless it is false")
 	f.StringVar(&s.clusterName, "cluster-name", "", "name of the cluster (required)")

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,8 @@ type Input struct {
 	IgnorePreferences bool
 	// Spreads as in problem.Input.
 	Spreads problem.DefaultSpreads
+	// Schedulers are those whose pods get nodes.
+	Schedulers problem.Schedulers
 	// Verify asks kube-scheduler's own filters about the plan.
 	Verify bool
 	// Now tells the time before and after solving.
@@ -98,7 +101,7 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	if err := p.accept(snapshot); err != nil {
 		return nil, &InputError{err}
 	}
-	question, err := p.question(snapshot)
+	question, err := p.question(snapshot, in.Schedulers)
 	if err != nil {
 		return nil, &InputError{err}
 	}
@@ -177,17 +180,25 @@ func nameOf(pod *corev1.Pod) string { return pod.Namespace + "/" + pod.Name }
 // question gathers what the decision depends on, as the controller does. A
 // NodePool that cannot buy does not stop the others: the reason becomes part of
 // the answer.
-func (p *Plan) question(s *state.Snapshot) (*problem.Input, error) {
+func (p *Plan) question(s *state.Snapshot, served problem.Schedulers) (*problem.Input, error) {
 	in := &problem.Input{
 		Snapshot: s,
 		Catalogs: map[string]*cloudprovider.Catalog{},
 		Excluded: map[string]string{},
 		Prices:   p.market.Prices,
 	}
+	var others []*corev1.Pod
 	for _, pod := range s.Pods.All() {
-		if problem.Provisionable(pod) {
+		switch {
+		case !problem.Provisionable(pod):
+		case served.Serve(pod):
 			in.Pods = append(in.Pods, pod)
+		default:
+			others = append(others, pod)
 		}
+	}
+	if len(others) > 0 {
+		p.note("%s left out, of other schedulers (%s of %s)", count(len(others), "pod"), nameOf(others[0]), cmp.Or(others[0].Spec.SchedulerName, corev1.DefaultSchedulerName))
 	}
 	// NodePools of one NodeClass share its catalog, and a note about it.
 	type offer struct {
