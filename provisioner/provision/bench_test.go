@@ -14,15 +14,9 @@ import (
 )
 
 // BenchmarkHold is a second of a batch of 1,000 nodes and 50,000 pods, of which the last
-// node is awaited, since all pods spread or since its pods have a higher priority: one
-// look for whom to nominate, and Hold asked for every node, with a write between two of
-// them.
+// node is awaited: one look for whom to nominate, and Hold asked for every node, with a write
+// between two of them.
 func BenchmarkHold(b *testing.B) {
-	b.Run("spread", func(b *testing.B) { hold(b, true) })
-	b.Run("priority", func(b *testing.B) { hold(b, false) })
-}
-
-func hold(b *testing.B, spread bool) {
 	now := time.Unix(1_700_000_000, 0)
 	c := &Controller{Cluster: state.New()}
 	plans := map[types.UID]state.Plan{}
@@ -41,14 +35,14 @@ func hold(b *testing.B, spread bool) {
 		c.Cluster.Observe(claims[i])
 		c.Cluster.Observe(node)
 		for j := range 50 {
-			plans[types.UID(fmt.Sprintf("7c0b7e34-2f31-4c8e-9d0a-%06d%06d", i, j))] = state.Plan{NodeClaim: name, At: now, Spread: spread, Priority: int32(i / 999)}
+			plans[types.UID(fmt.Sprintf("7c0b7e34-2f31-4c8e-9d0a-%06d%06d", i, j))] = state.Plan{NodeClaim: name, At: now, Spread: true}
 		}
 	}
 	c.Cluster.SetPlans(plans)
 	version := 1
 	b.ReportAllocs()
 	for b.Loop() {
-		if nodes, _ := c.targets(c.Cluster.Snapshot()); len(nodes) != 0 {
+		if nodes, _, _ := c.targets(now, c.Cluster.Snapshot()); len(nodes) != 0 {
 			b.Fatalf("%d nodes are to be named though one is awaited", len(nodes))
 		}
 		for i := range claims[:999] {

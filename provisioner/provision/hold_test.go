@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -24,119 +25,113 @@ import (
 // TestHold looks at a node that joined 4 s ago, became Ready 3 s ago, and was
 // decided together with another.
 func TestHold(t *testing.T) {
-	const together = "the nodes of their batch open together"
+	const together = "it opens together with the nodes of its batch, when their pods have been nominated"
 	for _, test := range []struct {
 		name   string
 		change func(h *holding)
 		wait   time.Duration
 		why    string
 	}{
-		{"pods that do not spread", func(h *holding) { h.spread["own"] = false }, 0, ""},
+		{"no pods are planned", func(h *holding) { h.unplanned = true }, 0, ""},
 		{"not Ready", func(h *holding) { h.ready("own", -1) }, 26 * time.Second, "it is not Ready"},
 		{"not Ready for long", func(h *holding) { h.ready("own", -1); h.now = h.now.Add(time.Minute) }, 0, ""},
 		{"startup taints", func(h *holding) { h.claims["own"].Spec.StartupTaints = []corev1.Taint{{Key: "a"}} }, 0, ""},
-		{"pods not nominated", func(*holding) {}, 7 * time.Second, together},
+		{"pods not nominated", func(*holding) {}, 17 * time.Second, together},
 		{"pods nominated", func(h *holding) { h.nominated = true }, time.Second, together},
-		{"pods nominated late", func(h *holding) { h.nominated = true; h.ready("own", 9500*time.Millisecond) }, 500 * time.Millisecond, together},
-		{"nobody waits for ever", func(h *holding) { h.ready("other", -1); h.now = h.now.Add(7 * time.Second) }, 0, ""},
+		{"pods nominated late", func(h *holding) { h.nominated = true; h.ready("own", 19500*time.Millisecond) }, 500 * time.Millisecond, together},
+		{"nobody waits for ever", func(h *holding) { h.now = h.now.Add(17 * time.Second) }, 0, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHolding()
 			test.change(h)
 			r := newRig(t, h.objects()...)
-			r.Cluster.SetPlans(h.plans())
+			if !h.unplanned {
+				r.Cluster.SetPlans(h.plans())
+			}
 			if h.nominated {
-				r.named.call(h.decided)
+				r.rounds.call(h.now, "own", "other")
 			}
 			wait, why := r.Hold(h.now, h.claims["own"], h.nodes["own"])
 			if wait != test.wait {
 				t.Errorf("held for %v (%s), want %v", wait, why, test.wait)
 			}
-			if wait > 0 && !strings.HasSuffix(why, test.why) {
+			if wait > 0 && why != test.why {
 				t.Errorf("held because %q, want %q", why, test.why)
 			}
 		})
 	}
 }
 
-// TestHigherPrioritiesOpenFirst: the node own, Ready for 3 s, has no pod of the priority
-// that one of the pods of other has, and none spread.
-func TestHigherPrioritiesOpenFirst(t *testing.T) {
+// TestRound: which of two nodes that are Ready for 3 s and 1 s may open, and in what time.
+func TestRound(t *testing.T) {
+	const both, own = "[other own]", "[own]"
 	for _, test := range []struct {
 		name   string
 		change func(h *holding)
+		closed string
 		wait   time.Duration
 	}{
-		{"the other is closed", func(*holding) {}, 7 * time.Second},
-		{"the other is not Ready", func(h *holding) { h.ready("other", -1) }, 7 * time.Second},
-		{"the other has not joined", func(h *holding) { delete(h.nodes, "other") }, 7 * time.Second},
-		{"the other is open", func(h *holding) { h.nodes["other"].Spec.Taints = nil }, 0},
-		{"the other is given up", func(h *holding) { h.claims["other"].DeletionTimestamp = &metav1.Time{Time: h.now} }, 0},
-		{"the other is of another batch", func(h *holding) { h.apart = true }, 0},
-		{"the other waits for all", func(h *holding) { h.spread["other"] = true }, 0},
-		{"one of its own pods is no less important", func(h *holding) { h.priority["own-plain"] = 5 }, 0},
-		{"all are less important", func(h *holding) { h.priority["other-spread"] = -1 }, 0},
-		{"nobody waits for ever", func(h *holding) { h.now = h.now.Add(7 * time.Second) }, 0},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			h := newHolding()
+		{"both are Ready", func(*holding) {}, both, 0},
+		{"the other is not Ready", func(h *holding) { h.ready("other", -1) }, own, 7 * time.Second},
+		{"the other has not joined", func(h *holding) { delete(h.nodes, "other") }, own, 7 * time.Second},
+		{"they have been patient", func(h *holding) { h.ready("other", -1); h.now = h.now.Add(7 * time.Second) }, own, 0},
+		{"a patience that is short", func(h *holding) {
+			h.ready("other", -1)
 			h.spread["own"], h.spread["other"] = false, false
-			h.priority["other-spread"] = 5
-			test.change(h)
-			r := newRig(t, h.objects()...)
-			r.Cluster.SetPlans(h.plans())
-			if wait, why := r.Hold(h.now, h.claims["own"], h.nodes["own"]); wait != test.wait || wait > 0 && !strings.Contains(why, "higher priority") {
-				t.Errorf("held for %v (%s), want %v", wait, why, test.wait)
-			}
-			if wait, why := r.Hold(h.now, h.claims["other"], h.nodes["own"]); test.wait > 0 && wait != 0 {
-				t.Errorf("the other is held for %v: %s", wait, why)
-			}
-		})
-	}
-}
-
-// TestLate: whom the node of a NodeClaim waits for.
-func TestLate(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		change func(h *holding)
-		late   bool
-	}{
-		{"all Ready", func(*holding) {}, false},
-		{"the other not Ready", func(h *holding) { h.ready("other", -1) }, true},
-		{"the other not joined", func(h *holding) { delete(h.nodes, "other") }, true},
-		{"the other given up", func(h *holding) {
+			h.now = h.now.Add(-2 * time.Second)
+		}, own, 2 * time.Second},
+		{"the patience of priorities", func(h *holding) {
+			h.ready("other", -1)
+			h.spread["own"], h.spread["other"] = false, false
+			h.priority["other-spread"] = 1
+		}, own, 7 * time.Second},
+		{"the other is given up", func(h *holding) {
 			h.ready("other", -1)
 			h.claims["other"].DeletionTimestamp = &metav1.Time{Time: h.now}
-		}, false},
-		{"the other gone", func(h *holding) { delete(h.claims, "other") }, false},
-		{"the other of another batch", func(h *holding) { h.ready("other", -1); h.apart = true }, false},
-		{"the other waits for nobody, and is closed", func(h *holding) { h.spread["other"] = false }, true},
-		{"the other waits for nobody, and is open", func(h *holding) {
-			h.spread["other"] = false
-			h.nodes["other"].Spec.Taints = nil
-		}, false},
+		}, own, 0},
+		{"the other is gone", func(h *holding) { delete(h.claims, "other") }, own, 0},
+		{"the other is of another batch", func(h *holding) { h.ready("other", -1); h.apart = true }, own, 0},
+		{"the other is open", func(h *holding) { h.nodes["other"].Spec.Taints = nil }, own, 0},
+		{"somebody else keeps the other closed", func(h *holding) {
+			h.nodes["other"].Spec.Taints = append(h.nodes["other"].Spec.Taints, corev1.Taint{Key: "theirs", Effect: corev1.TaintEffectNoSchedule})
+		}, own, 0},
+		{"startup taints", func(h *holding) { h.claims["other"].Spec.StartupTaints = []corev1.Taint{{Key: "a"}} }, own, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHolding()
+			h.ready("other", time.Second)
 			test.change(h)
 			r := newRig(t, h.objects()...)
 			r.Cluster.SetPlans(h.plans())
 			s := r.Cluster.Snapshot()
-			if got := gatherings(s)[batchOf(s, "own")].late; got != test.late {
-				t.Errorf("waits for others: %v, want %v", got, test.late)
+			for _, g := range gatherings(s) {
+				if !g.claims["own"] {
+					continue
+				}
+				closed, wait := g.round(h.now, s)
+				slices.Sort(closed)
+				if fmt.Sprint(closed) != test.closed || wait != test.wait {
+					t.Errorf("%v may open in %v, want %s in %v", closed, wait, test.closed, test.wait)
+				}
+				return
 			}
+			t.Error("the node is in no gathering")
 		})
 	}
 }
 
-// TestBatchIsNominatedOnce: when all its nodes are Ready, before they open, whole;
-// and pods that spread are not named again.
-func TestBatchIsNominatedOnce(t *testing.T) {
+// TestRoundIsNominated: when all its nodes are Ready, before they open; of pods that spread
+// one of a kind on each node; and again what kube-scheduler has erased.
+func TestRoundIsNominated(t *testing.T) {
 	h := newHolding()
 	h.ready("other", -1)
 	r := newRig(t, h.objects()...)
-	r.Cluster.SetPlans(h.plans())
+	second := waiting("own-spread2", "1") // of the kind of own-spread
+	second.Spec = *h.pods()[1].Spec.DeepCopy()
+	r.seen(second)
+	plans := h.plans()
+	plans["own-spread2"] = plans["own-spread"]
+	r.Cluster.SetPlans(plans)
 	r.now = h.now
 	step := func(what string, names ...string) {
 		t.Helper()
@@ -166,19 +161,35 @@ func TestBatchIsNominatedOnce(t *testing.T) {
 		return nil
 	}
 	step("a nomination fails", "own-plain", "own-spread")
-	held("a nomination failed", 7*time.Second)
+	held("a nomination failed", 17*time.Second)
 	r.server.refuse = nil
 	step("what failed is tried again", "other-spread")
 	held("all are nominated", time.Second)
 	for _, p := range h.pods() {
 		r.seen(r.server.next(p)) // kube-scheduler has erased the names
 	}
-	step("the names were erased", "own-plain")
-	if err := r.Nominate(t.Context(), r.now, h.claims["own"], h.nodes["own"]); err != nil || len(r.server.patched) != 1 {
+	step("the names were erased", "other-spread", "own-plain", "own-spread")
+	if err := r.Nominate(t.Context(), r.now, h.claims["own"], h.nodes["own"]); err != nil || len(r.server.patched) != 3 {
 		t.Errorf("nominated again as the node opens: %v, %q", err, r.server.patched)
 	}
 	r.now = r.now.Add(time.Second)
 	held("a second later", 0)
+	bound := h.pods()[1]
+	bound.Spec.NodeName = "own"
+	r.seen(r.server.next(bound))
+	step("one of a kind is bound", "own-spread2")
+}
+
+// TestStepAwaitsTheRound: it looks again when the patience of those that are Ready ends.
+func TestStepAwaitsTheRound(t *testing.T) {
+	h := newHolding()
+	h.ready("other", -1)
+	r := newRig(t, h.objects()...)
+	r.Cluster.SetPlans(h.plans())
+	r.now = h.now
+	if again := r.step(0); again != 7*time.Second {
+		t.Errorf("looks again in %v, want the 7 s of patience that are left", again)
+	}
 }
 
 // TestNominationsEnd with their time: what is left is nobody's to wait for.
@@ -188,9 +199,9 @@ func TestNominationsEnd(t *testing.T) {
 	r.Cluster.SetPlans(h.plans())
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	r.nominateOpen(over, r.Cluster.Snapshot())
-	if len(r.server.patched) != 0 || r.named.called(h.decided) {
-		t.Errorf("patches %q, and the batch counts as nominated: %v", r.server.patched, r.named.called(h.decided))
+	r.nominateOpen(over, h.now, r.Cluster.Snapshot())
+	if len(r.server.patched) != 0 || r.rounds.called("own") {
+		t.Errorf("patches %q, and the round counts as nominated: %v", r.server.patched, r.rounds.called("own"))
 	}
 }
 
@@ -208,29 +219,29 @@ func TestBoundPodKeepsNobodyWaiting(t *testing.T) {
 		bound := field.Forbidden(field.NewPath("status", "nominatedNodeName"), "may not be set on pods that are already bound to a node")
 		return apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, o.GetName(), field.ErrorList{bound})
 	}
-	r.nominateOpen(t.Context(), r.Cluster.Snapshot())
-	if len(r.server.patched) != 2 || !r.named.called(h.decided) {
-		t.Errorf("patches %q, and the batch counts as nominated: %v", r.server.patched, r.named.called(h.decided))
+	r.nominateOpen(t.Context(), h.now, r.Cluster.Snapshot())
+	if len(r.server.patched) != 2 || !r.rounds.called("own") {
+		t.Errorf("patches %q, and the round counts as nominated: %v", r.server.patched, r.rounds.called("own"))
 	}
 }
 
-// TestRoll: all who ask hear of one moment, and old batches are forgotten.
-func TestRoll(t *testing.T) {
-	var r roll
-	batch, now := time.Unix(0, 0), time.Unix(60, 0)
-	if _, ok := r.opens(batch, now); ok {
-		t.Error("nodes open whose pods nobody has nominated")
+// TestRounds: all nodes of one open at one moment, and old ones are forgotten.
+func TestRounds(t *testing.T) {
+	var r rounds
+	now := time.Unix(60, 0)
+	if _, ok := r.opens("a", now); ok {
+		t.Error("a node opens whose pods nobody has nominated")
 	}
-	r.call(batch)
-	for _, asked := range []time.Time{now, now.Add(700 * time.Millisecond)} {
-		r.call(batch) // again is nothing new
-		if at, ok := r.opens(batch, asked); !ok || !at.Equal(now.Add(accord)) {
-			t.Errorf("asked at %v: the nodes open at %v (%v), want %v", asked, at, ok, now.Add(accord))
+	r.call(now, "a", "b")
+	for i, claim := range []string{"a", "b", "a"} {
+		r.call(now, claim) // again is nothing new
+		if at, ok := r.opens(claim, now.Add(time.Duration(i)*300*time.Millisecond)); !ok || !at.Equal(now.Add(accord)) {
+			t.Errorf("the node of %s opens at %v (%v), want %v", claim, at, ok, now.Add(accord))
 		}
 	}
-	r.call(batch.Add(2 * time.Hour))
-	if r.called(batch) || len(r.batches) != 1 {
-		t.Errorf("%d batches are remembered", len(r.batches))
+	r.call(now.Add(2*time.Hour), "c")
+	if r.called("a") || len(r.of) != 1 {
+		t.Errorf("%d NodeClaims are remembered", len(r.of))
 	}
 }
 
@@ -241,6 +252,7 @@ type holding struct {
 	spread       map[string]bool     // NodeClaims with a pod that has a hard spread
 	apart        bool                // the two were decided at different times
 	nominated    bool                // all pods of the batch were
+	unplanned    bool                // no pods are planned for them
 	priority     map[types.UID]int32 // of pods; 0 for those left out
 	claims       map[string]*v1.NodeClaim
 	nodes        map[string]*corev1.Node
@@ -310,4 +322,38 @@ func (h *holding) objects() []client.Object {
 		all = append(all, p)
 	}
 	return all
+}
+
+// TestLostPlacesAreDecidedTogether: a pod whose place another took waits as long as pods are still
+// to come to nodes that are open, and five seconds at most.
+func TestLostPlacesAreDecidedTogether(t *testing.T) {
+	for _, settles := range []bool{true, false} {
+		h := newHolding()
+		for _, n := range h.nodes {
+			n.Spec.Taints = nil
+		}
+		h.nodes["own"].Status.Allocatable["cpu"] = resource.MustParse("1")
+		thief := waiting("thief", "1")
+		thief.Spec.NodeName = "own"
+		r := newRig(t, append(h.objects(), nodePool("general"), thief)...)
+		r.Cluster.SetPlans(h.plans())
+		r.now = h.now
+		r.step(0)
+		r.step(2 * time.Second)
+		if r.server.created != 0 {
+			t.Fatal("decided while pods are still to come")
+		}
+		if settles {
+			last := waiting("other-spread", "1")
+			last.Spec.NodeName = "other"
+			r.seen(r.server.next(last))
+		} else {
+			r.step(3 * time.Second)
+		}
+		r.step(0)
+		r.step(time.Second)
+		if r.server.created == 0 {
+			t.Errorf("settled: %v; and nothing was decided", settles)
+		}
+	}
 }

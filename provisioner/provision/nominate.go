@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -23,106 +24,105 @@ import (
 
 // Nominate sets status.nominatedNodeName on the pods planned for a NodeClaim,
 // whose node is about to open: kube-scheduler tries that node first, and so packs
-// as the plan does. kube-scheduler erases the name at each failed attempt, so it
-// is of little use to write it earlier; and for the same reason it is written even
-// where it seems to be there already. A failure is logged and not returned: the name
+// as the plan does. As a rule nominateOpen has done so for all nodes of a round; this is
+// for those that were not kept closed so long. A failure is logged and not returned: the name
 // is a hint, and no reason to keep a node closed that is paid for.
 func (c *Controller) Nominate(ctx context.Context, _ time.Time, claim *v1.NodeClaim, node *corev1.Node) error {
-	if !opening(node, claim) {
-		return nil // others hold it closed; nominateOpen will see it open
+	if !opening(node, claim) || c.rounds.called(claim.Name) {
+		return nil // others hold it closed, and nominateOpen will see it open; or it has been done
 	}
-	s := c.Cluster.Snapshot()
-	if batch := batchOf(s, claim.Name); !batch.IsZero() && c.named.called(batch) {
-		return nil // done a moment ago, and now all nodes are to open at once
-	}
-	if err := c.nominate(ctx, s, map[string]target{claim.Name: {node: node.Name}}, true); err != nil {
+	if err := c.nominate(ctx, c.Cluster.Snapshot(), map[string]string{claim.Name: node.Name}); err != nil {
 		log.FromContext(ctx).Error(err, "nominating")
 	}
 	return nil
 }
 
-// nominateOpen writes the names of pods for nodes that startup taints keep closed,
-// since others open those, and writes again what kube-scheduler has erased. As long
-// as our own taint is on a node, it is for Nominate to do that; but where a batch's
-// nodes open together, the names are written here before the first of them opens. A
-// failure is logged: the plan is only a hint to kube-scheduler, and the next Step tries
-// again as long as the nodes are closed. It takes no longer than they are kept so:
-// other pods wait meanwhile.
-func (c *Controller) nominateOpen(ctx context.Context, s *state.Snapshot) {
+// nominateOpen writes the names of nodes on the pods of each round that is due, and then lets
+// the nodes open; and it writes again what kube-scheduler has erased, as it does at each failed
+// attempt, for nodes that are open or about to be. A failure is logged: the plan is only a hint
+// to kube-scheduler, and the next Step tries again as long as the nodes are closed. It takes no
+// longer than they are kept so: other pods wait meanwhile. It returns when to look again at the
+// latest.
+func (c *Controller) nominateOpen(ctx context.Context, now time.Time, s *state.Snapshot) (again time.Duration) {
 	if c.NoNominations {
-		return
+		return c.retry()
 	}
-	nodes, together := c.targets(s)
-	limited, stop := context.WithTimeout(ctx, spreadHold)
+	nodes, due, again := c.targets(now, s)
+	limited, stop := context.WithTimeout(ctx, nominating)
 	defer stop()
-	if err := c.nominate(limited, s, nodes, false); err != nil {
+	if err := c.nominate(limited, s, nodes); err != nil {
 		log.FromContext(ctx).Error(err, "nominating")
-		return
+		return again
 	}
-	for _, batch := range together {
-		c.named.call(batch)
+	for _, claims := range due {
+		c.rounds.call(now, claims...)
 	}
+	return again
 }
 
-// targets returns the nodes that nominateOpen is to name, by NodeClaim, and the
-// batches whose nodes may open together once it has.
-func (c *Controller) targets(s *state.Snapshot) (nodes map[string]target, together []time.Time) {
-	nodes = map[string]target{}
-	batches := gatherings(s)
-	for _, g := range batches {
+// targets returns the nodes that nominateOpen is to name, by NodeClaim, and the NodeClaims of
+// each round whose nodes may open once it has; and how long until the next round is due.
+func (c *Controller) targets(now time.Time, s *state.Snapshot) (nodes map[string]string, due [][]string, again time.Duration) {
+	nodes, again = map[string]string{}, c.retry()
+	for _, g := range gatherings(s) {
+		closed, wait := g.round(now, s)
+		closed = slices.DeleteFunc(closed, c.rounds.called)
 		for name := range g.claims {
 			claim, ok := s.NodeClaims.Get(name)
 			if !ok {
 				continue
 			}
 			node, ok := s.NodeOf(claim)
-			if !ok || !opening(node, claim) {
-				continue
+			if ok && opening(node, claim) && (wait == 0 || !slices.Contains(closed, name)) {
+				nodes[name] = node.Name
 			}
-			to := target{node: node.Name}
-			if hasOwnTaint(node) {
-				batch := batchOf(s, name)
-				if batch.IsZero() || batches[batch].late {
-					continue
-				}
-				together = append(together, batch)
-				to.spread = !c.named.called(batch)
-			}
-			nodes[name] = to
+		}
+		switch {
+		case len(closed) == 0:
+		case wait == 0:
+			due = append(due, closed)
+		default:
+			again = min(again, wait)
 		}
 	}
-	return nodes, together
-}
-
-// A target is a node to nominate for the pods planned for it: for all of them, or
-// only for those that do not spread over domains.
-type target struct {
-	node   string
-	spread bool
+	return nodes, due, again
 }
 
 // nominate names to kube-scheduler the nodes of NodeClaims, by name, for the pods
-// planned for them: for all of them, or for those that do not carry the name. A pod that
-// somebody else nominated keeps what it has: kube-scheduler makes room for it. Those of
-// higher priority come first, for nominations keep no room from them.
-func (c *Controller) nominate(ctx context.Context, s *state.Snapshot, nodes map[string]target, all bool) error {
+// planned for them that do not carry the name. A pod that somebody else nominated keeps what it
+// has: kube-scheduler makes room for it. Those of higher priority come first, for nominations
+// keep no room from them.
+//
+// Of the pods that spread over domains one of a kind is named on each node at a time.
+// kube-scheduler looks at a node as if all pods nominated for it were there already, but at no
+// other node so: then a second one is too many for the node's zone, and they keep each other out.
+func (c *Controller) nominate(ctx context.Context, s *state.Snapshot, nodes map[string]string) error {
 	if len(nodes) == 0 {
 		return nil
+	}
+	named := map[string]bool{} // nodes and kinds
+	for _, p := range s.Pods.All() {
+		if node := p.Status.NominatedNodeName; node != "" && p.Spec.NodeName == "" && s.Plans[p.UID].Spread {
+			named[node+" "+kindOf(p)] = true
+		}
 	}
 	var pods []*corev1.Pod
 	for _, p := range s.Pods.All() {
 		plan := s.Plans[p.UID]
-		to, ok := nodes[plan.NodeClaim]
+		node, ok := nodes[plan.NodeClaim]
 		has := p.Status.NominatedNodeName
 		switch {
-		case !ok || !problem.Provisionable(p), !all && has == to.node, plan.Spread && !to.spread, has != "" && !state.Nominated(p):
+		case !ok || !problem.Provisionable(p), has == node, has != "" && !state.Nominated(p), plan.Spread && named[node+" "+kindOf(p)]:
 		default:
 			pods = append(pods, p)
+			if plan.Spread {
+				named[node+" "+kindOf(p)] = true
+			}
 		}
 	}
 	slices.SortStableFunc(pods, func(p, q *corev1.Pod) int { return cmp.Compare(s.Plans[q.UID].Priority, s.Plans[p.UID].Priority) })
 	return c.each(ctx, pods, func(p *corev1.Pod) error {
-		node := nodes[s.Plans[p.UID].NodeClaim].node
+		node := nodes[s.Plans[p.UID].NodeClaim]
 		next := p.DeepCopy()
 		next.Status.NominatedNodeName = node
 		patch := fmt.Appendf(nil, `{"status":{"nominatedNodeName":%q}}`, node)
@@ -155,7 +155,7 @@ func (c *Controller) withdrawStray(ctx context.Context, s *state.Snapshot) {
 	if c.NoNominations {
 		return
 	}
-	limited, stop := context.WithTimeout(ctx, spreadHold)
+	limited, stop := context.WithTimeout(ctx, nominating)
 	defer stop()
 	if err := c.withdraw(limited, s, func(p *corev1.Pod) bool { return c.stray(s, p) }); err != nil {
 		log.FromContext(ctx).Error(err, "withdrawing nominations")
@@ -217,14 +217,16 @@ func (c *Controller) each(ctx context.Context, pods []*corev1.Pod, f func(*corev
 	return ctx.Err()
 }
 
-// spreadsOverDomains reports whether a pod has a hard spread over more than
-// hostnames. kube-scheduler looks at a node as if all pods nominated for it were
-// there already, but at no other node so: then each such pod is one too many for
-// the node's zone, and they keep each other out. So they are nominated once, when
-// the nodes of their batch open together. That keeps their room from others in
-// the moments in which some nodes are open and some are not; kube-scheduler erases
-// it as it tries them, and then lets them in. To write it again would block them
-// for ever.
+// kindOf is equal for pods that one spread counts: those of one controller, as far as can be told
+// without looking at selectors.
+func kindOf(p *corev1.Pod) string {
+	if owner := metav1.GetControllerOf(p); owner != nil {
+		return string(owner.UID)
+	}
+	return p.Namespace + " " + labels.Set(p.Labels).String()
+}
+
+// spreadsOverDomains reports whether a pod has a hard spread over more than hostnames.
 func spreadsOverDomains(p *corev1.Pod) bool {
 	return slices.ContainsFunc(p.Spec.TopologySpreadConstraints, func(c corev1.TopologySpreadConstraint) bool {
 		return c.WhenUnsatisfiable == corev1.DoNotSchedule && c.TopologyKey != corev1.LabelHostname

@@ -138,8 +138,9 @@ func TestNominationsOfOthersStay(t *testing.T) {
 	open := h.nodes["own"].DeepCopy()
 	open.Spec.Taints = nil
 	r.seen(r.server.next(open))
-	r.nominateOpen(t.Context(), r.Cluster.Snapshot())
-	if want := []string{`own-plain {"status":{"nominatedNodeName":"own"}}`}; !slices.Equal(r.server.patched, want) {
+	r.nominateOpen(t.Context(), r.now, r.Cluster.Snapshot())
+	want := []string{`own-plain {"status":{"nominatedNodeName":"own"}}`, `other-spread {"status":{"nominatedNodeName":"other"}}`}
+	if !slices.Equal(r.server.patched, want) {
 		t.Errorf("patches %q, want %q", r.server.patched, want)
 	}
 }

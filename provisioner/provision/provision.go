@@ -71,9 +71,9 @@ type Controller struct {
 	verify func(*binpack.Problem, *binpack.Solution) error // nil means binpack.Verify; for tests of a refusal
 	tried  map[types.UID]time.Time                         // pods that found no place, and when
 	told   map[types.UID]telling                           // what each was told
-	lost   map[types.UID]string                            // why pods that wait lost a place on a NodeClaim
+	lost   map[types.UID]loss                              // what pods that wait lost a place on a NodeClaim
 	unsure unsure                                          // claims that may have been written
-	named  roll                                            // batches whose nodes open together
+	rounds rounds                                          // of nodes that open together
 
 	announced atomic.Int64 // Nominated events of this batch
 }
@@ -90,10 +90,15 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 	c.unsure.settle(c.Cluster, now, c.retry())
 	c.settle(now, c.Cluster.Snapshot())
 	snapshot := c.Cluster.Snapshot()
-	c.nominateOpen(ctx, snapshot)
+	again = c.nominateOpen(ctx, now, snapshot)
 	c.withdrawStray(ctx, snapshot)
 	waiting := c.waiting(snapshot)
+	unsettled := isUnsettled(snapshot)
 	for _, p := range waiting {
+		if l := c.lost[p.UID]; unsettled && l.cause == placeLost && now.Sub(l.at) < unrest {
+			again = min(again, time.Second)
+			continue
+		}
 		if at, ok := c.tried[p.UID]; !ok || now.Sub(at) >= c.retry() {
 			c.Window.Add(now, string(p.UID))
 		}
@@ -102,7 +107,6 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 	if c.Window.Take(now) != nil && len(waiting) > 0 {
 		err = c.solve(ctx, now, snapshot, waiting)
 	}
-	again = c.retry()
 	if at, ok := c.Window.Deadline(); ok {
 		again = min(again, max(at.Sub(now), 0))
 	}
@@ -132,7 +136,7 @@ func (c *Controller) waiting(s *state.Snapshot) []*corev1.Pod {
 	}
 	maps.DeleteFunc(c.tried, func(uid types.UID, _ time.Time) bool { return !alive[uid] })
 	maps.DeleteFunc(c.told, func(uid types.UID, _ telling) bool { return !alive[uid] })
-	maps.DeleteFunc(c.lost, func(uid types.UID, _ string) bool { return !alive[uid] })
+	maps.DeleteFunc(c.lost, func(uid types.UID, _ loss) bool { return !alive[uid] })
 	return pods
 }
 

@@ -32,7 +32,7 @@ func (c *Controller) settle(now time.Time, s *state.Snapshot) {
 			drop = append(drop, p.UID)
 		case !c.stands(now, s, plan):
 			drop = append(drop, p.UID)
-			c.lose(s, p)
+			c.lose(now, s, p)
 		case plan.NodeClaim != "":
 			planned[plan.NodeClaim] = append(planned[plan.NodeClaim], p)
 		}
@@ -47,7 +47,7 @@ func (c *Controller) settle(now time.Time, s *state.Snapshot) {
 		if node, ok := s.NodeOf(claim); ok && opening(node, claim) {
 			for _, p := range problem.Crowded(s, node, pods) {
 				drop = append(drop, p.UID)
-				c.lose(s, p)
+				c.lose(now, s, p)
 			}
 		}
 	}
@@ -72,19 +72,26 @@ func nodeOf(s *state.Snapshot, plan state.Plan) string {
 // no node came, or it has gone.
 const placeLost, nodeGone = "place_lost", "node_gone"
 
+// A loss is of a place on a NodeClaim.
+type loss struct {
+	cause string
+	at    time.Time
+}
+
 // lose notes that a pod that waits loses the place which it had on a NodeClaim.
-func (c *Controller) lose(s *state.Snapshot, p *corev1.Pod) {
+func (c *Controller) lose(now time.Time, s *state.Snapshot, p *corev1.Pod) {
 	name := s.Plans[p.UID].NodeClaim
 	if name == "" {
 		return
 	}
 	if c.lost == nil {
-		c.lost = map[types.UID]string{}
+		c.lost = map[types.UID]loss{}
 	}
-	c.lost[p.UID] = placeLost
+	l := loss{placeLost, now}
 	if claim, ok := s.NodeClaims.Get(name); !ok || claim.DeletionTimestamp != nil {
-		c.lost[p.UID] = nodeGone
+		l.cause = nodeGone
 	}
+	c.lost[p.UID] = l
 }
 
 // secondWave counts a batch that bought nodes for pods, if some had a place on others
@@ -92,8 +99,8 @@ func (c *Controller) lose(s *state.Snapshot, p *corev1.Pod) {
 func (c *Controller) secondWave(pods []*corev1.Pod) {
 	causes := map[string]bool{}
 	for _, p := range pods {
-		if cause, ok := c.lost[p.UID]; ok {
-			causes[cause] = true
+		if l, ok := c.lost[p.UID]; ok {
+			causes[l.cause] = true
 		}
 	}
 	for cause := range causes {
@@ -117,4 +124,21 @@ func (c *Controller) stands(now time.Time, s *state.Snapshot, plan state.Plan) b
 		return true // its timeouts are package lifecycle's
 	}
 	return now.Sub(opened.LastTransitionTime.Time) < c.retry() || now.Sub(plan.At) < c.retry()
+}
+
+// unrest is how long a pod whose place others took waits at most for the others of its kind: as
+// long as pods are still to come to nodes that have just opened, more may lose their place, and
+// places that are free now may not be then.
+const unrest = 5 * time.Second
+
+// isUnsettled reports whether pods are still to come to nodes that are open.
+func isUnsettled(s *state.Snapshot) bool {
+	for _, plan := range s.Plans {
+		if claim, ok := s.NodeClaims.Get(plan.NodeClaim); ok {
+			if node, ok := s.NodeOf(claim); ok && opening(node, claim) && !hasOwnTaint(node) {
+				return true
+			}
+		}
+	}
+	return false
 }

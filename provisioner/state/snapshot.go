@@ -2,7 +2,6 @@ package state
 
 import (
 	"cmp"
-	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -42,7 +41,7 @@ type Snapshot struct {
 	podsByNode      map[string][]*corev1.Pod
 	claimByProvider map[string]*v1.NodeClaim
 	nodeByProvider  map[string]*corev1.Node
-	planIndex       func() *planIndex
+	plannedFor      func() map[string][]types.UID
 }
 
 // A Plan is the place decided for a pod that kube-scheduler has not bound yet: a
@@ -87,52 +86,7 @@ func (s *Snapshot) NodeClass(ref cloudprovider.NodeClassRef) (NodeClass, bool) {
 
 // PlannedFor returns the UIDs of the pods planned for a NodeClaim, sorted.
 func (s *Snapshot) PlannedFor(claim string) []types.UID {
-	return slices.Sorted(slices.Values(s.planIndex().pods[claim]))
-}
-
-// Expected says what pods planned for a NodeClaim are like.
-type Expected struct {
-	// Priority is the highest of theirs.
-	Priority int32
-	// Spread tells that there is one with Plan.Spread.
-	Spread bool
-}
-
-// Expected returns what the pods planned for a NodeClaim are like; the zero value if
-// there are none.
-func (s *Snapshot) Expected(claim string) Expected { return s.planIndex().expected[claim] }
-
-// PlannedAt returns the NodeClaims that pods were planned for at one time, in no order.
-func (s *Snapshot) PlannedAt(at time.Time) iter.Seq[string] {
-	return maps.Keys(s.planIndex().batches[at])
-}
-
-// A planIndex is what is asked about all plans together, by NodeClaim and by time.
-type planIndex struct {
-	pods     map[string][]types.UID
-	expected map[string]Expected
-	batches  map[time.Time]map[string]bool
-}
-
-func indexPlans(plans map[types.UID]Plan) *planIndex {
-	x := &planIndex{map[string][]types.UID{}, map[string]Expected{}, map[time.Time]map[string]bool{}}
-	for uid, p := range plans {
-		if p.NodeClaim == "" {
-			continue
-		}
-		e, known := x.expected[p.NodeClaim]
-		if !known || p.Priority > e.Priority {
-			e.Priority = p.Priority
-		}
-		e.Spread = e.Spread || p.Spread
-		x.expected[p.NodeClaim] = e
-		x.pods[p.NodeClaim] = append(x.pods[p.NodeClaim], uid)
-		if x.batches[p.At] == nil {
-			x.batches[p.At] = map[string]bool{}
-		}
-		x.batches[p.At][p.NodeClaim] = true
-	}
-	return x
+	return slices.Sorted(slices.Values(s.plannedFor()[claim]))
 }
 
 // SetPlans adds decided places, replacing earlier ones of the same pods.
@@ -171,7 +125,15 @@ func (c *Cluster) freezePlans() {
 	}
 	plans := maps.Clone(c.plans)
 	c.frozenPlans = plans
-	c.planIndex = sync.OnceValue(func() *planIndex { return indexPlans(plans) })
+	c.plannedFor = sync.OnceValue(func() map[string][]types.UID {
+		index := map[string][]types.UID{}
+		for uid, p := range plans {
+			if p.NodeClaim != "" {
+				index[p.NodeClaim] = append(index[p.NodeClaim], uid)
+			}
+		}
+		return index
+	})
 }
 
 // freeze copies what changed since the last snapshot and shares the rest with it.
@@ -189,7 +151,7 @@ func (c *Cluster) freeze() *Snapshot {
 		Selecting:   c.selecting.freeze(),
 		NodeClasses: c.classes.freeze(),
 		Plans:       c.frozenPlans,
-		planIndex:   c.planIndex,
+		plannedFor:  c.plannedFor,
 
 		NodeOverlays: c.overlays.freeze(),
 	}

@@ -48,10 +48,10 @@ type Cluster struct {
 	podsByNode      map[string][]*corev1.Pod
 	claimByProvider map[string]*v1.NodeClaim
 	nodeByProvider  map[string]*corev1.Node
-	// frozenPlans is what the last snapshot has of plans, and planIndex its index;
+	// frozenPlans is what the last snapshot has of plans, and plannedFor its index;
 	// nil when plans changed since.
 	frozenPlans map[types.UID]Plan
-	planIndex   func() *planIndex
+	plannedFor  func() map[string][]types.UID
 }
 
 // A NodeClass is an object of the cloud's own kind that NodePools refer to: what

@@ -75,6 +75,8 @@ type pods struct {
 	Select string
 	// Apart keeps every two of them on different nodes.
 	Apart bool
+	// Even spreads them over zones.
+	Even bool
 	// Sandbox is their RuntimeClass; none when empty.
 	Sandbox string
 }
@@ -98,6 +100,10 @@ spec:
         podAntiAffinity:
           requiredDuringSchedulingIgnoredDuringExecution:
             - {topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app: {{.Name}}}}}
+      {{end}}
+      {{if .Even}}
+      topologySpreadConstraints:
+        - {topologyKey: topology.kubernetes.io/zone, maxSkew: 1, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: {{.Name}}}}}
       {{end}}
       containers:
         - name: main
