@@ -153,6 +153,9 @@ func (w *writer) offer(o *Offer) {
 	for _, v := range o.Values {
 		words = append(words, num(v))
 	}
+	if o.Relaxed {
+		words = append(words, "relaxed")
+	}
 	w.line("offer", words...)
 }
 

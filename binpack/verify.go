@@ -172,7 +172,7 @@ func (p *Problem) checkSites(_ *Solution, sites []site) error {
 		if at.offers == nil {
 			continue
 		}
-		for _, m := range p.Pools[p.Offers[at.offers[0]].Pool].MinValues {
+		for _, m := range p.wants(at.offers[0]) {
 			distinct := map[int64]bool{}
 			for _, o := range at.offers {
 				distinct[p.Offers[o].Values[m.Label]] = true
@@ -330,10 +330,10 @@ func (p *Problem) related() (groups Set) {
 }
 
 // opens reports whether there is room for one more node of offer o, with one
-// pod of group g on it. Pools with MinValues are not judged.
+// pod of group g on it. Offers that want several values are not judged.
 func (p *Problem) opens(o, g int, rest slack) bool {
 	offer := &p.Offers[o]
-	if len(p.Pools[offer.Pool].MinValues) > 0 || rest.nodes[offer.Pool] < 1 {
+	if len(p.wants(o)) > 0 || rest.nodes[offer.Pool] < 1 {
 		return false
 	}
 	for r, left := range rest.left[offer.Pool] {
