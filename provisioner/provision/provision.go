@@ -53,8 +53,8 @@ type Controller struct {
 	Retry time.Duration
 	// MaxSteps as in binpack.Problem.
 	MaxSteps int64
-	// IgnorePreferences as in problem.Input.
-	IgnorePreferences bool
+	// IgnorePreferences and RelaxMinValues as in problem.Input.
+	IgnorePreferences, RelaxMinValues bool
 	// Spreads as in problem.Input. What it asks for must be in the Cluster.
 	Spreads problem.DefaultSpreads
 	// Parallel is how many NodeClaims are created at once; 0 means one.
@@ -181,6 +181,7 @@ func (c *Controller) input(ctx context.Context, now time.Time, s *state.Snapshot
 		MaxSteps:    c.MaxSteps,
 
 		IgnorePreferences: c.IgnorePreferences,
+		RelaxMinValues:    c.RelaxMinValues,
 		Spreads:           c.Spreads,
 	}
 	// Each NodeClass is looked at once: one that changes meanwhile must not be two
@@ -303,7 +304,7 @@ func (c *Controller) createOne(ctx context.Context, now time.Time, l *problem.La
 		c.nominated(p, "nodeclaim/"+l.Claim.Name)
 	}
 	c.Cluster.SetPlans(plans)
-	c.Metrics.created(now, pool, l.Pods)
+	c.Metrics.created(now, l)
 	return nil
 }
 
