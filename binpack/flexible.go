@@ -46,7 +46,7 @@ func (t *table) bundle(offer int, among func(o int) bool) *bundle {
 				break
 			}
 			own := !slices.ContainsFunc(t.stocks[o], func(i int) bool { return !slices.Contains(t.stocks[offer], i) })
-			if o == offer || own == stocked || t.room[o] == nil || !short.helps(&t.Offers[o]) || !covers(t.room[o], t.room[offer]) || !among(o) {
+			if o == offer || own == stocked || t.Offers[o].Variant != t.Offers[offer].Variant || t.room[o] == nil || !short.helps(&t.Offers[o]) || !covers(t.room[o], t.room[offer]) || !among(o) {
 				continue
 			}
 			short.add(&t.Offers[o])

@@ -96,6 +96,9 @@ type Offer struct {
 	Domains []int
 	// Values holds label values for MinValues, as arbitrary equal-or-not IDs.
 	Values []int64
+	// Variant keeps apart offers of a pool that differ in what the buyer does to the node,
+	// such as the labels it gets: a node lists only offers of the same one.
+	Variant int64
 	// Relaxed frees nodes decided on this offer from the pool's MinValues.
 	Relaxed bool
 }

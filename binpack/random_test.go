@@ -85,6 +85,9 @@ func random(r *rand.Rand, s shape) *Problem {
 		if some(10) {
 			o.Price = 0
 		}
+		if some(4) {
+			o.Variant = 1
+		}
 		p.Offers = append(p.Offers, o)
 	}
 	if s.nodes > 0 {

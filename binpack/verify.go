@@ -8,7 +8,7 @@ import (
 // What a solution must satisfy, said a second time. Nothing here is clever or fast,
 // so that it can be checked by reading:
 //
-// 	sites        every index means something; one pool for each pattern
+// 	sites        every index means something; one pool and variant for each pattern
 // 	counts       each pod is placed once, or unplaced once with a reason
 // 	sites        selectors, MaxPerNode, room on each listed offer, MinValues
 // 	slack        pool limits, number of nodes, stocks
@@ -70,6 +70,8 @@ func (p *Problem) sites(s *Solution) ([]site, error) {
 			// A node is made under the policy of one pool.
 			case p.Offers[o].Pool != p.Offers[n.Offers[0]].Pool:
 				return nil, fmt.Errorf("%s lists offers of two pools: %s and %s", at.name, p.Offers[n.Offers[0]].ID, p.Offers[o].ID)
+			case p.Offers[o].Variant != p.Offers[n.Offers[0]].Variant:
+				return nil, fmt.Errorf("%s lists offers of two variants: %s and %s", at.name, p.Offers[n.Offers[0]].ID, p.Offers[o].ID)
 			case j > 1 && p.Offers[o].Price < p.Offers[n.Offers[j-1]].Price:
 				return nil, fmt.Errorf("%s lists %s after a dearer alternative", at.name, p.Offers[o].ID)
 			}

@@ -228,6 +228,7 @@ func (b *builder) offers() {
 			Overhead: overhead,
 			Charge:   v.charge,
 			Domains:  b.domains(row),
+			Variant:  int64(row.variant),
 			Relaxed:  row.relaxed,
 		})
 	}

@@ -158,9 +158,6 @@ func requirementsAround(rows []*Row, own []v1.Requirement) (requirements []v1.Re
 	require := func(r v1.Requirement) {
 		if r.MinValues != nil {
 			n := min(*r.MinValues, shown(rows, r.Key))
-			if _, ok := values[r.Key]; ok {
-				n = min(n, len(r.Values))
-			}
 			relaxed = relaxed || n < *r.MinValues
 			r.MinValues = &n
 			if n == 0 {

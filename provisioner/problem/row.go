@@ -32,6 +32,7 @@ type Row struct {
 	// chosen are the labels that the NodePool puts on the node; zone those that
 	// hang on the zone. All are shared between rows.
 	chosen, zone map[string]string
+	variant      int               // of chosen: equal where it is, within a NodePool
 	aliases      map[string]string // of the catalog
 	region       string
 }
@@ -124,8 +125,9 @@ func rowsOf(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, er
 				if !known || in.Unavailable != nil && in.Unavailable(o) {
 					continue
 				}
-				for _, chosen := range variants {
-					row.Type, row.Offering, row.Price, row.chosen, row.zone = kind, o, binpack.MicroUSD(price), chosen, catalog.ZoneLabels[o.Zone]
+				for i, chosen := range variants {
+					row.Type, row.Offering, row.Price, row.zone = kind, o, binpack.MicroUSD(price), catalog.ZoneLabels[o.Zone]
+					row.variant, row.chosen = i, chosen
 					yield(&row)
 				}
 			}
