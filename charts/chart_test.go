@@ -167,6 +167,7 @@ func TestChart(t *testing.T) {
 		"metrics port":    container.Ports[0].Name == "http-metrics" && container.Ports[0].ContainerPort == 8080,
 		"health port":     container.Ports[1].Name == "http" && container.Ports[1].ContainerPort == 8081,
 		"minValues":       slices.Contains(container.Env, corev1.EnvVar{Name: "MIN_VALUES_POLICY", Value: "Strict"}),
+		"overlays":        slices.Contains(container.Env, corev1.EnvVar{Name: "FEATURE_GATES", Value: "NodeOverlay=true"}),
 		"cluster":         slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_NAME", Value: "harbour"}),
 	} {
 		if !ok {
@@ -189,6 +190,7 @@ func TestChartValues(t *testing.T) {
 		values["imagePullSecrets"] = []any{map[string]any{"name": "secret"}}
 		settings := values["settings"].(map[string]any)
 		settings["minValuesPolicy"] = "BestEffort"
+		settings["featureGates"] = map[string]any{"nodeOverlay": false}
 		settings["clusterEndpoint"], settings["clusterCABundle"] = "https://example.com", "Q0E="
 		controller := values["controller"].(map[string]any)
 		controller["env"] = []any{map[string]any{"name": "AWS_REGION", "value": "us-east-1"}}
@@ -213,6 +215,7 @@ func TestChartValues(t *testing.T) {
 		"endpoint":    slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_ENDPOINT", Value: "https://example.com"}),
 		"bundle":      slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_CA_BUNDLE", Value: "Q0E="}),
 		"minValues":   slices.Contains(container.Env, corev1.EnvVar{Name: "MIN_VALUES_POLICY", Value: "BestEffort"}),
+		"gates":       slices.Contains(container.Env, corev1.EnvVar{Name: "FEATURE_GATES", Value: "NodeOverlay=false"}),
 		"env":         container.Env[len(container.Env)-1].Name == "AWS_REGION",
 		"envFrom":     container.EnvFrom[0].SecretRef.Name == "more",
 		"resources":   container.Resources.Requests.Cpu().Value() == 1,
@@ -265,7 +268,7 @@ func TestChartWithoutNominations(t *testing.T) {
 // comes here together with the code that reads it.
 var readable = []string{
 	"apps/daemonsets", "apps/replicasets", "apps/statefulsets", "coordination.k8s.io/leases",
-	"karpenter.k8s.aws/ec2nodeclasses", "karpenter.sh/nodeclaims", "karpenter.sh/nodepools", "namespaces", "nodes", "persistentvolumeclaims", "persistentvolumes", "pods",
+	"karpenter.k8s.aws/ec2nodeclasses", "karpenter.sh/nodeclaims", "karpenter.sh/nodeoverlays", "karpenter.sh/nodepools", "namespaces", "nodes", "persistentvolumeclaims", "persistentvolumes", "pods",
 	"replicationcontrollers", "services",
 	"storage.k8s.io/csidrivers", "storage.k8s.io/csinodes", "storage.k8s.io/storageclasses", "storage.k8s.io/volumeattachments",
 }

@@ -121,6 +121,9 @@ type LaunchRequest struct {
 	NodePool string
 	// Offerings that hold the load, cheapest first. The cloud gives one of them.
 	Offerings []Offering
+	// Ranked tells that their order follows from other prices than the cloud's: of
+	// those that can be had the first is wanted, and not what the cloud calls cheap.
+	Ranked bool
 	// Labels and Taints that the node is to register with, startup taints and
 	// karpenter.sh/unregistered included.
 	Labels map[string]string

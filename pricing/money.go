@@ -15,6 +15,9 @@ type MicroUSD int64
 // a slipped decimal point that also keeps sums of many prices from overflowing.
 const maxDollars = 1_000_000
 
+// MaxMicroUSD is the same in MicroUSD.
+const MaxMicroUSD MicroUSD = maxDollars * 1e6
+
 // String writes the price in dollars with six decimals: "$0.096000".
 func (m MicroUSD) String() string {
 	if m < 0 {
@@ -32,10 +35,20 @@ func (m MicroUSD) decimal() string {
 	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
 }
 
-// ParseMicroUSD reads a price in dollars per hour, digits with an optional
-// fraction: "0.096". The conversion is exact to the sixth decimal; further
-// digits round half up. A price must be more than 0, also after rounding.
+// ParseMicroUSD reads a price as ParseAmount does. A price must be more than 0,
+// also after rounding.
 func ParseMicroUSD(s string) (MicroUSD, error) {
+	price, err := ParseAmount(s)
+	if err == nil && price == 0 {
+		return 0, fmt.Errorf("%q is not more than a millionth of a dollar", s)
+	}
+	return price, err
+}
+
+// ParseAmount reads an amount in dollars per hour, digits with an optional
+// fraction: "0.096". The conversion is exact to the sixth decimal; further
+// digits round half up.
+func ParseAmount(s string) (MicroUSD, error) {
 	whole, fraction, _ := strings.Cut(s, ".")
 	if !digits(whole) || strings.Contains(s, ".") && !digits(fraction) {
 		return 0, fmt.Errorf("%q is not a price in dollars, such as 0.096", s)
@@ -50,14 +63,11 @@ func ParseMicroUSD(s string) (MicroUSD, error) {
 	if err != nil {
 		return 0, fmt.Errorf("reading the fraction of %q: %w", s, err)
 	}
-	price := MicroUSD(dollars*1e6 + millionths)
+	amount := MicroUSD(dollars*1e6 + millionths)
 	if up {
-		price++
+		amount++
 	}
-	if price == 0 {
-		return 0, fmt.Errorf("%q is not more than a millionth of a dollar", s)
-	}
-	return price, nil
+	return amount, nil
 }
 
 // digits reports whether s is one or more decimal digits and nothing else.

@@ -56,3 +56,17 @@ func FuzzParseMicroUSD(f *testing.F) {
 		}
 	})
 }
+
+// TestParseAmount: an amount is read as a price is, and may be nothing.
+func TestParseAmount(t *testing.T) {
+	for s, want := range map[string]MicroUSD{"0": 0, "0.0000004": 0, "0.25": 250_000} {
+		if got, err := ParseAmount(s); got != want || err != nil {
+			t.Errorf("ParseAmount(%q) = %d, %v; want %d", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"", "-1", ".5", "1000000"} {
+		if got, err := ParseAmount(s); err == nil {
+			t.Errorf("ParseAmount(%q) = %d, want an error", s, got)
+		}
+	}
+}

@@ -48,6 +48,7 @@ var amendments = slices.Concat(
 		// manifests that are in use; NodePool.Validate names such values instead.
 		{"NodePool", "spec.template.spec.requirements[].values", set(schema{"maxLength": 63, "pattern": labelValue})},
 		{"NodeClaim", "spec.requirements[].values", set(schema{"maxLength": 63, "pattern": labelValue})},
+		{"NodeOverlay", "spec.requirements[].values", set(schema{"maxLength": 63, "pattern": labelValue})},
 
 		// Conditions of NodeClaims may lack reason and message, as some that
 		// Karpenter has written do.

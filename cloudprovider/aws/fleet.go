@@ -96,24 +96,32 @@ func fleetInput(c *Class, g group, tags map[string]string, token string) *ec2.Cr
 	for _, kind := range []types.ResourceType{types.ResourceTypeInstance, types.ResourceTypeVolume, types.ResourceTypeFleet} {
 		in.TagSpecifications = append(in.TagSpecifications, types.TagSpecification{ResourceType: kind, Tags: ec2Tags(tags)})
 	}
+	spot, onDemand := types.SpotAllocationStrategyPriceCapacityOptimized, types.FleetOnDemandAllocationStrategyLowestPrice
+	if g.ranked {
+		spot, onDemand = types.SpotAllocationStrategyCapacityOptimizedPrioritized, types.FleetOnDemandAllocationStrategyPrioritized
+	}
 	if g.capacityType == cloudprovider.Spot {
-		in.SpotOptions = &types.SpotOptionsRequest{AllocationStrategy: types.SpotAllocationStrategyPriceCapacityOptimized}
+		in.SpotOptions = &types.SpotOptionsRequest{AllocationStrategy: spot}
 	} else {
-		in.OnDemandOptions = &types.OnDemandOptionsRequest{AllocationStrategy: types.FleetOnDemandAllocationStrategyLowestPrice}
+		in.OnDemandOptions = &types.OnDemandOptionsRequest{AllocationStrategy: onDemand}
 	}
 	for _, t := range g.templates {
 		in.LaunchTemplateConfigs = append(in.LaunchTemplateConfigs, types.FleetLaunchTemplateConfigRequest{
 			LaunchTemplateSpecification: &types.FleetLaunchTemplateSpecificationRequest{LaunchTemplateName: sdk.String(t.name), Version: sdk.String("$Latest")},
 		})
 	}
-	for _, pl := range g.placements {
-		config := &in.LaunchTemplateConfigs[pl.template]
-		config.Overrides = append(config.Overrides, types.FleetLaunchTemplateOverridesRequest{
+	for i, pl := range g.placements {
+		override := types.FleetLaunchTemplateOverridesRequest{
 			InstanceType:     types.InstanceType(pl.offering.InstanceType),
 			SubnetId:         sdk.String(pl.subnet.ID),
 			AvailabilityZone: sdk.String(pl.offering.Zone),
 			ImageId:          sdk.String(pl.image.ID),
-		})
+		}
+		if g.ranked {
+			override.Priority = sdk.Float64(float64(i)) // the lowest goes first
+		}
+		config := &in.LaunchTemplateConfigs[pl.template]
+		config.Overrides = append(config.Overrides, override)
 	}
 	return in
 }

@@ -56,6 +56,34 @@ func TestLaunchKeepsTheOrderOfThePlan(t *testing.T) {
 	}
 }
 
+// TestLaunchRanked: where the order does not follow from EC2's prices, EC2 is told
+// the order.
+func TestLaunchRanked(t *testing.T) {
+	h := newHarness(t, errorsOf("InsufficientInstanceCapacity", -1))
+	r := h.request("m5.large/us-west-2a/spot", "c7g.large/us-west-2b/spot", "m5.xlarge/us-west-2a/spot", "m5.xlarge/us-west-2a/on-demand", "m5.large/us-west-2a/on-demand")
+	r.Ranked = true
+	if _, err := h.Launch(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range h.fake.fleets {
+		if f.SpotOptions != nil {
+			got = append(got, string(f.SpotOptions.AllocationStrategy))
+		} else {
+			got = append(got, string(f.OnDemandOptions.AllocationStrategy))
+		}
+		for _, c := range f.LaunchTemplateConfigs {
+			for _, o := range c.Overrides {
+				got = append(got, fmt.Sprintf("%s %v", o.InstanceType, sdk.ToFloat64(o.Priority)))
+			}
+		}
+	}
+	want := "capacity-optimized-prioritized, m5.large 0, c7g.large 1, m5.xlarge 2, prioritized, m5.xlarge 0, m5.large 1"
+	if diff := cmp.Diff(want, strings.Join(got, ", ")); diff != "" {
+		t.Errorf("fleets:\n%s", diff)
+	}
+}
+
 func TestLaunchSaysEverythingToEC2(t *testing.T) {
 	h := newHarness(t)
 	i, err := h.Launch(t.Context(), h.request("m5.large/us-west-2a/spot", "m5.large/us-west-2a/on-demand"))

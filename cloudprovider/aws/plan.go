@@ -23,6 +23,7 @@ type launchPlan struct {
 // A group is one CreateFleet: offerings of one capacity type.
 type group struct {
 	capacityType string
+	ranked       bool // as in cloudprovider.LaunchRequest
 	templates    []template
 	placements   []placement
 }
@@ -74,6 +75,9 @@ func (p *Provider) plan(ctx context.Context, c *Class, r cloudprovider.LaunchReq
 			made[k] = t
 		}
 		out.add(t, pl)
+	}
+	for i := range out.groups {
+		out.groups[i].ranked = r.Ranked
 	}
 	return out, nil
 }

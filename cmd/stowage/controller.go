@@ -31,6 +31,7 @@ import (
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
 )
 
 func newControllerCommand() *cobra.Command {
@@ -54,7 +55,7 @@ func newControllerCommand() *cobra.Command {
 // scheme knows every kind that Stowage reads or writes.
 func scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	return s, errors.Join(clientgoscheme.AddToScheme(s), v1.AddToScheme(s), awsv1.AddToScheme(s))
+	return s, errors.Join(clientgoscheme.AddToScheme(s), v1.AddToScheme(s), v1alpha1.AddToScheme(s), awsv1.AddToScheme(s))
 }
 
 // runController runs until ctx ends or the Lease is lost.
@@ -145,6 +146,9 @@ func (w *wiring) watch(ctx context.Context) error {
 		&storagev1.CSINode{}, &storagev1.VolumeAttachment{}, &awsv1.EC2NodeClass{}}
 	if len(w.settings.spreads) > 0 { // they may be many, and nobody else asks for them
 		kinds = append(kinds, &corev1.Service{}, &corev1.ReplicationController{}, &appsv1.ReplicaSet{}, &appsv1.StatefulSet{})
+	}
+	if w.overlays {
+		kinds = append(kinds, &v1alpha1.NodeOverlay{})
 	}
 	if err := w.feed.watch(ctx, kinds...); err != nil {
 		return err

@@ -37,6 +37,7 @@ type planFlags struct {
 	maxSteps            int64
 	preferencePolicy    string
 	minValuesPolicy     string
+	schedulers          []string
 	schedulerConfig     string
 	spreads             problem.DefaultSpreads // of schedulerConfig
 	failOnUnschedulable bool
@@ -70,6 +71,7 @@ func newPlanCommand(now func() time.Time) *cobra.Command {
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` of a cluster to read; objects of -f go before those of the same name in the cluster")
 	flags.StringVar(&f.preferencePolicy, "preference-policy", respect, respect+": what pods prefer is heard where it costs little; "+ignore+": it is left to kube-scheduler")
 	flags.StringVar(&f.minValuesPolicy, "min-values-policy", strict, minValuesUsage)
+	flags.StringSliceVar(&f.schedulers, "scheduler-names", nil, schedulerNamesUsage)
 	flags.StringVar(&f.schedulerConfig, "scheduler-config", "", schedulerConfigUsage)
 	flags.Int64Var(&f.maxSteps, "max-steps", 0, "budget for improving the plan, in the solver's own steps; 0: as many as usual")
 	flags.BoolVar(&f.verify, "verify", false, "ask kube-scheduler's own filters about the plan; exit with code 1 if they refuse a pod")
@@ -88,7 +90,7 @@ func (f *planFlags) run(cmd *cobra.Command, now func() time.Time) error {
 	if err != nil {
 		return usageError(err)
 	}
-	in := plan.Input{Market: *market, MaxSteps: f.maxSteps, Spreads: f.spreads, Verify: f.verify, Now: now,
+	in := plan.Input{Market: *market, MaxSteps: f.maxSteps, Spreads: f.spreads, Schedulers: f.schedulers, Verify: f.verify, Now: now,
 		IgnorePreferences: f.preferencePolicy == ignore, RelaxMinValues: f.minValuesPolicy == bestEffort}
 	set, selecting, err := f.read(cmd)
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
 )
 
 // planned are the kinds that a plan depends on.
@@ -29,7 +30,8 @@ func planned() []client.ObjectList {
 	return []client.ObjectList{
 		&corev1.PodList{}, &corev1.NodeList{}, &corev1.NamespaceList{}, &appsv1.DaemonSetList{}, &policyv1.PodDisruptionBudgetList{}, &schedulingv1.PriorityClassList{},
 		&nodev1.RuntimeClassList{}, &corev1.PersistentVolumeClaimList{}, &corev1.PersistentVolumeList{}, &storagev1.StorageClassList{},
-		&storagev1.CSIDriverList{}, &storagev1.CSINodeList{}, &storagev1.VolumeAttachmentList{}, &v1.NodePoolList{}, &v1.NodeClaimList{}, &awsv1.EC2NodeClassList{},
+		&storagev1.CSIDriverList{}, &storagev1.CSINodeList{}, &storagev1.VolumeAttachmentList{}, &v1.NodePoolList{}, &v1.NodeClaimList{},
+		&v1alpha1.NodeOverlayList{}, &awsv1.EC2NodeClassList{},
 	}
 }
 
@@ -114,6 +116,9 @@ func newLister(config *rest.Config) (client.Reader, error) {
 	} {
 		mapper.Add(k.version.WithKind(k.kind), k.scope)
 	}
+	// Add would look for "nodeoverlaies".
+	overlays := v1alpha1.GroupVersion
+	mapper.AddSpecific(overlays.WithKind("NodeOverlay"), overlays.WithResource("nodeoverlays"), overlays.WithResource("nodeoverlay"), meta.RESTScopeRoot)
 	reader, err := client.New(config, client.Options{Scheme: known, Mapper: mapper})
 	if err != nil {
 		return nil, fmt.Errorf("making a client for the cluster: %w", err)

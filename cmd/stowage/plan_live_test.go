@@ -143,6 +143,31 @@ func TestPlanSpreadsByDefault(t *testing.T) {
 	}
 }
 
+// TestPlanReadsTheOverlaysOfTheCluster: the judgement is the plan's own, whatever
+// their status says.
+func TestPlanReadsTheOverlaysOfTheCluster(t *testing.T) {
+	const overlays = `{"apiVersion": "karpenter.sh/v1alpha1", "kind": "NodeOverlayList", "metadata": {}, "items": [
+		{"metadata": {"name": "paid-for", "uid": "7"}, "spec": {"price": "0.01", "requirements": [{"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["m5.xlarge"]}]}},
+		{"metadata": {"name": "broken", "uid": "8"}, "spec": {"price": "0.01", "priceAdjustment": "-1", "requirements": []},
+		 "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}]}`
+	kubeconfig := startCluster(t, &listServer{lists: map[string]string{
+		"/api/v1/pods": livePods, "/api/v1/nodes": strings.Replace(liveNodes, "1600m", "1100m", 1), "/apis/apps/v1/daemonsets": emptyDaemonSets,
+		"/apis/karpenter.sh/v1alpha1/nodeoverlays": overlays,
+	}})
+	code, out, errs := stowage(t, "plan", "--kubeconfig", kubeconfig, "-f", "testdata/market/pool.yaml", "-o", "json",
+		"--instance-types", "testdata/market/types.json", "--prices", "testdata/market/prices.csv")
+	var d plan.Document
+	if err := json.Unmarshal([]byte(out), &d); code != 0 || err != nil {
+		t.Fatalf("exit code %d, %v: %s", code, err, errs)
+	}
+	if len(d.Nodes) != 1 || d.Nodes[0].InstanceType != "m5.xlarge" || d.CostPerHour != 0.01 {
+		t.Errorf("nodes %+v", d.Nodes)
+	}
+	if !strings.Contains(errs, "note: NodeOverlay broken is not applied: spec.priceAdjustment: ") {
+		t.Errorf("said %q", errs)
+	}
+}
+
 // TestClusterThatRefuses: an answer that is missing is no empty answer.
 func TestClusterThatRefuses(t *testing.T) {
 	kubeconfig := startCluster(t, &listServer{lists: map[string]string{

@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,17 +52,25 @@ type settings struct {
 	priceInterval          time.Duration
 	maxSteps               int64
 	nominate               bool
+	schedulers             []string
 	schedulerConfig        string
 	spreads                problem.DefaultSpreads // of schedulerConfig
 }
+
+// gateNodeOverlay is the one of Karpenter's feature gates that changes anything.
+const gateNodeOverlay = "NodeOverlay"
+
+// schedulerNamesUsage explains scheduler-names, minValuesUsage min-values-policy.
+const (
+	schedulerNamesUsage = "schedulers whose pods get nodes, by spec.schedulerName; default: all of them"
+	minValuesUsage      = "Strict: a node whose offerings show fewer values than minValues is not bought; BestEffort: it is, with minValues lowered, for pods that find no place else"
+)
 
 // The values of preference-policy and of min-values-policy.
 const (
 	respect, ignore    = "Respect", "Ignore"
 	strict, bestEffort = "Strict", "BestEffort"
 )
-
-const minValuesUsage = "Strict: a node whose offerings show fewer values than minValues is not bought; BestEffort: it is, with minValues lowered, for pods that find no place else"
 
 // register binds the settings to flags. Defaults are Karpenter's.
 func (s *settings) register(f *pflag.FlagSet) {
@@ -80,8 +91,9 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.batchIdle, "batch-idle-duration", time.Second, "time without a new pod after which they are solved")
 	f.StringVar(&s.preferencePolicy, "preference-policy", respect, "Respect: what pods prefer is heard where it costs little; Ignore: it is left to kube-scheduler")
 	f.StringVar(&s.minValuesPolicy, "min-values-policy", strict, minValuesUsage)
+	f.StringSliceVar(&s.schedulers, "scheduler-names", nil, schedulerNamesUsage)
 	f.StringVar(&s.schedulerConfig, "scheduler-config", "", schedulerConfigUsage)
-	f.StringVar(&s.featureGates, "feature-gates", "", "Karpenter's gates; none of them changes anything yet")
+	f.StringVar(&s.featureGates, "feature-gates", "", "Karpenter's gates, as in Name=false,Other=true; only NodeOverlay changes anything, and is on unless it is false")
 	f.StringVar(&s.clusterName, "cluster-name", "", "name of the cluster (required)")
 	f.StringVar(&s.clusterEndpoint, "cluster-endpoint", "", "URL of the API server for nodes; empty: asked of EKS")
 	f.StringVar(&s.clusterCA, "cluster-ca-bundle", "", "certificate authority for nodes, base64; empty: asked of EKS")
@@ -140,11 +152,41 @@ func (s *settings) validate() error {
 	case s.leaseSpace == "":
 		return fmt.Errorf("--leader-election-namespace is required outside a Pod")
 	}
+	if _, err := s.gates(); err != nil {
+		return err
+	}
 	var err error
 	if s.spreads, err = readSchedulerConfig(s.schedulerConfig); err != nil {
 		return err
 	}
 	return checkPolicies(s.preferencePolicy, s.minValuesPolicy)
+}
+
+// gates reads the feature gates, by name; unknown names are nobody's business.
+func (s *settings) gates() (map[string]bool, error) {
+	gates := map[string]bool{}
+	for word := range strings.SplitSeq(s.featureGates, ",") {
+		if word = strings.TrimSpace(word); word == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(word, "=")
+		on, err := strconv.ParseBool(strings.TrimSpace(value))
+		if err != nil {
+			return nil, fmt.Errorf("--feature-gates: %q is not of the form Name=true or Name=false", word)
+		}
+		gates[strings.TrimSpace(name)] = on
+	}
+	return gates, nil
+}
+
+// gate reports whether a feature gate is on; otherwise says what holds if it is not
+// given.
+func (s *settings) gate(name string, otherwise bool) bool {
+	gates, _ := s.gates() // validate has read them
+	if on, given := gates[name]; given {
+		return on
+	}
+	return otherwise
 }
 
 // checkPolicies refuses what is no value of preference-policy or of min-values-policy.
@@ -175,8 +217,11 @@ func (s *settings) ignored() []string {
 	if s.interruptionQueue != "" {
 		names = append(names, "interruption-queue")
 	}
-	if s.featureGates != "" {
-		names = append(names, "feature-gates")
+	gates, _ := s.gates() // validate has read them
+	for _, name := range slices.Sorted(maps.Keys(gates)) {
+		if name != gateNodeOverlay {
+			names = append(names, "feature-gates "+name)
+		}
 	}
 	for _, name := range unread {
 		if _, set := os.LookupEnv(name); set {

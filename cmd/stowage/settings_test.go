@@ -52,6 +52,7 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		"no time at all":    {nil, []string{"--cluster-name=c", "--price-refresh-interval=0s"}, "timeouts and intervals must be above 0; one is 0s"},
 		"negative time":     {nil, []string{"--cluster-name=c", "--launch-timeout=-1m"}, "must be above 0; one is -1m0s"},
 		"scheduler config":  {map[string]string{"SCHEDULER_CONFIG": "podTopologySpread: {defaultConstraints: [{maxSkew: 0}]}"}, []string{"--cluster-name=c"}, "--scheduler-config: [podTopologySpread.defaultConstraints[0].maxSkew: "},
+		"gate without one":  {map[string]string{"FEATURE_GATES": "Drift=True,NodeOverlay"}, []string{"--cluster-name=c"}, `--feature-gates: "NodeOverlay" is not of the form Name=true or Name=false`},
 		"memory overhead":   {nil, []string{"--cluster-name=c", "--vm-memory-overhead-percent=7.5"}, "--vm-memory-overhead-percent: 7.5 is not in [0, 1)"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -81,11 +82,27 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestSettingsWithoutEffectAreNamed(t *testing.T) {
-	s, err := parse(t, map[string]string{"FEATURE_GATES": "Drift=true", "INTERRUPTION_QUEUE": "q", "PREFERENCE_POLICY": "Respect", "EKS_CONTROL_PLANE": "true", "HELP": "abc"}, "--cluster-name=c")
+	s, err := parse(t, map[string]string{"FEATURE_GATES": "NodeOverlay=true,SpotToSpotConsolidation=true,Drift=True", "INTERRUPTION_QUEUE": "q", "PREFERENCE_POLICY": "Respect", "EKS_CONTROL_PLANE": "true", "HELP": "abc"}, "--cluster-name=c")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(s.ignored(), " "); got != "interruption-queue feature-gates EKS_CONTROL_PLANE" {
+	if got := strings.Join(s.ignored(), " "); got != "interruption-queue feature-gates Drift feature-gates SpotToSpotConsolidation EKS_CONTROL_PLANE" {
 		t.Errorf("named %q", got)
+	}
+}
+
+// TestNodeOverlayGate: the gate counts where it is given, and is on where it is not.
+func TestNodeOverlayGate(t *testing.T) {
+	for gates, want := range map[string]bool{
+		"": true, "Drift=True": true, "NodeOverlay=true": true, "NodeOverlay=false": false, " Drift=True, NodeOverlay=False ,": false,
+		"nodeoverlay=false": true,
+	} {
+		s, err := parse(t, map[string]string{"FEATURE_GATES": gates}, "--cluster-name=c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.gate(gateNodeOverlay, true); got != want {
+			t.Errorf("with %q the gate is on: %v", gates, got)
+		}
 	}
 }

@@ -37,6 +37,7 @@ type wiring struct {
 	cluster  *state.Cluster
 	feed     *feed
 	guard    *guard
+	overlays bool // NodeOverlays are applied
 	write    state.Writer
 	events   record.EventRecorder
 
@@ -55,7 +56,7 @@ const (
 func (w *wiring) wire(ctx context.Context) error {
 	w.guard = &guard{reader: w.manager.GetAPIReader(), name: w.settings.leaseName, namespace: w.settings.leaseSpace}
 	w.write = state.Recorded(state.Kube(w.manager.GetClient()), w.cluster)
-	if err := errors.Join(w.record(ctx), w.measure(), w.watch(ctx)); err != nil {
+	if err := errors.Join(w.record(ctx), w.measure(), w.decideOverlays(ctx), w.watch(ctx)); err != nil {
 		return err
 	}
 	return errors.Join(
@@ -67,6 +68,7 @@ func (w *wiring) wire(ctx context.Context) error {
 		w.manager.Add(manager.RunnableFunc(refresh("launch templates", time.Hour, w.sweep))),
 		w.nodeClasses(),
 		w.nodePools(),
+		w.nodeOverlays(),
 		w.nodeClaims(),
 		w.disruption(),
 	)
@@ -208,7 +210,7 @@ func (w *wiring) nodeClaims() error {
 		NewName:  newClaimName,
 		Window:   batch.Window{Idle: w.settings.batchIdle, Max: w.settings.batchMax},
 		MaxSteps: w.settings.maxSteps, IgnorePreferences: w.settings.preferencePolicy == ignore, RelaxMinValues: w.settings.minValuesPolicy == bestEffort,
-		Spreads:  w.settings.spreads,
+		Spreads: w.settings.spreads, Schedulers: w.settings.schedulers,
 		Clock:    time.Now,
 		Parallel: 10, NoNominations: !w.settings.nominate,
 	}

@@ -10,10 +10,12 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/problem"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -37,7 +39,7 @@ func (c *Controller) launch(ctx context.Context, now time.Time, claim *v1.NodeCl
 	instance, err := c.Cloud.Launch(ctx, cloudprovider.LaunchRequest{
 		Claim: claim.Name, UID: string(claim.UID),
 		Class: classRef(claim), NodePool: claim.Labels[v1.LabelNodePool],
-		Offerings: offerings, Labels: labels, Taints: launchTaints(claim),
+		Offerings: offerings, Ranked: claim.Annotations[v1.AnnotationPriceOverlay] != "", Labels: labels, Taints: launchTaints(claim),
 	})
 	if err != nil {
 		return c.notLaunched(ctx, now, claim, err)
@@ -67,6 +69,7 @@ func (c *Controller) launched(ctx context.Context, now time.Time, claim *v1.Node
 	}
 	claim.Status.ProviderID, claim.Status.ImageID = b.ProviderID, b.ImageID
 	if t, ok := catalog.InstanceType(b.Offering.InstanceType); ok {
+		t, _ = problem.OverlaysOf(c.Cluster.Snapshot()).Type(labels.Set(b.labels), t)
 		claim.Status.Capacity, claim.Status.Allocatable = resourceList(t.Capacity), resourceList(t.Allocatable)
 	}
 	set(claim, now, v1.ConditionLaunched, metav1.ConditionTrue)

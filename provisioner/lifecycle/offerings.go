@@ -10,9 +10,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/pricing"
+	"github.com/stowage-sh/stowage/provisioner/problem"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -46,14 +48,22 @@ func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudpr
 	}
 	var found []priced
 	known, prices := knownLabels(catalog), c.Prices.Table()
+	own, overlays := ownLabels(claim, known), problem.OverlaysOf(c.Cluster.Snapshot())
 	for i := range catalog.InstanceTypes {
 		t := &catalog.InstanceTypes[i]
-		if !holds(t.Allocatable, claim.Spec.Resources.Requests) {
+		if len(overlays) == 0 && !holds(t.Allocatable, claim.Spec.Resources.Requests) {
 			continue
 		}
 		for _, o := range t.Offerings {
+			on := offeringLabels(catalog, o)
+			if c.Availability.Unavailable(now, o) || !meets(claim.Spec.Requirements, on, known) {
+				continue
+			}
+			node := labels.Merge(own, on) // the machine has the last word
 			price, ok := prices.Price(o)
-			if ok && !c.Availability.Unavailable(now, o) && meets(claim.Spec.Requirements, offeringLabels(catalog, o), known) {
+			price, ok, _ = overlays.Price(node, price, ok)
+			kind, _ := overlays.Type(node, t)
+			if ok && holds(kind.Allocatable, claim.Spec.Resources.Requests) {
 				found = append(found, priced{o, price})
 			}
 		}

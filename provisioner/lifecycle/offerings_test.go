@@ -9,10 +9,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/pricing"
+	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
 )
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
@@ -89,7 +93,7 @@ func TestOfferings(t *testing.T) {
 	} {
 		available := &cloudprovider.Availability{}
 		available.Mark(noon, cloudprovider.Offering{InstanceType: "small", Zone: "b", CapacityType: cloudprovider.OnDemand})
-		controller := &Controller{Availability: available, Prices: book(catalog(), func(o cloudprovider.Offering) (pricing.MicroUSD, bool) {
+		controller := &Controller{Cluster: state.New(), Availability: available, Prices: book(catalog(), func(o cloudprovider.Offering) (pricing.MicroUSD, bool) {
 			price := map[string]pricing.MicroUSD{"gpu": 10, "small": 10, "large": 20}[o.InstanceType] + pricing.MicroUSD(strings.Count(o.Zone, "b"))
 			return price, o.CapacityType == cloudprovider.Spot || o.InstanceType == "small"
 		})}
@@ -130,7 +134,7 @@ func TestAtMostSixtyOfferings(t *testing.T) {
 		}
 		c.InstanceTypes = append(c.InstanceTypes, it)
 	}
-	controller := &Controller{Availability: &cloudprovider.Availability{}, Prices: book(c, func(o cloudprovider.Offering) (pricing.MicroUSD, bool) {
+	controller := &Controller{Cluster: state.New(), Availability: &cloudprovider.Availability{}, Prices: book(c, func(o cloudprovider.Offering) (pricing.MicroUSD, bool) {
 		if o.InstanceType == "small-39" {
 			return 1, true
 		}
@@ -157,5 +161,42 @@ func TestOwnLabels(t *testing.T) {
 	}
 	if got := fmt.Sprint(ownLabels(claim, knownLabels(catalog()))); got != "map[team:from the template tier:db]" {
 		t.Errorf("own labels %s", got)
+	}
+}
+
+// TestOfferingsUnderOverlays: a claim without a list is served as overlays have it,
+// those that are Ready and for its own labels.
+func TestOfferingsUnderOverlays(t *testing.T) {
+	cluster := state.New()
+	for name, spec := range map[string]v1alpha1.NodeOverlaySpec{
+		"dear": {Price: new("0.5"), Requirements: []v1alpha1.Requirement{{Key: "cpus", Operator: corev1.NodeSelectorOpIn, Values: []string{"2"}}}},
+		"fuse": {Capacity: corev1.ResourceList{"example.com/fuse": resource.MustParse("1")}, Requirements: []v1alpha1.Requirement{
+			{Key: v1.LabelNodePool, Operator: corev1.NodeSelectorOpIn, Values: []string{"general"}}, {Key: corev1.LabelFailureDomainBetaZone, Operator: corev1.NodeSelectorOpIn, Values: []string{"b"}}}},
+		"not-ready": {Price: new("0"), Requirements: []v1alpha1.Requirement{}},
+	} {
+		o := &v1alpha1.NodeOverlay{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}, Spec: spec}
+		if name != "not-ready" {
+			v1.SetReady(&o.Status.Conditions, nil, 1, noon)
+		}
+		cluster.Observe(o)
+	}
+	controller := &Controller{Cluster: cluster, Availability: &cloudprovider.Availability{}, Prices: book(catalog(), func(o cloudprovider.Offering) (pricing.MicroUSD, bool) {
+		return 10, o.CapacityType == cloudprovider.Spot
+	})}
+	for _, c := range []struct{ name, pool, resource, want string }{
+		{"dear are last, and known", "general", "cpu", "gpu/a/spot gpu/b/spot large/a/spot large/b/spot small/a/on-demand small/a/spot small/b/on-demand small/b/spot"},
+		{"only an overlay has it", "general", "example.com/fuse", "gpu/b/spot large/b/spot small/b/on-demand small/b/spot"},
+		{"not in this NodePool", "other", "example.com/fuse", ""},
+	} {
+		claim := &v1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{v1.LabelNodePool: c.pool}}}
+		claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceName(c.resource): resource.MustParse("1")}
+		got, err := controller.offerings(noon, claim, catalog())
+		var names []string
+		for _, o := range got {
+			names = append(names, o.String())
+		}
+		if err != nil || strings.Join(names, " ") != c.want {
+			t.Errorf("%s: %v, %v, want %s", c.name, names, err, c.want)
+		}
 	}
 }

@@ -32,7 +32,7 @@ func Build(in *Input) *Translation {
 	b := &builder{in: in, t: t}
 	t.volumes = &volumes{Storage: in.Snapshot.Storage, batch: in.Pods, bins: t.Bins}
 	b.groups, b.terms = groupsOf(in, t)
-	b.pools(mentioned(b.groups))
+	b.pools(mentioned(b.groups).Union(in.Overlays.mentioned()))
 	b.learnLimits()
 	b.p = &binpack.Problem{Resources: b.dimensions(), MaxSteps: in.MaxSteps}
 	b.t.Problem = b.p

@@ -128,6 +128,12 @@ func newClaim(l *Launch) *v1.NodeClaim {
 	if relaxed {
 		claim.Annotations[v1.AnnotationMinValuesRelaxed] = "true"
 	}
+	if slices.ContainsFunc(l.Rows, func(r *Row) bool { return r.priceOverlaid }) {
+		claim.Annotations[v1.AnnotationPriceOverlay] = "true"
+	}
+	if slices.ContainsFunc(l.Rows, func(r *Row) bool { return r.capacityOverlaid }) {
+		claim.Annotations[v1.AnnotationCapacityOverlay] = "true"
+	}
 	claim.Annotations[v1.AnnotationNodePoolHash] = pool.Hash()
 	claim.Annotations[v1.AnnotationNodePoolHashVersion] = v1.NodePoolHashVersion
 	return claim

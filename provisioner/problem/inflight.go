@@ -20,18 +20,32 @@ func formsOf(in *Input, claim *v1.NodeClaim) []form {
 		return []form{{aliased(own), resources(claim.Status.Allocatable)}}
 	}
 	var forms []form
-	if catalog := in.Catalogs[claim.Labels[v1.LabelNodePool]]; catalog != nil {
-		for _, o := range Offerings(claim) {
-			if kind, ok := catalog.InstanceType(o.InstanceType); ok {
-				row := Row{Type: kind, Offering: o, chosen: own, zone: catalog.ZoneLabels[o.Zone], region: catalog.Region, aliases: catalog.LabelAliases}
-				forms = append(forms, form{aliased(row.Labels()), kind.Allocatable})
-			}
-		}
+	for _, row := range decidedRows(in, claim) {
+		forms = append(forms, form{aliased(row.Labels()), row.Type.Allocatable})
 	}
 	if len(forms) == 0 {
 		forms = []form{{aliased(own), resources(claim.Spec.Resources.Requests)}}
 	}
 	return forms
+}
+
+// decidedRows returns the offerings that were decided on for a claim and that the
+// catalog knows, as rows without a price.
+func decidedRows(in *Input, claim *v1.NodeClaim) []Row {
+	catalog := in.Catalogs[claim.Labels[v1.LabelNodePool]]
+	if catalog == nil {
+		return nil
+	}
+	var rows []Row
+	own := claimLabels(claim)
+	for _, o := range Offerings(claim) {
+		if kind, ok := catalog.InstanceType(o.InstanceType); ok {
+			row := Row{Type: kind, Offering: o, chosen: own, zone: catalog.ZoneLabels[o.Zone], region: catalog.Region, aliases: catalog.LabelAliases}
+			row.Type, row.capacityOverlaid = in.Overlays.Type(&row, kind)
+			rows = append(rows, row)
+		}
+	}
+	return rows
 }
 
 // aliased adds to labels the names that the same had in the past: kubelet still

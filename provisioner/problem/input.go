@@ -22,6 +22,8 @@ type Input struct {
 	Catalogs map[string]*cloudprovider.Catalog
 	// Prices of offerings. One whose price is not known is not used.
 	Prices *pricing.Table
+	// Overlays change prices and capacities; see OverlaysOf and JudgeOverlays.
+	Overlays Overlays
 	// Unavailable reports offerings that ran out; nil means none.
 	Unavailable func(cloudprovider.Offering) bool
 	// Excluded says why a NodePool must not buy now, by its name.

@@ -55,15 +55,9 @@ func (b *builder) charge(c *v1.NodeClaim) cloudprovider.Resources {
 		return resources(c.Status.Capacity)
 	}
 	most := resources(c.Spec.Resources.Requests)
-	catalog := b.in.Catalogs[c.Labels[v1.LabelNodePool]]
-	if catalog == nil {
-		return most
-	}
-	for _, o := range Offerings(c) {
-		if kind, ok := catalog.InstanceType(o.InstanceType); ok {
-			for name, q := range kind.Capacity {
-				most[name] = max(most[name], q)
-			}
+	for _, row := range decidedRows(b.in, c) {
+		for name, q := range row.Type.Capacity {
+			most[name] = max(most[name], q)
 		}
 	}
 	return most

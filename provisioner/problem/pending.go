@@ -1,6 +1,9 @@
 package problem
 
 import (
+	"cmp"
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
@@ -23,6 +26,14 @@ func Provisionable(p *corev1.Pod) bool {
 		}
 	}
 	return false
+}
+
+// Schedulers are the names of the schedulers whose pods get machines; none means all of them.
+type Schedulers []string
+
+// Serve reports whether a pod is for one of the schedulers.
+func (s Schedulers) Serve(p *corev1.Pod) bool {
+	return len(s) == 0 || slices.Contains(s, cmp.Or(p.Spec.SchedulerName, corev1.DefaultSchedulerName))
 }
 
 // MakesRoom reports whether kube-scheduler makes room for a pod: it nominated a

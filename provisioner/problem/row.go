@@ -35,6 +35,9 @@ type Row struct {
 	variant      int               // of chosen: equal where it is, within a NodePool
 	aliases      map[string]string // of the catalog
 	region       string
+	// priceOverlaid and capacityOverlaid tell that an overlay decided part of Price
+	// and Type.
+	priceOverlaid, capacityOverlaid bool
 }
 
 // Has reports whether the node will carry a label.
@@ -95,10 +98,30 @@ func (r *Row) Labels() map[string]string {
 	return all
 }
 
-// rowsOf lists what a NodePool can buy, in the order of the catalog. mentioned
-// holds the label keys that any pod of the batch speaks of. A nil slice with an
-// error means that the NodePool asks for something that is not understood.
+// rowsOf lists what a NodePool can buy, with its price, in the order of the
+// catalog. mentioned and the error are as in offeredRows.
 func rowsOf(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, error) {
+	rows, err := offeredRows(pool, in, mentioned)
+	priced := rows[:0]
+	overlaid := overlaidTypes{}
+	for i := range rows {
+		row := &rows[i]
+		price, known := in.Prices.Price(row.Offering)
+		price, known, row.priceOverlaid = in.Overlays.Price(row, price, known)
+		if known {
+			row.Price = binpack.MicroUSD(price)
+			row.Type, row.capacityOverlaid = in.Overlays.typeOf(row, row.Type, overlaid)
+			priced = append(priced, *row)
+		}
+	}
+	return priced, err
+}
+
+// offeredRows lists what a NodePool may buy, without prices, in the order of the
+// catalog. mentioned holds the label keys that any pod of the batch, or an
+// overlay, speaks of. A nil slice with an error means that the NodePool asks for
+// something that is not understood.
+func offeredRows(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, error) {
 	catalog := in.Catalogs[pool.Name]
 	if reason := notUnderstood(pool, catalog, in); reason != "" {
 		return nil, fmt.Errorf("%s", reason)
@@ -121,12 +144,11 @@ func rowsOf(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, er
 		for t := range catalog.InstanceTypes {
 			kind := &catalog.InstanceTypes[t]
 			for _, o := range kind.Offerings {
-				price, known := in.Prices.Price(o)
-				if !known || in.Unavailable != nil && in.Unavailable(o) {
+				if in.Unavailable != nil && in.Unavailable(o) {
 					continue
 				}
 				for i, chosen := range variants {
-					row.Type, row.Offering, row.Price, row.zone = kind, o, binpack.MicroUSD(price), catalog.ZoneLabels[o.Zone]
+					row.Type, row.Offering, row.zone = kind, o, catalog.ZoneLabels[o.Zone]
 					row.variant, row.chosen = i, chosen
 					yield(&row)
 				}

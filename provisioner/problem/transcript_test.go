@@ -1,6 +1,7 @@
 package problem_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,6 +30,7 @@ import (
 //	problem    the problem in the text form of binpack
 //	plan       where pods go, what is bought, and why some stay
 //	claims     the NodeClaims of the plan
+//	overlays   which NodeOverlays are applied, and why others are not
 func TestTranscripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		w := newWorld()
@@ -43,6 +45,9 @@ func TestTranscripts(t *testing.T) {
 				return describe(t, w.question(), placesOf)
 			case "claims":
 				return describe(t, w.question(), claimsOf)
+			case "overlays":
+				w.question()
+				return verdictsOf(w.verdicts)
 			}
 			return ""
 		})
@@ -76,7 +81,7 @@ func (w *world) command(d *datadriven.TestData) error {
 		w.input.IgnorePreferences = true
 	case "relax-min-values":
 		w.input.RelaxMinValues = true
-	case "problem", "plan", "claims":
+	case "problem", "plan", "claims", "overlays":
 	default:
 		return fmt.Errorf("unknown command %s", d.Cmd)
 	}
@@ -181,6 +186,15 @@ func claimsOf(tr *problem.Translation, s *binpack.Solution) string {
 			requests[string(name)] = q.String()
 		}
 		writeMap(&b, "requests", requests)
+	}
+	return b.String()
+}
+
+// verdictsOf lists overlays in the order in which they are heard.
+func verdictsOf(verdicts []problem.Verdict) string {
+	var b strings.Builder
+	for _, v := range verdicts {
+		fmt.Fprintf(&b, "%s: %s\n", v.Overlay.Name, cmp.Or(strings.TrimSpace(v.Reason+" "+v.Message), "applied"))
 	}
 	return b.String()
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
 )
 
 // annotationPlan on a pod or in its template names the NodeClaim or node
@@ -32,6 +33,8 @@ type world struct {
 	objects []client.Object
 	ranOut  map[string]bool
 	input   problem.Input // Excluded, NodesLeft
+	// verdicts on the overlays, of the last question.
+	verdicts []problem.Verdict
 }
 
 func newWorld() *world {
@@ -110,7 +113,7 @@ func (w *world) apply(text string) error {
 		}
 		made := map[string]client.Object{
 			"Pod": &corev1.Pod{}, "Node": &corev1.Node{}, "NodePool": &v1.NodePool{}, "NodeClaim": &v1.NodeClaim{},
-			"DaemonSet": &appsv1.DaemonSet{}, "Namespace": &corev1.Namespace{}, "Deployment": &appsv1.Deployment{},
+			"DaemonSet": &appsv1.DaemonSet{}, "Namespace": &corev1.Namespace{}, "Deployment": &appsv1.Deployment{}, "NodeOverlay": &v1alpha1.NodeOverlay{},
 			"PersistentVolumeClaim": &corev1.PersistentVolumeClaim{}, "PersistentVolume": &corev1.PersistentVolume{}, "StorageClass": &storagev1.StorageClass{},
 			"CSINode": &storagev1.CSINode{}, "CSIDriver": &storagev1.CSIDriver{}, "VolumeAttachment": &storagev1.VolumeAttachment{},
 		}[head.Kind]
@@ -172,6 +175,7 @@ func (w *world) question() *problem.Input {
 	}
 	in.Prices = pricing.NewTable("r1", "the test", w.prices)
 	in.Unavailable = func(o cloudprovider.Offering) bool { return w.ranOut[o.String()] }
+	in.Overlays, w.verdicts = problem.JudgeOverlays(&in, in.Snapshot.NodeOverlays.All())
 	return &in
 }
 

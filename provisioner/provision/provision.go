@@ -55,6 +55,8 @@ type Controller struct {
 	MaxSteps int64
 	// IgnorePreferences and RelaxMinValues as in problem.Input.
 	IgnorePreferences, RelaxMinValues bool
+	// Schedulers are those whose pods get machines.
+	Schedulers problem.Schedulers
 	// Spreads as in problem.Input. What it asks for must be in the Cluster.
 	Spreads problem.DefaultSpreads
 	// Parallel is how many NodeClaims are created at once; 0 means one.
@@ -120,7 +122,7 @@ func (c *Controller) waiting(s *state.Snapshot) []*corev1.Pod {
 	var pods []*corev1.Pod
 	alive := map[types.UID]bool{}
 	for _, p := range s.Pods.All() {
-		if !problem.Provisionable(p) {
+		if !problem.Provisionable(p) || !c.Schedulers.Serve(p) {
 			continue
 		}
 		alive[p.UID] = true
@@ -175,6 +177,7 @@ func (c *Controller) input(ctx context.Context, now time.Time, s *state.Snapshot
 		Pods:        pods,
 		Catalogs:    map[string]*cloudprovider.Catalog{},
 		Prices:      c.Prices.Table(),
+		Overlays:    problem.OverlaysOf(s),
 		Unavailable: func(o cloudprovider.Offering) bool { return c.Availability.Unavailable(now, o) },
 		Excluded:    map[string]string{},
 		NodesLeft:   map[string]int64{},

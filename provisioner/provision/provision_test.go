@@ -17,6 +17,7 @@ import (
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
+	"github.com/stowage-sh/stowage/provisioner/problem"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -50,6 +51,17 @@ func TestWindowClosesInAStorm(t *testing.T) {
 	if r.server.created == 0 {
 		t.Error("nothing was bought for eleven seconds because pods kept coming")
 	}
+}
+
+// TestSchedulersThatAreServed: pods of others wait for others.
+func TestSchedulersThatAreServed(t *testing.T) {
+	other, own := waiting("other", "1"), waiting("own", "1")
+	other.Spec.SchedulerName, own.Spec.SchedulerName = "volcano", "mine"
+	r := newRig(t, nodePool("general"), waiting("default", "1"), other, own)
+	r.Schedulers = problem.Schedulers{corev1.DefaultSchedulerName, "mine"}
+	r.step(0)
+	r.step(time.Second)
+	r.want("general-1(default own)")
 }
 
 // TestOneClaimForOnePod: the watch tells nothing of the claim, and the pod waits on.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
 )
 
 // A Snapshot is the cluster at one moment. It is immutable, and so is all that
@@ -35,6 +36,8 @@ type Snapshot struct {
 	NodeClasses List[NodeClass]
 	// Plans says where pods without a node are to go, by pod UID.
 	Plans map[types.UID]Plan
+	// NodeOverlays are none where they are turned off.
+	NodeOverlays List[*v1alpha1.NodeOverlay]
 
 	podsByNode      map[string][]*corev1.Pod
 	claimByProvider map[string]*v1.NodeClaim
@@ -187,6 +190,8 @@ func (c *Cluster) freeze() *Snapshot {
 		NodeClasses: c.classes.freeze(),
 		Plans:       c.frozenPlans,
 		planIndex:   c.planIndex,
+
+		NodeOverlays: c.overlays.freeze(),
 	}
 	if !c.pods.indexed {
 		c.podsByNode = map[string][]*corev1.Pod{}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
 )
 
 // A Cluster takes in objects and gives out snapshots. Its methods may be called
@@ -34,6 +35,7 @@ type Cluster struct {
 	daemonSets table[*appsv1.DaemonSet]
 	namespaces table[*corev1.Namespace]
 	selecting  selecting
+	overlays   table[*v1alpha1.NodeOverlay]
 	classes    table[NodeClass]
 	storage    storageTables
 	plans      map[types.UID]Plan
@@ -93,6 +95,8 @@ func (c *Cluster) Observe(obj client.Object) {
 		changed = c.daemonSets.put(o)
 	case *corev1.Namespace:
 		changed = c.namespaces.put(o)
+	case *v1alpha1.NodeOverlay:
+		changed = c.overlays.put(o)
 	case NodeClass:
 		changed = c.classes.put(o)
 	default:
@@ -126,6 +130,8 @@ func (c *Cluster) Forget(obj client.Object) {
 		changed = c.daemonSets.remove(o)
 	case *corev1.Namespace:
 		changed = c.namespaces.remove(o)
+	case *v1alpha1.NodeOverlay:
+		changed = c.overlays.remove(o)
 	case NodeClass:
 		changed = c.classes.remove(o)
 	default:

@@ -6,7 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Group is the API group of NodePool and NodeClaim.
+// Group is the API group of NodePool, NodeClaim and, in version v1alpha1, NodeOverlay.
 const Group = "karpenter.sh"
 
 // GroupVersion of the types in this package.

@@ -36,9 +36,18 @@ func (p *NodePool) Validate(known map[string][]string) field.ErrorList {
 	return v.problems
 }
 
+// ValidateRequirement lists what is wrong with a requirement on nodes in general:
+// it may also be on the name of their NodePool.
+func ValidateRequirement(at *field.Path, r *Requirement) field.ErrorList {
+	v := validator{anyPool: true}
+	v.requirement(at, r)
+	return v.problems
+}
+
 // A validator collects problems.
 type validator struct {
 	known    map[string][]string
+	anyPool  bool // the nodes may be of several NodePools
 	problems field.ErrorList
 }
 
@@ -56,14 +65,14 @@ func (v *validator) labels(at *field.Path, labels map[string]string) {
 	}
 }
 
-// key checks a label that nodes are to carry.
+// key checks a label that nodes are to carry, or by which they are picked.
 func (v *validator) key(at *field.Path, key string) {
 	for _, why := range validation.IsQualifiedName(key) {
 		v.invalid(at, key, why)
 	}
 	domain, _, _ := strings.Cut(key, "/")
 	switch {
-	case key == LabelCapacityType:
+	case key == LabelCapacityType, key == LabelNodePool && v.anyPool:
 	case strings.HasSuffix(domain, Group):
 		v.invalid(at, key, "labels of domain "+Group+" are Stowage's to set, except "+LabelCapacityType)
 	case key == corev1.LabelHostname:

@@ -14,6 +14,7 @@ import (
 
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
 )
 
 // TestAccepted creates each accepted manifest, status included, and reads it
@@ -46,6 +47,7 @@ func TestAccepted(t *testing.T) {
 	t.Run("columns", func(t *testing.T) {
 		for _, list := range []struct{ name, row string }{
 			{"nodepools", "accepted-1 default 3 True"},
+			{"overlays", "accepted-2 "},
 			{"nodeclaims", "accepted-1 ip-10-0-0-1.ec2.internal"},
 			{"ec2ncs", "accepted-1 True"},
 			{"ec2nc", "accepted-1 True"},
@@ -110,22 +112,17 @@ func missing(path string, said, got any) (paths []string) {
 	return paths
 }
 
-// An object of ours is one that can fill its defaults.
-type ourObject interface {
-	client.Object
-	SetDefaults()
-}
-
 // checkTypes reads got into its Go type and writes it back, and compares it with
 // what was said, read from a file and defaulted.
 func checkTypes(t *testing.T, said, got *unstructured.Unstructured) {
 	t.Helper()
-	fresh := map[string]func() ourObject{
-		"NodePool":     func() ourObject { return &v1.NodePool{} },
-		"NodeClaim":    func() ourObject { return &v1.NodeClaim{} },
-		"EC2NodeClass": func() ourObject { return &awsv1.EC2NodeClass{} },
+	fresh := map[string]func() client.Object{
+		"NodePool":     func() client.Object { return &v1.NodePool{} },
+		"NodeClaim":    func() client.Object { return &v1.NodeClaim{} },
+		"NodeOverlay":  func() client.Object { return &v1alpha1.NodeOverlay{} },
+		"EC2NodeClass": func() client.Object { return &awsv1.EC2NodeClass{} },
 	}[said.GetKind()]
-	read := func(u *unstructured.Unstructured) ourObject {
+	read := func(u *unstructured.Unstructured) client.Object {
 		object := fresh()
 		data, err := json.Marshal(u)
 		if err != nil {
@@ -151,7 +148,9 @@ func checkTypes(t *testing.T, said, got *unstructured.Unstructured) {
 		t.Errorf("-on the server +through the Go type:\n%s", diff)
 	}
 	fromFile := read(said)
-	fromFile.SetDefaults()
+	if o, ok := fromFile.(interface{ SetDefaults() }); ok { // a NodeOverlay has none
+		o.SetDefaults()
+	}
 	a, b := write(fromFile), write(onServer)
 	delete(a, "metadata")
 	delete(b, "metadata")

@@ -69,8 +69,8 @@ func kinds(t *testing.T) []kind {
 		}
 		all = append(all, k)
 	}
-	if len(all) != 3 {
-		t.Fatalf("there are %d CRDs, want 3", len(all))
+	if len(all) != 4 {
+		t.Fatalf("there are %d CRDs, want 4", len(all))
 	}
 	return all
 }

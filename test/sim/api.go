@@ -25,6 +25,7 @@ import (
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
 )
 
 // An API keeps objects as an API server does: resource versions that rise,
@@ -86,7 +87,7 @@ func stored[T client.Object](a *API) []T {
 
 // kinds are all that the API knows, in the order in which a process lists them.
 var kinds = []client.Object{
-	&awsv1.EC2NodeClass{}, &v1.NodePool{}, &v1.NodeClaim{}, &corev1.Node{}, &corev1.Pod{}, &appsv1.DaemonSet{}, &corev1.Namespace{}, &policyv1.PodDisruptionBudget{},
+	&awsv1.EC2NodeClass{}, &v1.NodePool{}, &v1alpha1.NodeOverlay{}, &v1.NodeClaim{}, &corev1.Node{}, &corev1.Pod{}, &appsv1.DaemonSet{}, &corev1.Namespace{}, &policyv1.PodDisruptionBudget{},
 	&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &storagev1.StorageClass{}, &storagev1.CSIDriver{}, &storagev1.CSINode{}, &storagev1.VolumeAttachment{},
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -37,11 +38,16 @@ type Cloud struct {
 	ListLag time.Duration
 	// Broken, if set, says which machines never join.
 	Broken func(cloudprovider.Instance) bool
+	// Devices, if set, says what device plugins report of a node, which the catalogue
+	// does not know.
+	Devices func(cloudprovider.Offering) cloudprovider.Resources
 	// Untainted nodes join without the taint that keeps pods away.
 	Untainted bool
 
 	// Launches counts the machines bought for each NodeClaim's UID.
 	Launches map[string]int
+	// Ranked are the NodeClaims, by name, whose offerings were asked for in order.
+	Ranked map[string]bool
 	// Listed counts the calls of List.
 	Listed int
 
@@ -58,7 +64,7 @@ type machine struct {
 
 func newCloud(w *World) *Cloud {
 	return &Cloud{
-		world: w, Catalogue: Catalogue(), Empty: map[cloudprovider.Offering]bool{}, Launches: map[string]int{},
+		world: w, Catalogue: Catalogue(), Empty: map[cloudprovider.Offering]bool{}, Launches: map[string]int{}, Ranked: map[string]bool{},
 		JoinDelay: 20 * time.Second, ReadyDelay: 5 * time.Second, StartupDelay: 5 * time.Second, StopDelay: 15 * time.Second,
 	}
 }
@@ -156,6 +162,7 @@ func (c *Cloud) launch(r cloudprovider.LaunchRequest, o cloudprovider.Offering) 
 	}}
 	c.machines = append(c.machines, m)
 	c.Launches[r.UID]++
+	c.Ranked[r.Claim] = r.Ranked
 	c.world.trace("%s launched for %s as %s", id, r.Claim, o)
 	if c.Broken == nil || !c.Broken(m.Instance) {
 		c.world.After(c.JoinDelay, func() { c.join(m) })
@@ -236,12 +243,23 @@ func (c *Cloud) Alive() []cloudprovider.Instance {
 	})
 }
 
+// roomOf returns what a node reports that is launched as an offering.
+func (c *Cloud) roomOf(o cloudprovider.Offering) (capacity, allocatable cloudprovider.Resources) {
+	t, _ := c.Catalogue.InstanceType(o.InstanceType)
+	capacity, allocatable = maps.Clone(t.Capacity), maps.Clone(t.Allocatable)
+	if c.Devices != nil {
+		maps.Copy(capacity, c.Devices(o))
+		maps.Copy(allocatable, c.Devices(o))
+	}
+	return capacity, allocatable
+}
+
 // join makes the machine a node: tainted and not ready at first.
 func (c *Cloud) join(m *machine) {
 	if m.State != cloudprovider.Running {
 		return
 	}
-	t, _ := c.Catalogue.InstanceType(m.Offering.InstanceType)
+	capacity, allocatable := c.roomOf(m.Offering)
 	node := &corev1.Node{}
 	m.node = "node-" + strings.TrimPrefix(m.ID, "i-")
 	node.Name = m.node
@@ -257,7 +275,7 @@ func (c *Cloud) join(m *machine) {
 	}
 	notReady := corev1.Taint{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoSchedule}
 	node.Spec.Taints = append(node.Spec.Taints, notReady)
-	node.Status.Capacity, node.Status.Allocatable = quantities(t.Capacity), quantities(t.Allocatable)
+	node.Status.Capacity, node.Status.Allocatable = quantities(capacity), quantities(allocatable)
 	setReady(node, corev1.ConditionFalse)
 	if err := c.world.API.Create(node); err != nil {
 		c.world.Fail(fmt.Errorf("joining: %w", err))

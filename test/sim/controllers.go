@@ -16,6 +16,7 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/disrupt"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/metrics"
+	"github.com/stowage-sh/stowage/provisioner/nodeoverlay"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	"github.com/stowage-sh/stowage/provisioner/provision"
 )
@@ -70,6 +71,7 @@ func (p *Process) AddControllers() *Controllers {
 	p.AddMapped("NodePool", nodepool.Concerned, c.NodePool.Reconcile)
 	p.AddStepper("collect", c.Collector.Step)
 	p.AddStepper("disrupt", c.Disrupt.Step)
+	p.addOverlays(&nodeoverlay.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud})
 	return c
 }
 
@@ -95,6 +97,16 @@ func (p *Process) addProvision(c *provision.Controller) {
 			after = 0
 		}
 		wake(after)
+	})
+}
+
+// addOverlays adds the controller of NodeOverlays.
+func (p *Process) addOverlays(c *nodeoverlay.Controller) {
+	wake := p.AddStepper("nodeoverlay", c.Step)
+	p.notices = append(p.notices, func(obj client.Object) {
+		if nodeoverlay.Concerns(obj) {
+			wake(100 * time.Millisecond)
+		}
 	})
 }
 

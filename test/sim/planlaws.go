@@ -185,8 +185,7 @@ func (w *World) checkRoom(s *state.Snapshot, claim *v1.NodeClaim, wanted corev1.
 		}
 	}
 	for _, o := range offerings {
-		t, _ := w.Cloud.Catalogue.InstanceType(o.InstanceType)
-		if !fits(quantities(t.Allocatable), wanted) {
+		if _, allocatable := w.Cloud.roomOf(o); !fits(quantities(allocatable), wanted) {
 			return fmt.Errorf("the pods planned for NodeClaim %s do not fit %s", claim.Name, o)
 		}
 	}

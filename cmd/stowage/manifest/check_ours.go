@@ -12,7 +12,9 @@ import (
 
 	"github.com/stowage-sh/stowage/cloudprovider/aws"
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+	"github.com/stowage-sh/stowage/provisioner/problem"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
 )
 
 // ours checks the kinds that Stowage serves. Their CRDs have more rules than stand
@@ -32,6 +34,8 @@ func (c *checker) ours(o client.Object) {
 		for i, r := range o.Spec.Requirements {
 			oneOf(c, spec.Child("requirements").Index(i).Child("operator"), r.Operator, v1.Operators...)
 		}
+	case *v1alpha1.NodeOverlay:
+		c.problems = append(c.problems, problem.CheckOverlay(o)...)
 	case *awsv1.EC2NodeClass:
 		err := aws.CheckNodeClass(&o.Spec)
 		if wrong, ok := errors.AsType[*aws.NodeClassError](err); ok {

@@ -15,6 +15,7 @@ import (
 
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
 )
 
 // A kind is what has to be known of one to read its objects.
@@ -26,12 +27,11 @@ type kind struct {
 	// ours are kinds whose fields must all be understood, wherever the object
 	// comes from.
 	ours bool
-	// make returns an empty object; nil for a kind that is known by name only.
+	// make returns an empty object.
 	make func() client.Object
 }
 
-// kinds that are read. NodeOverlay changes prices and capacities, which a plan
-// cannot do yet: it is known so that the note about it says so.
+// kinds that are read.
 var kinds = map[schema.GroupKind]kind{
 	{Kind: "Pod"}:                   {"v1", true, false, func() client.Object { return &corev1.Pod{} }},
 	{Kind: "Node"}:                  {"v1", false, false, func() client.Object { return &corev1.Node{} }},
@@ -55,7 +55,7 @@ var kinds = map[schema.GroupKind]kind{
 	{Group: "storage.k8s.io", Kind: "VolumeAttachment"}: {"v1", false, false, func() client.Object { return &storagev1.VolumeAttachment{} }},
 	{Group: v1.Group, Kind: "NodePool"}:                 {"v1", false, true, func() client.Object { return &v1.NodePool{} }},
 	{Group: v1.Group, Kind: "NodeClaim"}:                {"v1", false, true, func() client.Object { return &v1.NodeClaim{} }},
-	{Group: v1.Group, Kind: "NodeOverlay"}:              {"v1alpha1", false, true, nil},
+	{Group: v1.Group, Kind: "NodeOverlay"}:              {"v1alpha1", false, true, func() client.Object { return &v1alpha1.NodeOverlay{} }},
 	{Group: awsv1.Group, Kind: awsv1.Kind}:              {"v1", false, true, func() client.Object { return &awsv1.EC2NodeClass{} }},
 }
 
@@ -63,9 +63,7 @@ var kinds = map[schema.GroupKind]kind{
 var kindNames = func() map[reflect.Type]string {
 	names := map[reflect.Type]string{}
 	for gk, k := range kinds {
-		if k.make != nil {
-			names[reflect.TypeOf(k.make())] = gk.Kind
-		}
+		names[reflect.TypeOf(k.make())] = gk.Kind
 	}
 	return names
 }()

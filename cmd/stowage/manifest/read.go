@@ -69,12 +69,8 @@ func (s *Set) read(d document, implied header) error {
 		return s.readList(d, h)
 	}
 	key := Key{h.Kind, h.Metadata.Namespace, h.Metadata.Name}
-	if k.make == nil {
-		what := h.Kind + ": skipped, plans do not depend on it"
-		if known {
-			what = h.Kind + ": skipped, prices and capacities are planned without it"
-		}
-		count(s.notes, what, fmt.Sprintf("%s: %s", d.at, key))
+	if !known {
+		count(s.notes, h.Kind+": skipped, plans do not depend on it", fmt.Sprintf("%s: %s", d.at, key))
 		return nil
 	}
 	if gv.Version != k.version {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,8 @@ type Input struct {
 	IgnorePreferences, RelaxMinValues bool
 	// Spreads as in problem.Input.
 	Spreads problem.DefaultSpreads
+	// Schedulers are those whose pods get nodes.
+	Schedulers problem.Schedulers
 	// Verify asks kube-scheduler's own filters about the plan.
 	Verify bool
 	// Now tells the time before and after solving.
@@ -66,6 +69,7 @@ type Plan struct {
 	nodes       []newNode
 	existing    []problem.Placement
 	unplaced    []unplaced
+	overlays    int // applied
 	pods        int
 	solveTime   time.Duration
 	verdict     *verdict // nil where nobody asked
@@ -97,10 +101,11 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	if err := p.accept(snapshot); err != nil {
 		return nil, &InputError{err}
 	}
-	question, err := p.question(snapshot)
+	question, err := p.question(snapshot, in.Schedulers)
 	if err != nil {
 		return nil, &InputError{err}
 	}
+	p.overlay(question)
 	question.MaxSteps = in.MaxSteps
 	p.pods = len(question.Pods) + len(in.Refused)
 	before := in.Now()
@@ -175,17 +180,25 @@ func nameOf(pod *corev1.Pod) string { return pod.Namespace + "/" + pod.Name }
 // question gathers what the decision depends on, as the controller does. A
 // NodePool that cannot buy does not stop the others: the reason becomes part of
 // the answer.
-func (p *Plan) question(s *state.Snapshot) (*problem.Input, error) {
+func (p *Plan) question(s *state.Snapshot, served problem.Schedulers) (*problem.Input, error) {
 	in := &problem.Input{
 		Snapshot: s,
 		Catalogs: map[string]*cloudprovider.Catalog{},
 		Excluded: map[string]string{},
 		Prices:   p.market.Prices,
 	}
+	var others []*corev1.Pod
 	for _, pod := range s.Pods.All() {
-		if problem.Provisionable(pod) {
+		switch {
+		case !problem.Provisionable(pod):
+		case served.Serve(pod):
 			in.Pods = append(in.Pods, pod)
+		default:
+			others = append(others, pod)
 		}
+	}
+	if len(others) > 0 {
+		p.note("%s left out, of other schedulers (%s of %s)", count(len(others), "pod"), nameOf(others[0]), cmp.Or(others[0].Spec.SchedulerName, corev1.DefaultSchedulerName))
 	}
 	// NodePools of one NodeClass share its catalog, and a note about it.
 	type offer struct {
@@ -235,6 +248,18 @@ func (p *Plan) question(s *state.Snapshot) (*problem.Input, error) {
 	}
 	slices.Sort(p.zones)
 	return in, nil
+}
+
+// overlay applies the NodeOverlays that can be, and notes the others.
+func (p *Plan) overlay(question *problem.Input) {
+	var verdicts []problem.Verdict
+	question.Overlays, verdicts = problem.JudgeOverlays(question, question.Snapshot.NodeOverlays.All())
+	p.overlays = len(question.Overlays)
+	for _, v := range verdicts {
+		if v.Reason != "" {
+			p.note("NodeOverlay %s is not applied: %s", v.Overlay.Name, v.Message)
+		}
+	}
 }
 
 // readSolution turns the solution back into nodes, pods and reasons.

@@ -38,7 +38,11 @@ const hoursPerMonth = 730
 func (p *Plan) WriteText(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Plan for %s in %s\n", count(p.pods, "pending pod"), p.where())
-	fmt.Fprintf(&b, "Instance types: %s. Prices: %s.\n", p.market.Source, p.market.Prices.Source())
+	fmt.Fprintf(&b, "Instance types: %s. Prices: %s.", p.market.Source, p.market.Prices.Source())
+	if p.overlays > 0 {
+		fmt.Fprintf(&b, " Changed by %s.", count(p.overlays, "NodeOverlay"))
+	}
+	b.WriteString("\n")
 	p.writeNodes(&b)
 	p.writeExisting(&b)
 	p.writeUnplaced(&b)
