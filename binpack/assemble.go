@@ -93,8 +93,8 @@ func (t *table) byPrice() [][]int {
 }
 
 // alternatives lists the decided offer, those that it was opened with for the sake of
-// MinValues, and those that could stand in for it: offers of the same pool that hold the
-// load, in the same cells, within alternativePercent of the price. They may charge more
+// MinValues, and those that could stand in for it: offers of the same pool and variant that
+// hold the load, in the same cells, within alternativePercent of the price. They may charge more
 // to limits and stocks than the decided one only as far as there is still room, which
 // they take.
 func (s *pass) alternatives(o *opened, pool []int) []int {
@@ -158,7 +158,7 @@ func percent(p MicroUSD) MicroUSD {
 // cell that the split gave it. That keeps the domain of every key that any of the
 // pods minds; other keys are free to differ.
 func (s *pass) stands(alt int, o *opened, load Vector) bool {
-	if s.room[alt] == nil || !covers(s.room[alt], load) {
+	if s.room[alt] == nil || !covers(s.room[alt], load) || s.Offers[alt].Variant != s.Offers[o.offer].Variant {
 		return false
 	}
 	for i, sh := range o.pods {

@@ -128,7 +128,7 @@ func (s *pass) columns(weight int32) (names []string, columns []Set) {
 			continue
 		}
 		// Offers that are listed together mostly have a name in common.
-		if last >= 0 && pool == s.Offers[last].Pool && len(stocks)+len(s.stocks[last]) == 0 && slices.Equal(columns[o], columns[last]) && !s.isFlexible(pool) {
+		if last >= 0 && pool == s.Offers[last].Pool && len(stocks)+len(s.stocks[last]) == 0 && slices.Equal(columns[o], columns[last]) && !s.isFlexible(o) && !s.isFlexible(last) {
 			names[o] = names[last]
 			continue
 		}
@@ -165,7 +165,7 @@ func (s *pass) undominated(offers []int) []int {
 	}
 	kept := s.frontier(offers, func(k, o int) bool { return covers(s.owed(o), s.owed(k)) })
 	// What a bundle owes depends on more than the offers.
-	if !slices.ContainsFunc(offers, func(o int) bool { return s.isFlexible(s.Offers[o].Pool) }) {
+	if !slices.ContainsFunc(offers, func(o int) bool { return s.isFlexible(o) }) {
 		s.frontiers[name] = kept
 	}
 	return kept

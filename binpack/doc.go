@@ -62,7 +62,7 @@
 //
 // Owners of an [Affinity] over Hostname go with their targets, on nodes that are opened for
 // both (company.go). Nodes of pools with [MinValues] are opened as bundles of offers that
-// each hold what the first holds (flexible.go). Groups of which each is an owner that
+// each hold what the first holds (flexible.go), unless the first is Relaxed. Groups of which each is an owner that
 // waits for the other, with no target in place, stay unplaced: nobody could come first
 // (arrival.go).
 //

@@ -22,7 +22,7 @@ import (
 // bundle is charged as a whole when the node is opened, and what its offers need is never
 // missing at the end. Other alternatives join as far as there is room (assemble.go).
 
-// A bundle is an offer of a pool with MinValues and those listed with it.
+// A bundle is an offer that MinValues hold for and those listed with it.
 type bundle struct {
 	open   Set    // which sets of offers the parts have that may use all of it
 	others []int  // by price
@@ -30,14 +30,14 @@ type bundle struct {
 	stocks []int  // that any of them draws on
 }
 
-// isFlexible reports whether pool i has MinValues.
-func (t *table) isFlexible(i int) bool { return len(t.Pools[i].MinValues) > 0 }
+// isFlexible reports whether a node decided on an offer must list others for MinValues.
+func (t *table) isFlexible(offer int) bool { return len(t.wants(offer)) > 0 }
 
 // bundle finds the bundle of an offer among those that may be listed with it, or nil.
 // Offers without stocks of their own come first, then the cheaper ones.
 func (t *table) bundle(offer int, among func(o int) bool) *bundle {
 	pool := t.Offers[offer].Pool
-	short := t.newShortage(pool)
+	short := t.newShortage(offer)
 	short.add(&t.Offers[offer])
 	out := &bundle{charge: slices.Clone(t.charge[offer]), stocks: slices.Clone(t.stocks[offer])}
 	for _, stocked := range [2]bool{false, true} {
@@ -46,7 +46,7 @@ func (t *table) bundle(offer int, among func(o int) bool) *bundle {
 				break
 			}
 			own := !slices.ContainsFunc(t.stocks[o], func(i int) bool { return !slices.Contains(t.stocks[offer], i) })
-			if o == offer || own == stocked || t.room[o] == nil || !short.helps(&t.Offers[o]) || !covers(t.room[o], t.room[offer]) || !among(o) {
+			if o == offer || own == stocked || t.Offers[o].Variant != t.Offers[offer].Variant || t.room[o] == nil || !short.helps(&t.Offers[o]) || !covers(t.room[o], t.room[offer]) || !among(o) {
 				continue
 			}
 			short.add(&t.Offers[o])
@@ -75,9 +75,9 @@ type shortOf struct {
 	seen  []map[int64]bool
 }
 
-// newShortage is that of an empty list.
-func (t *table) newShortage(pool int) *shortOf {
-	s := &shortOf{wants: t.Pools[pool].MinValues}
+// newShortage is that of an empty list for a node decided on an offer.
+func (t *table) newShortage(offer int) *shortOf {
+	s := &shortOf{wants: t.wants(offer)}
 	for range s.wants {
 		s.seen = append(s.seen, map[int64]bool{})
 	}
@@ -116,7 +116,7 @@ func (s *shortOf) none() bool {
 // that one have it too. It takes out of an offer's column those that its bundle is not for.
 func (s *pass) bundleUp(weight int32, columns []Set) {
 	for pool := range s.Pools {
-		if !s.isFlexible(pool) || s.Pools[pool].Weight != weight {
+		if len(s.Pools[pool].MinValues) == 0 || s.Pools[pool].Weight != weight {
 			continue
 		}
 		// Most rounds are alike: the same parts, the same bundles.
@@ -129,7 +129,7 @@ func (s *pass) bundleUp(weight int32, columns []Set) {
 		if !ok {
 			known = map[int]*bundle{}
 			for _, o := range s.byPrice()[pool] {
-				if columns[o] == nil || s.room[o] == nil {
+				if columns[o] == nil || s.room[o] == nil || !s.isFlexible(o) {
 					continue
 				}
 				known[o] = s.bundleFor(o, columns)
@@ -171,9 +171,9 @@ func (s *pass) bundleFor(offer int, columns []Set) (found *bundle) {
 }
 
 // dues are what a node of the offer charges to limits and the stocks that it draws on,
-// and whether it can be opened at all: an offer of a pool with MinValues needs a bundle.
+// and whether it can be opened at all: where MinValues hold it needs a bundle.
 func (s *pass) dues(offer int) (charge Vector, stocks []int, ok bool) {
-	if !s.isFlexible(s.Offers[offer].Pool) {
+	if !s.isFlexible(offer) {
 		return s.charge[offer], s.stocks[offer], true
 	}
 	if b := s.bundles[offer]; b != nil {
@@ -212,7 +212,7 @@ func (s *pass) serves(offer, set int) bool {
 }
 
 // bundlesIn lists the offers of a set that can be opened for pods that may use the whole
-// set: all but those of pools with MinValues that find no bundle in it.
+// set: all but those that MinValues hold for and that find no bundle in it.
 func (t *table) bundlesIn(set Set) Set {
 	if !slices.ContainsFunc(t.Pools, func(p Pool) bool { return len(p.MinValues) > 0 }) {
 		return set
@@ -223,7 +223,7 @@ func (t *table) bundlesIn(set Set) Set {
 	}
 	var out Set
 	for o := range set.All {
-		if !t.isFlexible(t.Offers[o].Pool) || (t.room[o] != nil && t.bundle(o, set.Has) != nil) {
+		if !t.isFlexible(o) || (t.room[o] != nil && t.bundle(o, set.Has) != nil) {
 			out.Add(o)
 		}
 	}

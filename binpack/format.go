@@ -153,6 +153,10 @@ func (w *writer) offer(o *Offer) {
 	for _, v := range o.Values {
 		words = append(words, num(v))
 	}
+	words = append(words, clause("variant", o.Variant))
+	if o.Relaxed {
+		words = append(words, "relaxed")
+	}
 	w.line("offer", words...)
 }
 

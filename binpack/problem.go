@@ -67,7 +67,7 @@ type Pool struct {
 	// NodeFee is added to the price of each new node.
 	NodeFee MicroUSD
 	// MinValues demands flexibility of each new node: its offers must show at
-	// least Min distinct values of a label.
+	// least Min distinct values of a label, unless the one decided on is Relaxed.
 	MinValues []MinValues
 }
 
@@ -96,6 +96,19 @@ type Offer struct {
 	Domains []int
 	// Values holds label values for MinValues, as arbitrary equal-or-not IDs.
 	Values []int64
+	// Variant keeps apart offers of a pool that differ in what the buyer does to the node,
+	// such as the labels it gets: a node lists only offers of the same one.
+	Variant int64
+	// Relaxed frees nodes decided on this offer from the pool's MinValues.
+	Relaxed bool
+}
+
+// wants is what a node decided on an offer must show.
+func (p *Problem) wants(offer int) []MinValues {
+	if o := &p.Offers[offer]; !o.Relaxed {
+		return p.Pools[o.Pool].MinValues
+	}
+	return nil
 }
 
 // A Node is a machine that exists or is on its way. Pods put on it cost nothing.

@@ -74,7 +74,7 @@ func random(r *rand.Rand, s shape) *Problem {
 			Price:    MicroUSD(size * []int64{100, 100, 90, 120}[r.IntN(4)]),
 			Capacity: Vector{size, size * []int64{2, 4, 8}[r.IntN(3)], 8},
 			Domains:  []int{r.IntN(4) - 1, r.IntN(3) - 1},
-			Values:   []int64{r.Int64N(3)},
+			Values:   []int64{r.Int64N(3)}, Relaxed: some(4),
 		}
 		if r.IntN(3) == 0 {
 			o.Overhead = Vector{r.Int64N(2), 1, 1}
@@ -84,6 +84,9 @@ func random(r *rand.Rand, s shape) *Problem {
 		}
 		if some(10) {
 			o.Price = 0
+		}
+		if some(4) {
+			o.Variant = 1
 		}
 		p.Offers = append(p.Offers, o)
 	}

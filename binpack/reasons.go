@@ -100,7 +100,7 @@ func (s *pass) poolReasons(g, pool int) []Reason {
 		// A bundle that the group alone would have is not there while others of the batch,
 		// which nothing lets in either, may use only some of its offers (bundleFor). The next
 		// batch may be without them.
-		if len(why.reasons) == 0 && s.isFlexible(pool) {
+		if len(why.reasons) == 0 && slices.ContainsFunc(fits, s.isFlexible) {
 			why.add(TooFewValues, MinValuesField)
 		}
 	}
@@ -205,7 +205,7 @@ func (s *pass) obstacle(g, o int, why *collector) {
 	pool := s.Offers[o].Pool
 	blocked := false
 	charge, stocks := s.charge[o], s.stocks[o]
-	if s.isFlexible(pool) {
+	if s.isFlexible(o) {
 		b := s.bundle(o, s.cellOf(g, o).Has)
 		if b == nil {
 			why.add(TooFewValues, MinValuesField)

@@ -40,7 +40,7 @@ func (r *reader) pool() error {
 	return err
 }
 
-// offer: NAME POOL $ CAPACITY… [overhead …] [charge …] [at DOMAIN…] [values N …]
+// offer: NAME POOL $ CAPACITY… [overhead …] [charge …] [at DOMAIN…] [values N …] [variant N] [relaxed]
 func (r *reader) offer() (err error) {
 	o := Offer{ID: r.words[0].text, Domains: r.nowhere()}
 	r.words = r.words[1:]
@@ -58,6 +58,8 @@ func (r *reader) offer() (err error) {
 		"charge":   into(&o.Charge, r.vector),
 		"at":       into(&o.Domains, r.at),
 		"values":   into(&o.Values, r.numbers),
+		"variant":  into(&o.Variant, about("a variant", r.number)),
+		"relaxed":  func() error { o.Relaxed = true; return nil },
 	})
 	r.p.Offers = append(r.p.Offers, o)
 	return err

@@ -71,7 +71,7 @@ func (s *pass) unite(steps int64) (used int64) {
 	lightest := s.lightest()
 	var kept []opened
 	for _, o := range s.opened {
-		if s.steps >= until || s.isFlexible(s.Offers[o.offer].Pool) || !s.replaceable(&o, lightest) {
+		if s.steps >= until || s.isFlexible(o.offer) || !s.replaceable(&o, lightest) {
 			kept = append(kept, o)
 			continue
 		}
@@ -148,7 +148,7 @@ func (u *union) menu(l *lot) *menu {
 	}
 	out := &menu{}
 	for o := range l.may.All {
-		if u.room[o] != nil && u.weightOf(o) == weight && !u.isFlexible(u.Offers[o].Pool) {
+		if u.room[o] != nil && u.weightOf(o) == weight && !u.isFlexible(o) {
 			out.offers = append(out.offers, o)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 // What a solution must satisfy, said a second time. Nothing here is clever or fast,
 // so that it can be checked by reading:
 //
-// 	sites        every index means something; one pool for each pattern
+// 	sites        every index means something; one pool and variant for each pattern
 // 	counts       each pod is placed once, or unplaced once with a reason
 // 	sites        selectors, MaxPerNode, room on each listed offer, MinValues
 // 	slack        pool limits, number of nodes, stocks
@@ -70,6 +70,8 @@ func (p *Problem) sites(s *Solution) ([]site, error) {
 			// A node is made under the policy of one pool.
 			case p.Offers[o].Pool != p.Offers[n.Offers[0]].Pool:
 				return nil, fmt.Errorf("%s lists offers of two pools: %s and %s", at.name, p.Offers[n.Offers[0]].ID, p.Offers[o].ID)
+			case p.Offers[o].Variant != p.Offers[n.Offers[0]].Variant:
+				return nil, fmt.Errorf("%s lists offers of two variants: %s and %s", at.name, p.Offers[n.Offers[0]].ID, p.Offers[o].ID)
 			case j > 1 && p.Offers[o].Price < p.Offers[n.Offers[j-1]].Price:
 				return nil, fmt.Errorf("%s lists %s after a dearer alternative", at.name, p.Offers[o].ID)
 			}
@@ -172,7 +174,7 @@ func (p *Problem) checkSites(_ *Solution, sites []site) error {
 		if at.offers == nil {
 			continue
 		}
-		for _, m := range p.Pools[p.Offers[at.offers[0]].Pool].MinValues {
+		for _, m := range p.wants(at.offers[0]) {
 			distinct := map[int64]bool{}
 			for _, o := range at.offers {
 				distinct[p.Offers[o].Values[m.Label]] = true
@@ -330,10 +332,10 @@ func (p *Problem) related() (groups Set) {
 }
 
 // opens reports whether there is room for one more node of offer o, with one
-// pod of group g on it. Pools with MinValues are not judged.
+// pod of group g on it. Offers that want several values are not judged.
 func (p *Problem) opens(o, g int, rest slack) bool {
 	offer := &p.Offers[o]
-	if len(p.Pools[offer.Pool].MinValues) > 0 || rest.nodes[offer.Pool] < 1 {
+	if len(p.wants(o)) > 0 || rest.nodes[offer.Pool] < 1 {
 		return false
 	}
 	for r, left := range rest.left[offer.Pool] {

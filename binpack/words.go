@@ -16,7 +16,7 @@ var keywords = map[string]bool{
 	"resources": true, "key": true, "pool": true, "offer": true, "node": true, "group": true, "set": true,
 	"exclusion": true, "spread": true, "affinity": true, "stock": true, "steps": true,
 	"weight": true, "fee": true, "left": true, "nodes": true, "minvalues": true,
-	"overhead": true, "charge": true, "at": true, "values": true,
+	"overhead": true, "charge": true, "at": true, "values": true, "variant": true, "relaxed": true,
 	"priority": true, "max": true, "offers": true, "unsupported": true,
 	"owners": true, "counted": true, "skew": true, "min": true, "over": true,
 	"targets": true, "of": true, "from": true, "present": true, "all": true, "but": true, "none": true, "hostname": true,

@@ -166,6 +166,7 @@ func TestChart(t *testing.T) {
 		"no resources":    len(container.Resources.Requests)+len(container.Resources.Limits) == 0,
 		"metrics port":    container.Ports[0].Name == "http-metrics" && container.Ports[0].ContainerPort == 8080,
 		"health port":     container.Ports[1].Name == "http" && container.Ports[1].ContainerPort == 8081,
+		"minValues":       slices.Contains(container.Env, corev1.EnvVar{Name: "MIN_VALUES_POLICY", Value: "Strict"}),
 		"overlays":        slices.Contains(container.Env, corev1.EnvVar{Name: "FEATURE_GATES", Value: "NodeOverlay=true"}),
 		"cluster":         slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_NAME", Value: "harbour"}),
 	} {
@@ -188,6 +189,7 @@ func TestChartValues(t *testing.T) {
 		values["podAnnotations"] = map[string]any{"a": "b"}
 		values["imagePullSecrets"] = []any{map[string]any{"name": "secret"}}
 		settings := values["settings"].(map[string]any)
+		settings["minValuesPolicy"] = "BestEffort"
 		settings["featureGates"] = map[string]any{"nodeOverlay": false}
 		settings["clusterEndpoint"], settings["clusterCABundle"] = "https://example.com", "Q0E="
 		controller := values["controller"].(map[string]any)
@@ -212,6 +214,7 @@ func TestChartValues(t *testing.T) {
 		"secret":      pod.Spec.ImagePullSecrets[0].Name == "secret",
 		"endpoint":    slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_ENDPOINT", Value: "https://example.com"}),
 		"bundle":      slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_CA_BUNDLE", Value: "Q0E="}),
+		"minValues":   slices.Contains(container.Env, corev1.EnvVar{Name: "MIN_VALUES_POLICY", Value: "BestEffort"}),
 		"gates":       slices.Contains(container.Env, corev1.EnvVar{Name: "FEATURE_GATES", Value: "NodeOverlay=false"}),
 		"env":         container.Env[len(container.Env)-1].Name == "AWS_REGION",
 		"envFrom":     container.EnvFrom[0].SecretRef.Name == "more",

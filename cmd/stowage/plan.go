@@ -36,6 +36,7 @@ type planFlags struct {
 	output              string
 	maxSteps            int64
 	preferencePolicy    string
+	minValuesPolicy     string
 	schedulers          []string
 	schedulerConfig     string
 	spreads             problem.DefaultSpreads // of schedulerConfig
@@ -69,6 +70,7 @@ func newPlanCommand(now func() time.Time) *cobra.Command {
 	flags.StringVar(&f.pricesFile, "prices", "", "CSV `file` of prices: region,type,zone,capacityType,usdPerHour; default: the embedded prices")
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` of a cluster to read; objects of -f go before those of the same name in the cluster")
 	flags.StringVar(&f.preferencePolicy, "preference-policy", respect, respect+": what pods prefer is heard where it costs little; "+ignore+": it is left to kube-scheduler")
+	flags.StringVar(&f.minValuesPolicy, "min-values-policy", strict, minValuesUsage)
 	flags.StringSliceVar(&f.schedulers, "scheduler-names", nil, schedulerNamesUsage)
 	flags.StringVar(&f.schedulerConfig, "scheduler-config", "", schedulerConfigUsage)
 	flags.Int64Var(&f.maxSteps, "max-steps", 0, "budget for improving the plan, in the solver's own steps; 0: as many as usual")
@@ -88,7 +90,8 @@ func (f *planFlags) run(cmd *cobra.Command, now func() time.Time) error {
 	if err != nil {
 		return usageError(err)
 	}
-	in := plan.Input{Market: *market, MaxSteps: f.maxSteps, IgnorePreferences: f.preferencePolicy == ignore, Spreads: f.spreads, Schedulers: f.schedulers, Verify: f.verify, Now: now}
+	in := plan.Input{Market: *market, MaxSteps: f.maxSteps, Spreads: f.spreads, Schedulers: f.schedulers, Verify: f.verify, Now: now,
+		IgnorePreferences: f.preferencePolicy == ignore, RelaxMinValues: f.minValuesPolicy == bestEffort}
 	set, selecting, err := f.read(cmd)
 	if err != nil {
 		return err
@@ -137,7 +140,7 @@ func (f *planFlags) validate() error {
 	if f.spreads, err = readSchedulerConfig(f.schedulerConfig); err != nil {
 		return err
 	}
-	return checkPreferencePolicy(f.preferencePolicy)
+	return checkPolicies(f.preferencePolicy, f.minValuesPolicy)
 }
 
 // read returns the manifests, over the objects of the cluster if there is one,

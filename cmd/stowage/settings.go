@@ -34,6 +34,7 @@ type settings struct {
 	leaseName, leaseSpace  string
 	batchMax, batchIdle    time.Duration
 	preferencePolicy       string
+	minValuesPolicy        string
 	featureGates           string
 	clusterName            string
 	clusterEndpoint        string
@@ -59,11 +60,17 @@ type settings struct {
 // gateNodeOverlay is the one of Karpenter's feature gates that changes anything.
 const gateNodeOverlay = "NodeOverlay"
 
-// schedulerNamesUsage explains scheduler-names.
-const schedulerNamesUsage = "schedulers whose pods get nodes, by spec.schedulerName; default: all of them"
+// schedulerNamesUsage explains scheduler-names, minValuesUsage min-values-policy.
+const (
+	schedulerNamesUsage = "schedulers whose pods get nodes, by spec.schedulerName; default: all of them"
+	minValuesUsage      = "Strict: a node whose offerings show fewer values than minValues is not bought; BestEffort: it is, with minValues lowered, for pods that find no place else"
+)
 
-// The values of preference-policy.
-const respect, ignore = "Respect", "Ignore"
+// The values of preference-policy and of min-values-policy.
+const (
+	respect, ignore    = "Respect", "Ignore"
+	strict, bestEffort = "Strict", "BestEffort"
+)
 
 // register binds the settings to flags. Defaults are Karpenter's.
 func (s *settings) register(f *pflag.FlagSet) {
@@ -83,6 +90,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.batchMax, "batch-max-duration", 10*time.Second, "longest time that pods are gathered before they are solved")
 	f.DurationVar(&s.batchIdle, "batch-idle-duration", time.Second, "time without a new pod after which they are solved")
 	f.StringVar(&s.preferencePolicy, "preference-policy", respect, "Respect: what pods prefer is heard where it costs little; Ignore: it is left to kube-scheduler")
+	f.StringVar(&s.minValuesPolicy, "min-values-policy", strict, minValuesUsage)
 	f.StringSliceVar(&s.schedulers, "scheduler-names", nil, schedulerNamesUsage)
 	f.StringVar(&s.schedulerConfig, "scheduler-config", "", schedulerConfigUsage)
 	f.StringVar(&s.featureGates, "feature-gates", "", "Karpenter's gates, as in Name=false,Other=true; only NodeOverlay changes anything, and is on unless it is false")
@@ -151,7 +159,7 @@ func (s *settings) validate() error {
 	if s.spreads, err = readSchedulerConfig(s.schedulerConfig); err != nil {
 		return err
 	}
-	return checkPreferencePolicy(s.preferencePolicy)
+	return checkPolicies(s.preferencePolicy, s.minValuesPolicy)
 }
 
 // gates reads the feature gates, by name; unknown names are nobody's business.
@@ -181,10 +189,13 @@ func (s *settings) gate(name string, otherwise bool) bool {
 	return otherwise
 }
 
-// checkPreferencePolicy refuses what is no value of preference-policy.
-func checkPreferencePolicy(value string) error {
-	if value != respect && value != ignore {
-		return fmt.Errorf("--preference-policy: %q is neither Ignore nor Respect", value)
+// checkPolicies refuses what is no value of preference-policy or of min-values-policy.
+func checkPolicies(preference, minValues string) error {
+	switch {
+	case preference != respect && preference != ignore:
+		return fmt.Errorf("--preference-policy: %q is neither Ignore nor Respect", preference)
+	case minValues != strict && minValues != bestEffort:
+		return fmt.Errorf("--min-values-policy: %q is neither BestEffort nor Strict", minValues)
 	}
 	return nil
 }
@@ -196,7 +207,7 @@ func (s *settings) shortest() time.Duration {
 
 // unread are environment variables of Karpenter's settings that have no flag here
 // yet.
-var unread = []string{"MIN_VALUES_POLICY", "IGNORE_DRA_REQUESTS", "EKS_CONTROL_PLANE", "ENABLE_ZONAL_SHIFT",
+var unread = []string{"IGNORE_DRA_REQUESTS", "EKS_CONTROL_PLANE", "ENABLE_ZONAL_SHIFT",
 	"DISABLE_DRY_RUN", "AMI_REFRESH_INTERVAL", "SUBNET_REFRESH_INTERVAL", "AWS_FEATURE_GATES"}
 
 // ignored lists the settings that were given and have no effect yet, so that the

@@ -48,6 +48,7 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		"bad variable":      {map[string]string{"BATCH_IDLE_DURATION": "soon"}, []string{"--cluster-name=c"}, "environment variable BATCH_IDLE_DURATION"},
 		"idle beyond max":   {nil, []string{"--cluster-name=c", "--batch-idle-duration=1m"}, "--batch-idle-duration 1m0s must be above 0 and at most --batch-max-duration 10s"},
 		"preference policy": {nil, []string{"--cluster-name=c", "--preference-policy=Perhaps"}, `--preference-policy: "Perhaps" is neither Ignore nor Respect`},
+		"min values policy": {map[string]string{"MIN_VALUES_POLICY": "besteffort"}, []string{"--cluster-name=c"}, `--min-values-policy: "besteffort" is neither BestEffort nor Strict`},
 		"no time at all":    {nil, []string{"--cluster-name=c", "--price-refresh-interval=0s"}, "timeouts and intervals must be above 0; one is 0s"},
 		"negative time":     {nil, []string{"--cluster-name=c", "--launch-timeout=-1m"}, "must be above 0; one is -1m0s"},
 		"scheduler config":  {map[string]string{"SCHEDULER_CONFIG": "podTopologySpread: {defaultConstraints: [{maxSkew: 0}]}"}, []string{"--cluster-name=c"}, "--scheduler-config: [podTopologySpread.defaultConstraints[0].maxSkew: "},
@@ -81,11 +82,11 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestSettingsWithoutEffectAreNamed(t *testing.T) {
-	s, err := parse(t, map[string]string{"FEATURE_GATES": "NodeOverlay=true,SpotToSpotConsolidation=true,Drift=True", "INTERRUPTION_QUEUE": "q", "PREFERENCE_POLICY": "Respect", "MIN_VALUES_POLICY": "BestEffort", "HELP": "abc"}, "--cluster-name=c")
+	s, err := parse(t, map[string]string{"FEATURE_GATES": "NodeOverlay=true,SpotToSpotConsolidation=true,Drift=True", "INTERRUPTION_QUEUE": "q", "PREFERENCE_POLICY": "Respect", "EKS_CONTROL_PLANE": "true", "HELP": "abc"}, "--cluster-name=c")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(s.ignored(), " "); got != "interruption-queue feature-gates Drift feature-gates SpotToSpotConsolidation MIN_VALUES_POLICY" {
+	if got := strings.Join(s.ignored(), " "); got != "interruption-queue feature-gates Drift feature-gates SpotToSpotConsolidation EKS_CONTROL_PLANE" {
 		t.Errorf("named %q", got)
 	}
 }

@@ -209,7 +209,8 @@ func (w *wiring) nodeClaims() error {
 		Cloud: cloud(provisioner), Availability: w.cloud.availability, Prices: w.cloud.prices,
 		NewName:  newClaimName,
 		Window:   batch.Window{Idle: w.settings.batchIdle, Max: w.settings.batchMax},
-		MaxSteps: w.settings.maxSteps, IgnorePreferences: w.settings.preferencePolicy == ignore, Spreads: w.settings.spreads, Schedulers: w.settings.schedulers,
+		MaxSteps: w.settings.maxSteps, IgnorePreferences: w.settings.preferencePolicy == ignore, RelaxMinValues: w.settings.minValuesPolicy == bestEffort,
+		Spreads: w.settings.spreads, Schedulers: w.settings.schedulers,
 		Clock:    time.Now,
 		Parallel: 10, NoNominations: !w.settings.nominate,
 	}

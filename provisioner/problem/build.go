@@ -91,6 +91,9 @@ func (b *builder) pools(mentioned sets.Set[string]) {
 			b.t.Excluded = append(b.t.Excluded, Exclusion{pool.Name, reason})
 			continue
 		}
+		if len(b.in.relaxed) > 0 && len(b.shownBy(pool)) > 0 {
+			rows = append(rows, relaxed(rows)...)
+		}
 		b.t.Pools = append(b.t.Pools, pool)
 		each = append(each, rows)
 	}
@@ -225,12 +228,14 @@ func (b *builder) offers() {
 			Overhead: overhead,
 			Charge:   v.charge,
 			Domains:  b.domains(row),
+			Variant:  int64(row.variant),
+			Relaxed:  row.relaxed,
 		})
 	}
 }
 
-// id names a row: its pool, its offering and the labels that tell its variants
-// apart.
+// id names a row: its pool, its offering, the labels that tell its variants
+// apart, and whether it is relaxed.
 func (r *Row) id() string {
 	id := r.Pool.Name + "/" + r.Offering.String()
 	class := r.Pool.Spec.Template.Spec.NodeClassRef.Label()
@@ -243,6 +248,9 @@ func (r *Row) id() string {
 	slices.Sort(free)
 	for _, key := range free {
 		id += "/" + key + "=" + r.chosen[key]
+	}
+	if r.relaxed {
+		id += "/relaxed"
 	}
 	return id
 }

@@ -26,6 +26,11 @@ type Launch struct {
 	Requests, Daemons cloudprovider.Resources
 }
 
+// Relaxed reports whether the rows show fewer values than the NodePool's minValues ask for.
+func (l *Launch) Relaxed() bool {
+	return l.Claim.Annotations[v1.AnnotationMinValuesRelaxed] == "true"
+}
+
 // A Placement is what a solution puts on a machine that exists or is on its way.
 type Placement struct {
 	Bin  *Bin
@@ -88,6 +93,7 @@ func newClaim(l *Launch) *v1.NodeClaim {
 	template := pool.Spec.Template.DeepCopy()
 	total := maps.Clone(l.Requests)
 	add(total, l.Daemons)
+	requirements, relaxed := requirementsAround(l.Rows, template.Spec.Requirements)
 	claim := &v1.NodeClaim{
 		ObjectMeta: metav1.ObjectMeta{
 			Labels:      template.Metadata.Labels,
@@ -100,7 +106,7 @@ func newClaim(l *Launch) *v1.NodeClaim {
 		Spec: v1.NodeClaimSpec{
 			Taints:                 template.Spec.Taints,
 			StartupTaints:          template.Spec.StartupTaints,
-			Requirements:           requirementsAround(l.Rows, template.Spec.Requirements),
+			Requirements:           requirements,
 			Resources:              v1.ResourceRequests{Requests: Quantities(total)},
 			NodeClassRef:           template.Spec.NodeClassRef,
 			TerminationGracePeriod: template.Spec.TerminationGracePeriod,
@@ -119,6 +125,9 @@ func newClaim(l *Launch) *v1.NodeClaim {
 		words[i] = row.Offering.String()
 	}
 	claim.Annotations[v1.AnnotationOfferings] = strings.Join(words, ",")
+	if relaxed {
+		claim.Annotations[v1.AnnotationMinValuesRelaxed] = "true"
+	}
 	if slices.ContainsFunc(l.Rows, func(r *Row) bool { return r.priceOverlaid }) {
 		claim.Annotations[v1.AnnotationPriceOverlay] = "true"
 	}
@@ -131,8 +140,9 @@ func newClaim(l *Launch) *v1.NodeClaim {
 }
 
 // requirementsAround returns a NodePool's own requirements, narrowed to what the
-// rows show on the labels that differ by offering.
-func requirementsAround(rows []*Row, own []v1.Requirement) []v1.Requirement {
+// rows show on the labels that differ by offering, and whether minValues had to be
+// lowered to what they show.
+func requirementsAround(rows []*Row, own []v1.Requirement) (requirements []v1.Requirement, relaxed bool) {
 	decided := []string{corev1.LabelInstanceTypeStable, corev1.LabelTopologyZone, v1.LabelCapacityType}
 	values := map[string][]string{}
 	for _, key := range decided {
@@ -151,21 +161,31 @@ func requirementsAround(rows []*Row, own []v1.Requirement) []v1.Requirement {
 			values[key] = []string{v}
 		}
 	}
-	requirements := make([]v1.Requirement, 0, len(values)+len(own))
-	minValues := minValuesOf(rows[0].Pool)
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		r := v1.Requirement{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values[key]}
-		if n := minValues[key]; n > 0 {
+	require := func(r v1.Requirement) {
+		if r.MinValues != nil {
+			n := min(*r.MinValues, shown(rows, r.Key))
+			relaxed = relaxed || n < *r.MinValues
 			r.MinValues = &n
+			if n == 0 {
+				r.MinValues = nil // a NodeClaim may not ask for none
+			}
 		}
 		requirements = append(requirements, r)
 	}
+	minValues := minValuesOf(rows[0].Pool)
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		r := v1.Requirement{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values[key]}
+		if n, ok := minValues[key]; ok {
+			r.MinValues = &n
+		}
+		require(r)
+	}
 	for _, r := range own {
 		if _, ok := values[r.Key]; !ok {
-			requirements = append(requirements, r)
+			require(r)
 		}
 	}
-	return requirements
+	return requirements, relaxed
 }
 
 // Quantities turns integers back into Kubernetes quantities.

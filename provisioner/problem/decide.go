@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stowage-sh/stowage/binpack"
@@ -13,47 +14,91 @@ import (
 
 // Decide translates a batch and solves it. Where pods find no place, and preferences may be
 // why, it decides again: first without those of the pods themselves, then without those of
-// all pods like them and, if others may be in their way, without any. It returns the plan that
-// places most pods, those of higher priority first. The error is that of binpack.Solve.
+// all pods like them and, if others may be in their way, without any. For those that still
+// find none it relaxes minValues, if it may. It returns the plan that places most pods, those
+// of higher priority first. The error is that of binpack.Solve.
 func Decide(ctx context.Context, in *Input) (*Translation, *binpack.Solution, error) {
-	t := Build(in)
-	s, err := binpack.Solve(ctx, t.Problem)
-	if err != nil || t.heard.Len() == 0 || len(s.Unplaced) == 0 {
-		return t, s, err
+	d := &decision{in: in, t: Build(in)}
+	var err error
+	if d.s, err = binpack.Solve(ctx, d.t.Problem); err == nil {
+		d.leavePreferences(ctx)
+		d.relaxMinValues(ctx)
 	}
-	again := func(in *Input, atMost int) {
-		u := Build(in)
-		// If ctx ends the plan comes back truncated, and is the worse one.
-		if other, err := binpack.Solve(ctx, u.Problem); err == nil && slices.Compare(unplaced(u.Problem, other), unplaced(t.Problem, s)) <= atMost {
-			t, s = u, other
-		}
+	return d.t, d.s, err
+}
+
+// A decision is the best plan so far, and what it was made from.
+type decision struct {
+	in *Input
+	t  *Translation
+	s  *binpack.Solution
+}
+
+// again decides about another input, and takes that plan if it compares as at most so much.
+func (d *decision) again(ctx context.Context, in Input, atMost int) {
+	t := Build(&in)
+	// If ctx ends the plan comes back truncated, and is the worse one.
+	if s, err := binpack.Solve(ctx, t.Problem); err == nil && slices.Compare(unplaced(t.Problem, s), unplaced(d.t.Problem, d.s)) <= atMost {
+		*d = decision{&in, t, s}
 	}
-	own := *in
-	own.unheard = map[types.UID]bool{}
+}
+
+// leavePreferences decides again without those that may keep pods from a place.
+func (d *decision) leavePreferences(ctx context.Context) {
+	unheard := map[types.UID]bool{}
 	for _, alike := range []bool{false, true} {
-		before := len(own.unheard)
-		for _, u := range s.Unplaced {
-			if !t.heard.Has(u.Group) {
+		before := len(unheard)
+		for _, u := range d.s.Unplaced {
+			if !d.t.heard.Has(u.Group) {
 				continue
 			}
-			pods := t.Pods[u.Group]
+			pods := d.t.Pods[u.Group]
 			if !alike {
-				pods = pods[len(pods)-int(u.Count):] // the others have places by what is heard
+				pods = d.t.left(&u) // the others have places by what is heard
 			}
 			for _, p := range pods {
-				own.unheard[p.UID] = true
+				unheard[p.UID] = true
 			}
 		}
-		if len(own.unheard) > before {
-			again(&own, 0) // no worse will do: its reasons are not about what is only preferred
+		if len(unheard) > before {
+			own := *d.in
+			own.unheard = maps.Clone(unheard)
+			d.again(ctx, own, 0) // no worse will do: its reasons are not about what is only preferred
 		}
 	}
-	if t.heard.Len() > 0 && slices.ContainsFunc(s.Unplaced, isInTheWay) {
-		none := *in
+	if d.t.heard.Len() > 0 && slices.ContainsFunc(d.s.Unplaced, isInTheWay) {
+		none := *d.in
 		none.IgnorePreferences = true
-		again(&none, -1)
+		d.again(ctx, none, -1)
 	}
-	return t, s, nil
+}
+
+// relaxMinValues decides again with fewer values for pods that minValues may keep from a place:
+// not only where too few hold them, since what must be listed counts against limits as well.
+func (d *decision) relaxMinValues(ctx context.Context) {
+	if !d.in.RelaxMinValues {
+		return
+	}
+	some := *d.in
+	some.relaxed = map[types.UID]bool{}
+	for _, u := range d.s.Unplaced {
+		if slices.ContainsFunc(u.Reasons, func(r binpack.Reason) bool {
+			return r.Pool >= 0 && len(d.t.Problem.Pools[r.Pool].MinValues) > 0 && r.Code != binpack.NoCompatibleOffer && r.Code != binpack.InsufficientResources
+		}) {
+			for _, p := range d.t.left(&u) {
+				some.relaxed[p.UID] = true
+			}
+		}
+	}
+	if len(some.relaxed) > 0 {
+		d.again(ctx, some, -1)
+	}
+}
+
+// left are the pods of a group that found no place.
+func (t *Translation) left(u *binpack.Unplaced) []*corev1.Pod {
+	pods := t.Pods[u.Group]
+	return pods[len(pods)-int(u.Count):]
 }
 
 // isInTheWay reports whether others may keep pods from a place.

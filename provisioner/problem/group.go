@@ -28,6 +28,7 @@ type group struct {
 	storage     storageDemand
 	places      string // equal for groups whose pods alone may go to the same places
 	matched     []int  // the terms of the batch that match the pods
+	relaxed     bool   // minValues are lowered for the pods
 	unsupported string
 }
 
@@ -43,6 +44,7 @@ type shape struct {
 	Ports        []string             `json:",omitempty"`
 	Storage      string               `json:",omitempty"`
 	Matched      []int                `json:",omitempty"`
+	Relaxed      bool                 `json:",omitempty"`
 	Unsupported  string               `json:",omitempty"`
 }
 
@@ -67,6 +69,7 @@ func groupsOf(in *Input, t *Translation) ([]*group, []podTerm) {
 	for i, p := range pods {
 		g := &singles[i]
 		g.pods, g.unsupported, g.ports, g.storage = pods[i:i+1:i+1], unsupportedField(p), hostPorts(&p.Spec), t.volumes.of(p)
+		g.relaxed = in.relaxed[p.UID]
 		var reason string
 		if g.rules, reason = rulesOf(p, ns); reason != "" {
 			g.unsupported = cmp.Or(g.unsupported, reason)
@@ -138,6 +141,7 @@ func (g *group) shape() shape {
 		Priority:     corev1helpers.PodPriority(g.pods[0]),
 		Matched:      g.matched,
 		Storage:      g.storage.text(),
+		Relaxed:      g.relaxed,
 		Unsupported:  g.unsupported,
 	}
 	if a := spec.Affinity; a != nil && a.NodeAffinity != nil {
@@ -183,6 +187,9 @@ func (g *group) key(b []byte) []byte {
 	}
 	if s.Storage != "" {
 		b = append(append(b, 0, 3), s.Storage...)
+	}
+	if s.Relaxed {
+		b = append(b, 0, 4)
 	}
 	b = append(append(b, 0, 0), s.Unsupported...)
 	if len(s.NodeSelector) > 0 || len(s.Tolerations) > 0 || s.NodeAffinity != nil {

@@ -36,11 +36,15 @@ type Input struct {
 	// kube-scheduler. Otherwise it is heard where
 	// that costs little; see Decide.
 	IgnorePreferences bool
+	// RelaxMinValues lowers minValues to what offerings show, on the nodes of pods that would
+	// find no place else. It is Karpenter's policy BestEffort; otherwise they are Strict.
+	RelaxMinValues bool
 	// MaxSteps as in binpack.Problem.
 	MaxSteps int64
 
-	// unheard are pods whose preferences Decide leaves out.
-	unheard map[types.UID]bool
+	// unheard are pods whose preferences Decide leaves out, relaxed those whose nodes it lets
+	// have fewer values than minValues ask for.
+	unheard, relaxed map[types.UID]bool
 }
 
 // A Translation is a problem with the way back to the objects it was made from.

@@ -51,7 +51,7 @@ func JudgeOverlays(in *Input, list []*v1alpha1.NodeOverlay) (Overlays, []Verdict
 // overlay to be in conflict with.
 func rowsOfAll(in *Input, all Overlays) []Row {
 	var rows []Row
-	whole := &Input{Catalogs: in.Catalogs}
+	whole := &Input{Catalogs: in.Catalogs, RelaxMinValues: true} // a conflict is one under each policy
 	for _, pool := range in.Snapshot.NodePools.All() {
 		if in.Catalogs[pool.Name] == nil || len(all) < 2 {
 			continue

@@ -1,6 +1,8 @@
 package problem
 
 import (
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stowage-sh/stowage/binpack"
@@ -13,7 +15,7 @@ type places struct{ offers, nodes binpack.Set }
 // places finds them, once for each distinct selector, tolerations and demand of volumes.
 func (b *builder) places(g *group) places {
 	spec := &g.pods[0].Spec
-	key := g.places + g.storage.key()
+	key := fmt.Sprint(g.places, g.storage.key(), g.relaxed)
 	known, ok := b.placesKnown[key]
 	if ok {
 		return known
@@ -23,7 +25,8 @@ func (b *builder) places(g *group) places {
 		tolerated[pool] = tolerates(spec.Tolerations, pool.Spec.Template.Spec.Taints)
 	}
 	for i := range b.t.Rows {
-		if tolerated[b.t.Rows[i].Pool] && g.selector.matches(&b.t.Rows[i], "") && g.storage.meets(&b.t.Rows[i], "") {
+		asked := len(b.p.Pools[b.p.Offers[i].Pool].MinValues) > 0
+		if b.t.Rows[i].relaxed == (asked && g.relaxed) && tolerated[b.t.Rows[i].Pool] && g.selector.matches(&b.t.Rows[i], "") && g.storage.meets(&b.t.Rows[i], "") {
 			known.offers.Add(i)
 		}
 	}

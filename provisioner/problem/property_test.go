@@ -169,6 +169,7 @@ func (f *future) build(tr *problem.Translation, s *binpack.Solution) (placements
 	for i, l := range launches {
 		row := l.Rows[f.dice.IntN(len(l.Rows))]
 		n := newNode(fmt.Sprintf("new%d", i), row.Labels(), row.Type.Allocatable)
+		maps.Copy(n.Labels, l.Claim.Labels)
 		n.Spec.Taints = l.Claim.Spec.Taints
 		f.Nodes = append(f.Nodes, n)
 		f.addDaemons(n)

@@ -80,6 +80,7 @@ l1 cpu=8 memory=32Gi zones=%s spot=150 on-demand=400 label:cloud/gen=3`[1:],
 	if d.in(3) {
 		d.defaultSpreads(w)
 	}
+	w.input.RelaxMinValues = d.in(2)
 	return w
 }
 
@@ -114,7 +115,7 @@ func (d dice) pool(i int) *v1.NodePool {
 		require("tier", "x", "y")
 	}
 	if d.in(5) {
-		n := 1 + d.IntN(2)
+		n := 1 + d.IntN(3)
 		t.Spec.Requirements = append(t.Spec.Requirements, v1.Requirement{Key: d.one(corev1.LabelInstanceTypeStable, corev1.LabelTopologyZone, "cloud/gen"), Operator: corev1.NodeSelectorOpExists, MinValues: &n})
 	}
 	if d.in(2) {

@@ -27,9 +27,12 @@ type Row struct {
 	Offering cloudprovider.Offering
 	Price    binpack.MicroUSD
 
+	// relaxed rows are not asked for minValues, and only for pods that need that.
+	relaxed bool
 	// chosen are the labels that the NodePool puts on the node; zone those that
 	// hang on the zone. All are shared between rows.
 	chosen, zone map[string]string
+	variant      int               // of chosen: equal where it is, within a NodePool
 	aliases      map[string]string // of the catalog
 	region       string
 	// priceOverlaid and capacityOverlaid tell that an overlay decided part of Price
@@ -120,7 +123,7 @@ func rowsOf(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, er
 // something that is not understood.
 func offeredRows(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, error) {
 	catalog := in.Catalogs[pool.Name]
-	if reason := notUnderstood(pool, catalog); reason != "" {
+	if reason := notUnderstood(pool, catalog, in); reason != "" {
 		return nil, fmt.Errorf("%s", reason)
 	}
 	required, open, err := requirementsOf(pool, catalog)
@@ -144,8 +147,9 @@ func offeredRows(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Ro
 				if in.Unavailable != nil && in.Unavailable(o) {
 					continue
 				}
-				for _, chosen := range variants {
-					row.Type, row.Offering, row.chosen, row.zone = kind, o, chosen, catalog.ZoneLabels[o.Zone]
+				for i, chosen := range variants {
+					row.Type, row.Offering, row.zone = kind, o, catalog.ZoneLabels[o.Zone]
+					row.variant, row.chosen = i, chosen
 					yield(&row)
 				}
 			}
@@ -170,7 +174,7 @@ func offeredRows(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Ro
 
 // notUnderstood names the first field of a NodePool that asks for what this
 // version does not do, or cannot be read.
-func notUnderstood(pool *v1.NodePool, catalog *cloudprovider.Catalog) string {
+func notUnderstood(pool *v1.NodePool, catalog *cloudprovider.Catalog, in *Input) string {
 	if pool.Spec.Replicas != nil {
 		return "spec.replicas: static NodePools are not supported yet"
 	}
@@ -178,8 +182,8 @@ func notUnderstood(pool *v1.NodePool, catalog *cloudprovider.Catalog) string {
 		return fmt.Sprintf("metadata.annotations[%s]: %v", v1.AnnotationPreferencePrice, err)
 	}
 	for i, r := range pool.Spec.Template.Spec.Requirements {
-		if r.MinValues != nil && custom(r.Key, catalog) {
-			return fmt.Sprintf("spec.template.spec.requirements[%d].minValues on a label of your own is not supported: a NodeClaim has one value of it", i)
+		if r.MinValues != nil && *r.MinValues > 1 && custom(r.Key, catalog) && !in.RelaxMinValues {
+			return fmt.Sprintf("spec.template.spec.requirements[%d].minValues: a NodeClaim has one value of a label of your own, not %d; --min-values-policy=BestEffort lowers it", i, *r.MinValues)
 		}
 	}
 	return ""

@@ -26,6 +26,7 @@ import (
 //	exclude    NodePool and reason
 //	nodes-left NodePool and number
 //	ignore-preferences
+//	relax-min-values
 //	problem    the problem in the text form of binpack
 //	plan       where pods go, what is bought, and why some stay
 //	claims     the NodeClaims of the plan
@@ -78,6 +79,8 @@ func (w *world) command(d *datadriven.TestData) error {
 		w.input.NodesLeft[pool] = n
 	case "ignore-preferences":
 		w.input.IgnorePreferences = true
+	case "relax-min-values":
+		w.input.RelaxMinValues = true
 	case "problem", "plan", "claims", "overlays":
 	default:
 		return fmt.Errorf("unknown command %s", d.Cmd)

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"errors"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/provisioner/problem"
 )
 
 // A Witness hears what was decided of pods, and when. Its methods must not wait.
@@ -103,12 +105,12 @@ func (m *Metrics) time(clock func() time.Time) (stop func()) {
 }
 
 // created counts a NodeClaim that was created for pods.
-func (m *Metrics) created(now time.Time, pool string, pods []*corev1.Pod) {
+func (m *Metrics) created(now time.Time, l *problem.Launch) {
 	if m == nil {
 		return
 	}
-	m.claims.WithLabelValues("provisioned", pool, "false").Inc()
-	m.placed(now, pods)
+	m.claims.WithLabelValues("provisioned", l.Rows[0].Pool.Name, strconv.FormatBool(l.Relaxed())).Inc()
+	m.placed(now, l.Pods)
 }
 
 // bound counts a pod that had a decided place.

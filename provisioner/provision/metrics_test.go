@@ -13,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
 // TestLargeBatchesAreNotAnnounced pod by pod: only the first few are, and the
@@ -48,6 +50,33 @@ func TestLargeBatchesAreNotAnnounced(t *testing.T) {
 		}
 	}
 	t.Error("the solve is not timed")
+}
+
+// TestRelaxedClaimsAreCounted apart from those that minValues hold for.
+func TestRelaxedClaimsAreCounted(t *testing.T) {
+	pool := nodePool("general")
+	pool.Spec.Template.Spec.Requirements = []v1.Requirement{{Key: corev1.LabelInstanceTypeStable, Operator: corev1.NodeSelectorOpExists, MinValues: new(2)}}
+	r := newRig(t, pool, waiting("little", "1"), waiting("large", "7"))
+	registry := prometheus.NewRegistry()
+	var err error
+	if r.Metrics, err = NewMetrics(registry); err != nil {
+		t.Fatal(err)
+	}
+	r.step(0)
+	r.step(time.Second)
+	r.want("general-1(little)")
+	r.RelaxMinValues = true
+	r.step(10 * time.Second)
+	r.step(time.Second)
+	r.want("general-1(little) general-2(large)")
+	for name, want := range map[string]string{"general-1": "", "general-2": "true"} {
+		if got := r.claim(name).Annotations[v1.AnnotationMinValuesRelaxed]; got != want {
+			t.Errorf("%s is annotated %q, want %q", name, got, want)
+		}
+	}
+	if got := counts(t, registry, "karpenter_nodeclaims_created_total"); got != "false 1, true 1" {
+		t.Errorf("counted %q", got)
+	}
 }
 
 // A witness writes down what it hears.
@@ -96,8 +125,8 @@ func TestDecisionsAreTold(t *testing.T) {
 	}
 }
 
-// counts returns the counters of what became of plans, as "label value" by label.
-func counts(t *testing.T, registry *prometheus.Registry) string {
+// counts returns some counters, as "label value" by their first label.
+func counts(t *testing.T, registry *prometheus.Registry, names ...string) string {
 	t.Helper()
 	families, err := registry.Gather()
 	if err != nil {
@@ -105,7 +134,7 @@ func counts(t *testing.T, registry *prometheus.Registry) string {
 	}
 	var words []string
 	for _, f := range families {
-		if f.GetName() == "stowage_pods_bound_total" || f.GetName() == "stowage_second_waves_total" {
+		if slices.Contains(names, f.GetName()) {
 			for _, m := range f.Metric {
 				words = append(words, fmt.Sprintf("%s %v", m.Label[0].GetValue(), m.Counter.GetValue()))
 			}
@@ -127,7 +156,7 @@ func TestPlansAreCounted(t *testing.T) {
 		t.Helper()
 		r.step(0)
 		r.step(time.Second)
-		if got := counts(t, registry); got != want {
+		if got := counts(t, registry, "stowage_pods_bound_total", "stowage_second_waves_total"); got != want {
 			t.Errorf("%s: counted %q, want %q", what, got, want)
 		}
 	}

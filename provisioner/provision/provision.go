@@ -53,8 +53,8 @@ type Controller struct {
 	Retry time.Duration
 	// MaxSteps as in binpack.Problem.
 	MaxSteps int64
-	// IgnorePreferences as in problem.Input.
-	IgnorePreferences bool
+	// IgnorePreferences and RelaxMinValues as in problem.Input.
+	IgnorePreferences, RelaxMinValues bool
 	// Schedulers are those whose pods get machines.
 	Schedulers problem.Schedulers
 	// Spreads as in problem.Input. What it asks for must be in the Cluster.
@@ -188,6 +188,7 @@ func (c *Controller) input(ctx context.Context, now time.Time, s *state.Snapshot
 		MaxSteps:    c.MaxSteps,
 
 		IgnorePreferences: c.IgnorePreferences,
+		RelaxMinValues:    c.RelaxMinValues,
 		Spreads:           c.Spreads,
 	}
 	// Each NodeClass is looked at once: one that changes meanwhile must not be two
@@ -310,7 +311,7 @@ func (c *Controller) createOne(ctx context.Context, now time.Time, l *problem.La
 		c.nominated(p, "nodeclaim/"+l.Claim.Name)
 	}
 	c.Cluster.SetPlans(plans)
-	c.Metrics.created(now, pool, l.Pods)
+	c.Metrics.created(now, l)
 	return nil
 }
 

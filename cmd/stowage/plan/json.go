@@ -57,6 +57,8 @@ type Node struct {
 	Offering
 	// Alternatives that hold the load as well, cheapest first.
 	Alternatives []Offering `json:"alternatives"`
+	// MinValuesRelaxed: they show fewer values of a label than the NodePool asks for.
+	MinValuesRelaxed bool `json:"minValuesRelaxed,omitempty"`
 	// Labels and Taints that the node is known to get with the decided offering;
 	// startup taints, which go by themselves, are not among them.
 	Labels map[string]string `json:"labels"`
@@ -133,7 +135,7 @@ func (p *Plan) Document() *Document {
 		Stats: Stats{
 			Pods:         p.pods,
 			Groups:       len(p.translation.Problem.Groups),
-			Offerings:    len(p.translation.Problem.Offers),
+			Offerings:    p.offers(),
 			SolveSeconds: p.solveTime.Seconds(),
 			Steps:        p.solution.Steps,
 		},
@@ -170,6 +172,7 @@ func nodeOf(n *newNode) Node {
 		NodePool:          decided.Pool.Name,
 		Offering:          offeringOf(decided),
 		Alternatives:      []Offering{},
+		MinValuesRelaxed:  n.Relaxed(),
 		Labels:            decided.Labels(),
 		Taints:            append([]corev1.Taint{}, decided.Pool.Spec.Template.Spec.Taints...),
 		Allocatable:       problem.Quantities(decided.Type.Allocatable),

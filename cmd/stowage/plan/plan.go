@@ -30,8 +30,8 @@ type Input struct {
 	Market  Market
 	// MaxSteps as in binpack.Problem.
 	MaxSteps int64
-	// IgnorePreferences as in problem.Input.
-	IgnorePreferences bool
+	// IgnorePreferences and RelaxMinValues as in problem.Input.
+	IgnorePreferences, RelaxMinValues bool
 	// Spreads as in problem.Input.
 	Spreads problem.DefaultSpreads
 	// Schedulers are those whose pods get nodes.
@@ -109,7 +109,7 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	question.MaxSteps = in.MaxSteps
 	p.pods = len(question.Pods) + len(in.Refused)
 	before := in.Now()
-	question.IgnorePreferences, question.Spreads = in.IgnorePreferences, in.Spreads
+	question.IgnorePreferences, question.RelaxMinValues, question.Spreads = in.IgnorePreferences, in.RelaxMinValues, in.Spreads
 	p.translation, p.solution, err = problem.Decide(ctx, question)
 	for _, x := range p.translation.Excluded {
 		p.note("NodePool %s buys nothing: %s", x.Pool, x.Reason)
@@ -278,6 +278,16 @@ func (p *Plan) readSolution() {
 		pods := p.translation.Pods[u.Group]
 		p.unplaced = append(p.unplaced, unplaced{pods[len(pods)-int(u.Count):], p.translation.Explain(u)})
 	}
+}
+
+// offers counts what could be bought. What is there once more, relaxed, is not counted again.
+func (p *Plan) offers() (n int) {
+	for i := range p.translation.Problem.Offers {
+		if !p.translation.Problem.Offers[i].Relaxed {
+			n++
+		}
+	}
+	return n
 }
 
 // addRefused adds the pods that were refused, those with one reason in a row

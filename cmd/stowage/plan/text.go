@@ -81,7 +81,7 @@ func (p *Plan) writeNodes(b *strings.Builder) {
 	for i := range p.nodes {
 		n := &p.nodes[i]
 		load := loadOf(n)
-		key := fmt.Sprint(n.Rows[0].Pool.Name, n.Rows[0].Offering, len(n.Rows), n.Requests, load)
+		key := fmt.Sprint(n.Rows[0].Pool.Name, n.Rows[0].Offering, len(n.Rows), n.Relaxed(), n.Requests, load)
 		if known[key] == nil {
 			known[key] = &row{node: n, load: load}
 			rows = append(rows, known[key])
@@ -102,6 +102,9 @@ func (p *Plan) writeNodes(b *strings.Builder) {
 	fmt.Fprintln(b, "  "+lines[0])
 	for i, r := range rows {
 		fmt.Fprintf(b, "  %s\n      %s\n", lines[i+1], r.load)
+		if r.node.Relaxed() {
+			b.WriteString("      fewer values than minValues ask for\n")
+		}
 	}
 }
 
@@ -204,7 +207,7 @@ func (p *Plan) writeSums(b *strings.Builder) {
 		fmt.Fprintln(b, line)
 	}
 	fmt.Fprintf(b, "Solved %s over %s in %s (%s).\n", count(len(p.translation.Problem.Groups), "group"),
-		count(len(p.translation.Problem.Offers), "offer"), p.solveTime.Round(time.Millisecond), count(int(p.solution.Steps), "step"))
+		count(p.offers(), "offer"), p.solveTime.Round(time.Millisecond), count(int(p.solution.Steps), "step"))
 	if p.solution.Truncated {
 		b.WriteString("Solving was interrupted: this is the best plan so far.\n")
 	}
