@@ -11,6 +11,8 @@ SERVERS  := ./test/ec2sim/... ./test/conformance/... ./test/controlplane/... ./t
 # A number of runs for each target. Where it is a time, go test may report its end as a failure
 # (go.dev/issue/75804, until Go 1.27).
 FUZZTIME ?= 20000x
+# How many random clusters kube-scheduler's own plugins judge: always the same ones.
+WORLDS   ?= 30000
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # One way to compile for everything but the race detector: it is compiled once.
@@ -31,7 +33,7 @@ unit: build ## the inner loop: every test that starts no server
 
 test: lint unit ## everything that CI checks, end to end on a real control plane included
 	CGO_ENABLED=1 $(GO) test -race $(RACE)
-	$(MAKE) fuzz FUZZTIME=10000x
+	$(MAKE) fuzz FUZZTIME=10000x WORLDS=10000
 	$(GO) run ./test/controlplane/build
 	$(GO) test -p 1 -timeout 30m $(SERVERS)
 
@@ -43,10 +45,11 @@ lint: ## formatting, vet, staticcheck
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-fuzz: ## each fuzz target for FUZZTIME runs (20000x)
+fuzz: ## each fuzz target for FUZZTIME runs (20000x), and WORLDS (30000) that kube-scheduler judges
 	@set -e; for pkg in $$(grep -rl --include=*_test.go '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
 	  for target in $$(grep -rhoE --include=*_test.go '^func Fuzz[A-Za-z0-9]+' $$pkg | cut -c6- | sort); do \
 	    echo "fuzz $$pkg $$target"; $(GO) test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) $$pkg; done; done
+	STOWAGE_WORLDS=$(WORLDS) $(GO) test -run='^TestSchedulerAgrees$$' ./provisioner/problem
 
 bench: ## the benchmarks: pods/s, $/h, gap, allocations
 	$(GO) test -run='^$$' -bench=. -benchmem ./binpack/... ./provisioner/... ./test/corpus/...

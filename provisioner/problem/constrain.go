@@ -15,6 +15,7 @@ import (
 // A constraint is a rule with the groups that state it.
 type constraint struct {
 	rule
+	name   string // of constraintID
 	owners binpack.Set
 	// among are the places whose domains a spread looks at.
 	among places
@@ -25,15 +26,10 @@ func (b *builder) rules() {
 	byID := map[string]*constraint{}
 	for i, g := range b.groups {
 		for _, r := range g.rules {
-			id := r.id()
-			if r.kind == spread {
-				// Which domains are eligible depends on the owner's own selector and
-				// on the keys of its other spreads.
-				id += " " + g.places + " " + strings.Join(g.spreadKeys(r.soft), " ")
-			}
+			id := b.constraintID(i, &r)
 			c, ok := byID[id]
 			if !ok {
-				c = &constraint{rule: r}
+				c = &constraint{rule: r, name: id}
 				if r.kind == spread {
 					c.among = b.eligible(i, &r)
 				}
@@ -63,6 +59,17 @@ func (b *builder) rules() {
 	b.keepFromDaemons()
 	b.ports()
 	b.nearClaims()
+}
+
+// constraintID is equal for rules of groups that are one constraint.
+func (b *builder) constraintID(group int, r *rule) string {
+	id := r.id()
+	if g := b.groups[group]; r.kind == spread {
+		// Which domains are eligible depends on the owner's own selector and
+		// on the keys of its other spreads.
+		id += " " + g.places + " " + strings.Join(g.spreadKeys(r.soft), " ")
+	}
+	return id
 }
 
 // keepToNamed takes nodes without a host name from a group with a spread or an

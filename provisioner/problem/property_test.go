@@ -95,38 +95,6 @@ func TestNothingIsShared(t *testing.T) {
 	})
 }
 
-// TestSchedulerAgrees builds the cluster that a plan would make and has
-// kube-scheduler's own plugins judge where the plan puts each pod. Of the offerings
-// that a NodeClaim lists it is bad luck which one comes.
-func TestSchedulerAgrees(t *testing.T) {
-	placed, near := 0, 0
-	forSeeds(t, 2000, func(t *testing.T, r *rand.Rand, w *world) {
-		tr, s := decide(t, w)
-		f := &future{world: w, dice: dice{r}}
-		placements := f.build(tr, s)
-		placed += len(placements)
-		for _, at := range placements {
-			if len(nearTo(at.Pod)) > 0 {
-				near++
-			}
-		}
-		refusals, err := oracle.Check(context.Background(), f.Cluster, placements)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, refusal := range refusals {
-			t.Errorf("refused: %s", refusal)
-		}
-		if t.Failed() {
-			t.Logf("%s\n%s", tr.Problem.Text(), s.Text(tr.Problem))
-		}
-	})
-	if !t.Failed() && (placed < 1000 || near < 200) {
-		t.Errorf("only %d placements were judged, %d of them with a required affinity: the worlds are too hard to say anything", placed, near)
-	}
-	t.Logf("%d placements were judged, %d of them with a required affinity", placed, near)
-}
-
 // A future is the cluster once all machines have come.
 type future struct {
 	oracle.Cluster

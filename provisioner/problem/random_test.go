@@ -14,21 +14,40 @@ import (
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
-// forSeeds runs check on n random worlds. A failure prints the command that
-// repeats it alone.
-func forSeeds(t *testing.T, n uint64, check func(t *testing.T, r *rand.Rand, w *world)) {
+// A check is of one random world.
+type check func(t *testing.T, r *rand.Rand, w *world)
+
+// forSeeds runs a check on n random worlds.
+func forSeeds(t *testing.T, n uint64, c check) {
 	t.Helper()
 	for seed := range n {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			defer func() {
-				if t.Failed() {
-					t.Logf("repeat with: go test ./provisioner/problem -run '^%s$'", t.Name())
-				}
-			}()
-			r := rand.New(rand.NewPCG(seed, 0))
-			check(t, r, randomWorld(r))
-		})
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { c.of(t, seed) })
 	}
+}
+
+// forSeedsAtOnce is forSeeds on all cores.
+func forSeedsAtOnce(t *testing.T, n uint64, c check) {
+	t.Helper()
+	t.Run("seed", func(t *testing.T) {
+		for seed := range n {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				t.Parallel()
+				c.of(t, seed)
+			})
+		}
+	})
+}
+
+// of checks the world of a seed. A failure prints the command that repeats it alone.
+func (c check) of(t *testing.T, seed uint64) {
+	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Logf("repeat with: go test ./provisioner/problem -run '^%s$'", t.Name())
+		}
+	}()
+	r := rand.New(rand.NewPCG(seed, 0))
+	c(t, r, randomWorld(r))
 }
 
 // A dice picks from menus that are short, so that ties and clashes are the rule.

@@ -98,26 +98,30 @@ func (b *builder) addSpread(id string, c *constraint) {
 		s.Domains = append(s.Domains, binpack.DomainCount{Domain: d, Count: counts[d]})
 	}
 	b.p.Spreads = append(b.p.Spreads, s)
-	if b.comeLater(c.owners, targets) {
+	if later := b.comeLater(c, targets); later.Len() > 0 && key != binpack.Hostname {
 		s.ID += ", before others come"
-		s.Counted = intersection(targets, c.owners)
+		s.Counted = without(targets, later.Has)
 		b.p.Spreads = append(b.p.Spreads, s)
 	}
 }
 
-// comeLater reports whether a spread counts pods that come only once its owners are there, since
-// they must be near to them. The owners then have to be able to come without them.
-func (b *builder) comeLater(owners, counted binpack.Set) bool {
+// comeLater returns those of the groups that a spread counts which may have to come after its
+// owners: they must be near to these, or their own spreads count these, and one of the two has
+// to come first. (Over host names nobody waits for others to come.) Without them the owners
+// have to be able to come, or all might wait for each other.
+func (b *builder) comeLater(c *constraint, counted binpack.Set) (later binpack.Set) {
 	for g := range counted.All {
-		if !owners.Has(g) && slices.ContainsFunc(b.groups[g].rules, func(r rule) bool { return r.kind == affinity && meets(owners, b.targets(&r)) }) {
-			return true
+		if c.owners.Has(g) {
+			continue
+		}
+		if slices.ContainsFunc(b.groups[g].rules, func(r rule) bool {
+			waits := r.kind == affinity || r.kind == spread && r.key != corev1.LabelHostname && b.constraintID(g, &r) > c.name
+			return waits && meets(c.owners, b.targets(&r))
+		}) {
+			later.Add(g)
 		}
 	}
-	return false
-}
-
-func intersection(a, b binpack.Set) binpack.Set {
-	return without(a, func(i int) bool { return !b.Has(i) })
+	return later
 }
 
 // strays reports whether pods of the groups may go to places that have a domain
