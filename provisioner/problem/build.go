@@ -27,7 +27,8 @@ func Build(in *Input) *Translation {
 	ns := namespacesOf(in.Snapshot)
 	t := &Translation{
 		Bins: binsOf(in, ns), daemons: daemonsOf(in.Snapshot.DaemonSets.All(), ns), namespaces: ns,
-		capped: map[string]bool{}, keptOut: map[int][]string{}, taken: map[int][]string{}, waits: map[int]string{},
+		capped: map[string]bool{}, keptOut: map[int][]string{}, ruledOut: map[int][]string{}, waits: map[int]string{},
+		incompatible: map[[2]string]string{},
 	}
 	b := &builder{in: in, t: t}
 	t.volumes = &volumes{Storage: in.Snapshot.Storage, batch: in.Pods, bins: t.Bins}
@@ -117,7 +118,7 @@ func (b *builder) rowsOrReason(pool *v1.NodePool, mentioned sets.Set[string]) ([
 		return nil, err.Error()
 	}
 	if len(rows) == 0 {
-		return nil, "no offering that is available and has a known price meets its requirements"
+		return nil, noRows(pool, b.in)
 	}
 	return rows, ""
 }

@@ -59,6 +59,7 @@ func (b *builder) keepToDaemons(a *binpack.Affinity, c *constraint) bool {
 	}
 	for g := range a.Owners.All {
 		group := &b.p.Groups[g]
+		b.t.ruledOut[g] = append(b.t.ruledOut[g], c.field+" is met only where pods of a DaemonSet are")
 		group.Offers = without(group.Offers, func(o int) bool { return !offers.Has(o) && !present(b.p.Offers[o].Domains) })
 		group.Nodes = without(group.Nodes, func(n int) bool {
 			return !nodes.Has(n) && !(a.Key == binpack.Hostname && a.Present.Has(n)) && !present(b.p.Nodes[n].Domains)
