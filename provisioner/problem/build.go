@@ -3,6 +3,7 @@ package problem
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -251,6 +252,8 @@ func (r *Row) id() string {
 // nodes turns bins into existing nodes with what is left on each, whichever form
 // the machine takes.
 func (b *builder) nodes() {
+	// What a node says of itself may be any number. The sum over all pods must not overflow.
+	most := int64(math.MaxInt64 / 2 / max(1, len(b.in.Pods)))
 	for i := range b.t.Bins {
 		bin := &b.t.Bins[i]
 		var free binpack.Vector
@@ -265,7 +268,7 @@ func (b *builder) nodes() {
 			left, load := b.vector(f.allocatable), b.vector(taken)
 			b.attachableTo(bin, f, left, load)
 			for r := range left {
-				left[r] = max(0, left[r]-load[r])
+				left[r] = min(most, max(0, left[r]-load[r]))
 				if free != nil {
 					left[r] = min(left[r], free[r])
 				}

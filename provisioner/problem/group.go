@@ -134,14 +134,12 @@ func (g *group) shape() shape {
 	s := shape{
 		Requests:     g.requests,
 		NodeSelector: spec.NodeSelector,
+		NodeAffinity: required(spec),
 		Tolerations:  spec.Tolerations,
 		Priority:     corev1helpers.PodPriority(g.pods[0]),
 		Matched:      g.matched,
 		Storage:      g.storage.text(),
 		Unsupported:  g.unsupported,
-	}
-	if a := spec.Affinity; a != nil && a.NodeAffinity != nil {
-		s.NodeAffinity = a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 	}
 	for i := range g.rules {
 		s.Rules = append(s.Rules, g.rules[i].id())

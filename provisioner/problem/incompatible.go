@@ -61,6 +61,9 @@ func (t *Translation) ruledOutOf(group int) string {
 		why = append(why, strings.Join(slices.Compact(slices.Sorted(slices.Values(out))), ", ")+", where the anti-affinity of running pods or its own forbids it")
 	}
 	why = append(why, slices.Compact(slices.Sorted(slices.Values(t.ruledOut[group])))...)
+	if t.heard.Has(group) {
+		why = append(why, "this plan keeps it to what it prefers")
+	}
 	return "every offering is ruled out: " + strings.Join(why, "; ")
 }
 
@@ -85,21 +88,15 @@ func (t *Translation) unmet(pod *corev1.Pod, np *v1.NodePool) string {
 	return why
 }
 
-// required are the terms of which a pod's node must meet one; none means that there is no such
-// affinity.
-func required(spec *corev1.PodSpec) []corev1.NodeSelectorTerm {
-	if spec.Affinity == nil || spec.Affinity.NodeAffinity == nil || spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
-		return nil
-	}
-	return spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
-}
-
 // plainDemands lists what a pod asks whichever term of its node affinity is met.
 func plainDemands(spec *corev1.PodSpec, where []choice) (demands []demand) {
 	for _, key := range slices.Sorted(maps.Keys(spec.NodeSelector)) {
-		if r, err := nodeRequirement(key, corev1.NodeSelectorOpIn, []string{spec.NodeSelector[key]}); err == nil {
-			demands = append(demands, ofLabel(r))
+		r, err := nodeRequirement(key, corev1.NodeSelectorOpIn, []string{spec.NodeSelector[key]})
+		if err != nil {
+			demands = append(demands, demand{text: err.Error(), meets: func(*Row) bool { return false }})
+			continue
 		}
+		demands = append(demands, ofLabel(r))
 	}
 	for _, c := range where {
 		terms := make([]string, len(c.terms))
@@ -145,10 +142,11 @@ func written(r *labels.Requirement) string {
 }
 
 // unmetBy is unmet for some rows: of the term that comes nearest.
-func unmetBy(rows []Row, common []demand, terms []corev1.NodeSelectorTerm) string {
-	if len(terms) == 0 {
+func unmetBy(rows []Row, common []demand, affinity *corev1.NodeSelector) string {
+	if affinity == nil {
 		return lacking(rows, common).why
 	}
+	terms := affinity.NodeSelectorTerms
 	best, unread := lack{fewest: math.MaxInt}, ""
 	for i, t := range terms {
 		term, err := newNodeTerm(t)
@@ -167,7 +165,7 @@ func unmetBy(rows []Row, common []demand, terms []corev1.NodeSelectorTerm) strin
 			best = l
 		}
 	}
-	return cmp.Or(best.why, unread)
+	return cmp.Or(best.why, unread, "there are no nodeSelectorTerms, which match no node")
 }
 
 // A lack is what rows have less than all of.

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	toleration "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/klog/v2"
 
@@ -84,9 +85,18 @@ func nodeRequirement(key string, op corev1.NodeSelectorOperator, values []string
 	}
 	r, err := labels.NewRequirement(key, known, values)
 	if err != nil {
-		return labels.Requirement{}, fmt.Errorf("%s %s: %w", key, op, err)
+		return labels.Requirement{}, fmt.Errorf("%s %s: %w", key, op, firstOf(err))
 	}
 	return *r, nil
+}
+
+// firstOf returns the first of several errors: of a thousand values each may be wrong, and to
+// write them all down costs seconds.
+func firstOf(err error) error {
+	if all, ok := err.(utilerrors.Aggregate); ok {
+		return all.Errors()[0]
+	}
+	return err
 }
 
 // A nodeTerm is one term of a pod's node affinity: expressions on labels, and on
@@ -116,16 +126,25 @@ func newNodeSelector(spec *corev1.PodSpec) nodeSelector {
 		}
 		s.all = append(s.all, r)
 	}
-	if spec.Affinity == nil || spec.Affinity.NodeAffinity == nil || spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+	affinity := required(spec)
+	if affinity == nil {
 		return s
 	}
-	for _, t := range spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+	for _, t := range affinity.NodeSelectorTerms {
 		if term, err := newNodeTerm(t); err == nil {
 			s.terms = append(s.terms, term)
 		}
 	}
 	s.none = len(s.terms) == 0
 	return s
+}
+
+// required is the node affinity that a pod's node must meet, or nil.
+func required(spec *corev1.PodSpec) *corev1.NodeSelector {
+	if spec.Affinity == nil || spec.Affinity.NodeAffinity == nil {
+		return nil
+	}
+	return spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 }
 
 // newNodeTerm reads a term. The error says why it matches no node.

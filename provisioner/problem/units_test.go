@@ -177,6 +177,18 @@ func TestManyStandingPods(t *testing.T) {
 	}
 }
 
+// TestRequestsLeaveThePodAlone: to ask twice is to get the same, of quantities beyond an int64 too.
+func TestRequestsLeaveThePodAlone(t *testing.T) {
+	p := asking("cpu=1")
+	p.Spec.Resources = &corev1.ResourceRequirements{Requests: corev1.ResourceList{"cpu": resource.MustParse("9223372036854775807000000001n")}}
+	p.Spec.Overhead = corev1.ResourceList{"cpu": resource.MustParse("7n")}
+	before := p.DeepCopy()
+	problem.Requests(p)
+	if got, want := p.Spec.Resources.Requests.Cpu(), before.Spec.Resources.Requests.Cpu(); got.Cmp(*want) != 0 {
+		t.Errorf("the pod asks for %s now, for %s before", got.AsDec(), want.AsDec())
+	}
+}
+
 // TestSentenceFitsAnEvent: many NodePools do not make a message that nobody reads, and it says what is cut.
 func TestSentenceFitsAnEvent(t *testing.T) {
 	var reasons []problem.Reason
