@@ -18,7 +18,7 @@ import (
 
 // Build translates a batch. It cannot fail: what is not understood becomes a
 // group that stays unplaced, or an excluded NodePool, each with its reason. It
-// costs O(pods + bound pods × terms + distinct selectors × rows).
+// costs O(pods + bound pods + distinct selectors and constraints × (rows + nodes)).
 func Build(in *Input) *Translation {
 	if len(in.Spreads) > 0 {
 		own := *in
@@ -46,6 +46,7 @@ func Build(in *Input) *Translation {
 	b.anyOffer = b.offersOfAny()
 	b.eligibleKnown, b.admittedKnown = map[string]places{}, map[string]binpack.Set{}
 	b.runningKnown, b.reachKnown = map[string]binpack.Set{}, map[[2]int]binpack.Set{}
+	b.counted = b.tallies()
 	b.hear()
 	b.rules()
 	return b.t
@@ -56,8 +57,10 @@ type builder struct {
 	in     *Input
 	groups []*group
 	terms  []podTerm
-	t      *Translation
-	p      *binpack.Problem
+	// counted has for each of the terms the pods in bins that it matches, by bin.
+	counted [][]tally
+	t       *Translation
+	p       *binpack.Problem
 	// keys is how many of the problem's topology keys are those of labels; the
 	// rest are narrowed.
 	keys int
@@ -253,6 +256,7 @@ func (r *Row) id() string {
 // the machine takes.
 func (b *builder) nodes() {
 	// What a node says of itself may be any number. The sum over all pods must not overflow.
+	requests := requestsKnown{}
 	most := int64(math.MaxInt64 / 2 / max(1, len(b.in.Pods)))
 	for i := range b.t.Bins {
 		bin := &b.t.Bins[i]
@@ -263,7 +267,7 @@ func (b *builder) nodes() {
 				add(taken, b.overhead(f.labels, bin.Name(), bin.taints, bin.pods))
 			}
 			for _, p := range bin.pods {
-				add(taken, Requests(p))
+				add(taken, requests.of(p))
 			}
 			left, load := b.vector(f.allocatable), b.vector(taken)
 			b.attachableTo(bin, f, left, load)

@@ -12,13 +12,10 @@ import (
 func (b *builder) addAffinity(id string, c *constraint) {
 	key := b.key(c.key)
 	a := binpack.Affinity{ID: id, Key: key, Owners: c.owners, Targets: b.targets(&c.rule)}
-	for i := range b.t.Bins {
-		if b.t.Bins[i].count(&c.term, true) == 0 {
-			continue
-		}
+	for _, n := range b.holding(&c.rule) {
 		if key == binpack.Hostname {
-			a.Present.Add(i)
-		} else if d := b.p.Nodes[i].Domains[key]; d != binpack.NoDomain {
+			a.Present.Add(n.bin)
+		} else if d := b.p.Nodes[n.bin].Domains[key]; d != binpack.NoDomain {
 			a.Present.Add(d)
 		}
 	}

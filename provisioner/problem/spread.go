@@ -73,6 +73,12 @@ func (b *builder) addSpread(id string, c *constraint) {
 		key = b.narrowed(key, c.among)
 	}
 	s := binpack.Spread{ID: id, Key: key, Owners: c.owners, Counted: targets, MaxSkew: c.maxSkew, MinDomains: c.minDomains}
+	domain := func(bin int) int {
+		if key == binpack.Hostname {
+			return bin
+		}
+		return b.p.Nodes[bin].Domains[key]
+	}
 	counts := map[int]int64{}
 	if key != binpack.Hostname {
 		for i := range c.among.offers.All {
@@ -80,18 +86,15 @@ func (b *builder) addSpread(id string, c *constraint) {
 				counts[d] += 0
 			}
 		}
+		for i := range c.among.nodes.All {
+			if d := domain(i); d != binpack.NoDomain {
+				counts[d] += 0
+			}
+		}
 	}
-	for i := range c.among.nodes.All {
-		d := i
-		if key != binpack.Hostname {
-			d = b.p.Nodes[i].Domains[key]
-		}
-		if d == binpack.NoDomain {
-			continue
-		}
-		n := b.t.Bins[i].count(&c.term, false)
-		if n > 0 || key != binpack.Hostname {
-			counts[d] += n
+	for _, n := range b.holding(&c.rule) {
+		if d := domain(n.bin); n.staying > 0 && d != binpack.NoDomain && c.among.nodes.Has(n.bin) {
+			counts[d] += n.staying
 		}
 	}
 	for _, d := range slices.Sorted(maps.Keys(counts)) {
