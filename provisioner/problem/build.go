@@ -3,6 +3,7 @@ package problem
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,7 +18,7 @@ import (
 
 // Build translates a batch. It cannot fail: what is not understood becomes a
 // group that stays unplaced, or an excluded NodePool, each with its reason. It
-// costs O(pods + bound pods × terms + distinct selectors × rows).
+// costs O(pods + bound pods + distinct selectors and constraints × (rows + nodes)).
 func Build(in *Input) *Translation {
 	if len(in.Spreads) > 0 {
 		own := *in
@@ -27,7 +28,8 @@ func Build(in *Input) *Translation {
 	ns := namespacesOf(in.Snapshot)
 	t := &Translation{
 		Bins: binsOf(in, ns), daemons: daemonsOf(in.Snapshot.DaemonSets.All(), ns), namespaces: ns,
-		capped: map[string]bool{}, keptOut: map[int][]string{}, taken: map[int][]string{}, waits: map[int]string{},
+		capped: map[string]bool{}, keptOut: map[int][]string{}, ruledOut: map[int][]string{}, waits: map[int]string{},
+		incompatible: map[[2]string]string{},
 	}
 	b := &builder{in: in, t: t}
 	t.volumes = &volumes{Storage: in.Snapshot.Storage, batch: in.Pods, bins: t.Bins}
@@ -44,6 +46,7 @@ func Build(in *Input) *Translation {
 	b.anyOffer = b.offersOfAny()
 	b.eligibleKnown, b.admittedKnown = map[string]places{}, map[string]binpack.Set{}
 	b.runningKnown, b.reachKnown = map[string]binpack.Set{}, map[[2]int]binpack.Set{}
+	b.counted = b.tallies()
 	b.hear()
 	b.rules()
 	return b.t
@@ -54,8 +57,10 @@ type builder struct {
 	in     *Input
 	groups []*group
 	terms  []podTerm
-	t      *Translation
-	p      *binpack.Problem
+	// counted has for each of the terms the pods in bins that it matches, by bin.
+	counted [][]tally
+	t       *Translation
+	p       *binpack.Problem
 	// keys is how many of the problem's topology keys are those of labels; the
 	// rest are narrowed.
 	keys int
@@ -120,7 +125,7 @@ func (b *builder) rowsOrReason(pool *v1.NodePool, mentioned sets.Set[string]) ([
 		return nil, err.Error()
 	}
 	if len(rows) == 0 {
-		return nil, "no offering that is available and has a known price meets its requirements"
+		return nil, noRows(pool, b.in)
 	}
 	return rows, ""
 }
@@ -258,6 +263,9 @@ func (r *Row) id() string {
 // nodes turns bins into existing nodes with what is left on each, whichever form
 // the machine takes.
 func (b *builder) nodes() {
+	// What a node says of itself may be any number. The sum over all pods must not overflow.
+	requests := requestsKnown{}
+	most := int64(math.MaxInt64 / 2 / max(1, len(b.in.Pods)))
 	for i := range b.t.Bins {
 		bin := &b.t.Bins[i]
 		var free binpack.Vector
@@ -267,12 +275,12 @@ func (b *builder) nodes() {
 				add(taken, b.overhead(f.labels, bin.Name(), bin.taints, bin.pods))
 			}
 			for _, p := range bin.pods {
-				add(taken, Requests(p))
+				add(taken, requests.of(p))
 			}
 			left, load := b.vector(f.allocatable), b.vector(taken)
 			b.attachableTo(bin, f, left, load)
 			for r := range left {
-				left[r] = max(0, left[r]-load[r])
+				left[r] = min(most, max(0, left[r]-load[r]))
 				if free != nil {
 					left[r] = min(left[r], free[r])
 				}

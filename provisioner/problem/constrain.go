@@ -15,7 +15,6 @@ import (
 // A constraint is a rule with the groups that state it.
 type constraint struct {
 	rule
-	name   string // of constraintID
 	owners binpack.Set
 	// among are the places whose domains a spread looks at.
 	among places
@@ -26,10 +25,15 @@ func (b *builder) rules() {
 	byID := map[string]*constraint{}
 	for i, g := range b.groups {
 		for _, r := range g.rules {
-			id := b.constraintID(i, &r)
+			id := r.id()
+			if r.kind == spread {
+				// Which domains are eligible depends on the owner's own selector and
+				// on the keys of its other spreads.
+				id += " " + g.places + " " + strings.Join(g.spreadKeys(r.soft), " ")
+			}
 			c, ok := byID[id]
 			if !ok {
-				c = &constraint{rule: r, name: id}
+				c = &constraint{rule: r}
 				if r.kind == spread {
 					c.among = b.eligible(i, &r)
 				}
@@ -61,17 +65,6 @@ func (b *builder) rules() {
 	b.nearClaims()
 }
 
-// constraintID is equal for rules of groups that are one constraint.
-func (b *builder) constraintID(group int, r *rule) string {
-	id := r.id()
-	if g := b.groups[group]; r.kind == spread {
-		// Which domains are eligible depends on the owner's own selector and
-		// on the keys of its other spreads.
-		id += " " + g.places + " " + strings.Join(g.spreadKeys(r.soft), " ")
-	}
-	return id
-}
-
 // keepToNamed takes nodes without a host name from a group with a spread or an
 // affinity over host names: kube-scheduler lets its pods onto none of them. (Over
 // other keys it is the domain that is missing.)
@@ -83,9 +76,18 @@ func (b *builder) keepToNamed(group int, r *rule) {
 	g.Nodes = without(g.Nodes, func(i int) bool { return !b.t.Bins[i].carries(corev1.LabelHostname) })
 }
 
+// term returns the index of a rule's term.
+func (b *builder) term(r *rule) int {
+	at, ok := slices.BinarySearchFunc(b.terms, r.term.text, func(t podTerm, text string) int { return cmp.Compare(t.text, text) })
+	if !ok {
+		panic("the pods of " + r.term.text + " were not looked for")
+	}
+	return at
+}
+
 // targets returns the groups that a rule's term matches.
 func (b *builder) targets(r *rule) binpack.Set {
-	at, _ := slices.BinarySearchFunc(b.terms, r.term.text, func(t podTerm, text string) int { return cmp.Compare(t.text, text) })
+	at := b.term(r)
 	var s binpack.Set
 	for i, g := range b.groups {
 		if slices.Contains(g.matched, at) {
@@ -107,16 +109,37 @@ func (b *builder) key(name string) int {
 	return k
 }
 
-// count returns how many pods in a bin a term matches. Spreads do not count
-// pods that are being deleted, affinities do: as kube-scheduler has it.
-func (b *Bin) count(t *podTerm, deleting bool) int64 {
-	var n int64
-	for _, p := range b.pods {
-		if (deleting || p.DeletionTimestamp == nil) && t.matches(p) {
-			n++
+// A tally says how many of the pods in a bin a term matches. Spreads do not count pods that are
+// being deleted, affinities do: as kube-scheduler has it.
+type tally struct {
+	bin     int
+	staying int64 // without those that are being deleted
+}
+
+// tallies counts the pods in bins for each term of the batch, each pod once: those that no pod
+// in a bin matches have none.
+func (b *builder) tallies() [][]tally {
+	counted, matches := make([][]tally, len(b.terms)), newMatcher(b.terms)
+	for i := range b.t.Bins {
+		for _, p := range b.t.Bins[i].pods {
+			for _, at := range matches.of(p) {
+				of := counted[at]
+				if len(of) == 0 || of[len(of)-1].bin != i {
+					of = append(of, tally{bin: i})
+				}
+				if p.DeletionTimestamp == nil {
+					of[len(of)-1].staying++
+				}
+				counted[at] = of
+			}
 		}
 	}
-	return n
+	return counted
+}
+
+// holding returns the bins with pods that a rule's term matches, in order.
+func (b *builder) holding(r *rule) []tally {
+	return b.counted[b.term(r)]
 }
 
 // addExclusion adds an anti-affinity. Pods that are placed already keep the
@@ -127,10 +150,8 @@ func (b *builder) addExclusion(id string, c *constraint) {
 		b.p.Exclusions = append(b.p.Exclusions, binpack.Exclusion{ID: id, Key: key, A: c.owners, B: targets})
 	}
 	var holding binpack.Set
-	for i := range b.t.Bins {
-		if b.t.Bins[i].count(&c.term, true) > 0 {
-			holding.Add(i)
-		}
+	for _, n := range b.holding(&c.rule) {
+		holding.Add(n.bin)
 	}
 	b.forbid(c.owners, key, holding)
 }

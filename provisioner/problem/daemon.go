@@ -139,7 +139,9 @@ func (b *builder) keepFromDaemons() {
 			}
 			if p, ok := clash(b.groups[g].ports, d.ports); ok {
 				keys[corev1.LabelHostname] = append(keys[corev1.LabelHostname], g)
-				b.t.taken[g] = append(b.t.taken[g], fmt.Sprintf("host port %s is taken by DaemonSet %s/%s", p, d.pod.Namespace, d.pod.Name))
+				b.t.ruledOut[g] = append(b.t.ruledOut[g], fmt.Sprintf("host port %s is taken by DaemonSet %s/%s", p, d.pod.Namespace, d.pod.Name))
+			} else if slices.Contains(keys[corev1.LabelHostname], g) {
+				b.t.ruledOut[g] = append(b.t.ruledOut[g], fmt.Sprintf("anti-affinity keeps it apart from DaemonSet %s/%s", d.pod.Namespace, d.pod.Name))
 			}
 		}
 		for _, key := range slices.Sorted(maps.Keys(keys)) {

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/selection"
@@ -137,15 +136,13 @@ func (g *group) shape() shape {
 	s := shape{
 		Requests:     g.requests,
 		NodeSelector: spec.NodeSelector,
+		NodeAffinity: required(spec),
 		Tolerations:  spec.Tolerations,
 		Priority:     corev1helpers.PodPriority(g.pods[0]),
 		Matched:      g.matched,
 		Storage:      g.storage.text(),
 		Relaxed:      g.relaxed,
 		Unsupported:  g.unsupported,
-	}
-	if a := spec.Affinity; a != nil && a.NodeAffinity != nil {
-		s.NodeAffinity = a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 	}
 	for i := range g.rules {
 		s.Rules = append(s.Rules, g.rules[i].id())
@@ -205,7 +202,7 @@ type requestsKnown map[string]cloudprovider.Resources
 
 func (k requestsKnown) of(p *corev1.Pod) cloudprovider.Resources {
 	spec := &p.Spec
-	if len(spec.Containers) != 1 || len(spec.InitContainers) > 0 || spec.Overhead != nil || spec.Resources != nil || spec.NodeName != "" {
+	if len(spec.Containers) != 1 || len(spec.InitContainers) > 0 || spec.Overhead != nil || spec.Resources != nil || !settled(p) {
 		return Requests(p)
 	}
 	list := spec.Containers[0].Resources.Requests
@@ -233,6 +230,26 @@ func (k requestsKnown) of(p *corev1.Pod) cloudprovider.Resources {
 	return known
 }
 
+// settled reports whether the status of a pod with one container says nothing about requests that its
+// spec does not: no resize is under way.
+func settled(p *corev1.Pod) bool {
+	same := func(list corev1.ResourceList) bool {
+		asked := p.Spec.Containers[0].Resources.Requests
+		for name, q := range list {
+			if a, ok := asked[name]; !ok || q.Cmp(a) != 0 {
+				return false
+			}
+		}
+		return len(list) == len(asked)
+	}
+	for i := range p.Status.ContainerStatuses {
+		if c := &p.Status.ContainerStatuses[i]; c.Resources != nil && (!same(c.Resources.Requests) || c.AllocatedResources != nil && !same(c.AllocatedResources)) {
+			return false
+		}
+	}
+	return true
+}
+
 // text is equal for equal shapes.
 func (s *shape) text() string {
 	text, err := json.Marshal(s)
@@ -251,6 +268,7 @@ type matcher struct {
 	byLabel map[[2]string][]int
 	other   []int
 	known   map[string][]int
+	key     []byte // of known, for the next pod
 }
 
 func newMatcher(terms []podTerm) *matcher {
@@ -286,12 +304,17 @@ func (m *matcher) of(p *corev1.Pod) []int {
 	if len(m.terms) == 0 {
 		return nil
 	}
-	var key strings.Builder
-	key.WriteString(p.Namespace)
-	for _, k := range slices.Sorted(maps.Keys(p.Labels)) {
-		key.WriteString("\x00" + k + "\x00" + p.Labels[k])
+	names := make([]string, 0, 16)
+	for name := range p.Labels {
+		names = append(names, name)
 	}
-	matched, ok := m.known[key.String()]
+	slices.Sort(names)
+	key := append(m.key[:0], p.Namespace...)
+	for _, name := range names {
+		key = append(append(append(append(key, 0), name...), 0), p.Labels[name]...)
+	}
+	m.key = key
+	matched, ok := m.known[string(key)]
 	if !ok {
 		consider := func(terms []int) {
 			for _, i := range terms {
@@ -305,7 +328,7 @@ func (m *matcher) of(p *corev1.Pod) []int {
 			consider(m.byLabel[[2]string{k, v}])
 		}
 		slices.Sort(matched)
-		m.known[key.String()] = matched
+		m.known[string(key)] = matched
 	}
 	return matched
 }

@@ -56,6 +56,17 @@ func alikePod(r *rand.Rand, i int) *corev1.Pod {
 			MaxSkew: int32(1 + r.IntN(2)), TopologyKey: one("zone", "host"), WhenUnsatisfiable: corev1.DoNotSchedule, LabelSelector: selector(),
 		}}
 	}
+	if r.IntN(3) == 0 { // it runs, perhaps in the middle of a resize
+		p.Spec.NodeName = "n"
+		status := corev1.ContainerStatus{Resources: p.Spec.Containers[0].Resources.DeepCopy()}
+		if r.IntN(2) == 0 {
+			status.Resources.Requests, status.AllocatedResources = list(), list()
+		}
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{status}
+		if r.IntN(2) == 0 {
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodResizePending, Reason: corev1.PodReasonInfeasible}}
+		}
+	}
 	return p
 }
 

@@ -144,8 +144,8 @@ func (b *builder) admitted(w *wish) binpack.Set {
 func (b *builder) running(r *rule) binpack.Set {
 	known, ok := b.runningKnown[r.id()]
 	if !ok {
-		for n := range b.t.Bins {
-			if d := b.p.Nodes[n].Domains[b.key(r.key)]; d != binpack.NoDomain && b.t.Bins[n].count(&r.term, true) > 0 {
+		for _, n := range b.holding(r) {
+			if d := b.p.Nodes[n.bin].Domains[b.key(r.key)]; d != binpack.NoDomain {
 				known.Add(d)
 			}
 		}

@@ -77,8 +77,11 @@ type Translation struct {
 	// keptOut lists for a group the domains that running pods keep it out of by
 	// anti-affinity, theirs or its own. One may be there more than once.
 	keptOut map[int][]string
-	// taken says for a group which of its host ports DaemonSets have on new nodes.
-	taken map[int][]string
+	// ruledOut says for a group what else keeps it from new nodes that its own spec lets it
+	// use: DaemonSets, by their pods. One may be there more than once.
+	ruledOut map[int][]string
+	// incompatible keeps why no offering passes what a pod's own spec asks, by that and the NodePool.
+	incompatible map[[2]string]string
 	// waits says for a group what its pods wait for instead of a node.
 	waits map[int]string
 }

@@ -88,7 +88,7 @@ func (n *namespaces) of(p *corev1.Pod, t *corev1.PodAffinityTerm, own bool) (sco
 	case t.NamespaceSelector == nil:
 		return within(t.Namespaces...), nil
 	}
-	selector, err := metav1.LabelSelectorAsSelector(t.NamespaceSelector)
+	selector, err := asSelector(t.NamespaceSelector)
 	if err != nil {
 		return scope{}, err
 	}

@@ -12,13 +12,10 @@ import (
 func (b *builder) addAffinity(id string, c *constraint) {
 	key := b.key(c.key)
 	a := binpack.Affinity{ID: id, Key: key, Owners: c.owners, Targets: b.targets(&c.rule)}
-	for i := range b.t.Bins {
-		if b.t.Bins[i].count(&c.term, true) == 0 {
-			continue
-		}
+	for _, n := range b.holding(&c.rule) {
 		if key == binpack.Hostname {
-			a.Present.Add(i)
-		} else if d := b.p.Nodes[i].Domains[key]; d != binpack.NoDomain {
+			a.Present.Add(n.bin)
+		} else if d := b.p.Nodes[n.bin].Domains[key]; d != binpack.NoDomain {
 			a.Present.Add(d)
 		}
 	}
@@ -59,6 +56,7 @@ func (b *builder) keepToDaemons(a *binpack.Affinity, c *constraint) bool {
 	}
 	for g := range a.Owners.All {
 		group := &b.p.Groups[g]
+		b.t.ruledOut[g] = append(b.t.ruledOut[g], c.field+" is met only where pods of a DaemonSet are")
 		group.Offers = without(group.Offers, func(o int) bool { return !offers.Has(o) && !present(b.p.Offers[o].Domains) })
 		group.Nodes = without(group.Nodes, func(n int) bool {
 			return !nodes.Has(n) && !(a.Key == binpack.Hostname && a.Present.Has(n)) && !present(b.p.Nodes[n].Domains)

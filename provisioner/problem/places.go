@@ -43,9 +43,6 @@ func (b *builder) places(g *group) places {
 
 // placesKey is equal for pods that may go to the same places.
 func placesKey(spec *corev1.PodSpec) string {
-	s := shape{NodeSelector: spec.NodeSelector, Tolerations: spec.Tolerations}
-	if spec.Affinity != nil && spec.Affinity.NodeAffinity != nil {
-		s.NodeAffinity = spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
-	}
+	s := shape{NodeSelector: spec.NodeSelector, Tolerations: spec.Tolerations, NodeAffinity: required(spec)}
 	return s.text()
 }

@@ -1,6 +1,7 @@
 package problem
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -52,7 +53,7 @@ func (t *podTerm) matches(p *corev1.Pod) bool {
 // withLabelKeys narrows a selector by the pod's own values of some labels. A nil
 // selector matches nothing.
 func withLabelKeys(s *metav1.LabelSelector, match, mismatch []string, own map[string]string) (labels.Selector, error) {
-	selector, err := metav1.LabelSelectorAsSelector(s)
+	selector, err := asSelector(s)
 	if err != nil || s == nil {
 		return selector, err
 	}
@@ -72,4 +73,20 @@ func withLabelKeys(s *metav1.LabelSelector, match, mismatch []string, own map[st
 		selector = selector.Add(r)
 	}
 	return selector, nil
+}
+
+// asSelector reads a selector. The error is about the first thing in it that cannot be read, its
+// labels in order and then its expressions.
+func asSelector(s *metav1.LabelSelector) (labels.Selector, error) {
+	selector, err := metav1.LabelSelectorAsSelector(s)
+	if err == nil {
+		return selector, nil
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.MatchLabels)) {
+		if _, err := nodeRequirement(key, corev1.NodeSelectorOpIn, []string{s.MatchLabels[key]}); err != nil {
+			return nil, err
+		}
+	}
+	_, err = metav1.LabelSelectorAsSelector(&metav1.LabelSelector{MatchExpressions: s.MatchExpressions})
+	return nil, firstOf(err)
 }

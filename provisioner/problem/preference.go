@@ -88,7 +88,7 @@ func wishesOf(p *corev1.Pod, ns *namespaces, taints []corev1.Taint) []wish {
 	}
 	if a != nil && a.NodeAffinity != nil {
 		for _, t := range a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
-			if term, ok := newNodeTerm(t.Preference); ok {
+			if term, err := newNodeTerm(t.Preference); err == nil {
 				text, _ := json.Marshal(t) // of plain fields
 				// A node to be bought has no name yet.
 				admits := func(row *Row) bool { return len(term.names) == 0 && matchesAll(term.labels, row) }

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
@@ -19,11 +20,15 @@ type Reason struct {
 	Message string `json:"message"`
 }
 
-// The codes beside those of package binpack: of a NodePool that offers nothing to this batch,
-// and of a pod that no node can help before its volume is ready.
+// The codes beside those of package binpack. docs/reasons.md says for each what to do about it.
 const (
+	// NodePoolExcluded: a NodePool offers nothing to this batch.
 	NodePoolExcluded = "NodePoolExcluded"
-	WaitsForVolume   = "WaitsForVolume"
+	// WaitsForVolume: no node can help the pod before its volume is ready.
+	WaitsForVolume = "WaitsForVolume"
+	// TaintNotTolerated: nothing but taints of the NodePool is in the way. Where more is, it is
+	// NoCompatibleOffer.
+	TaintNotTolerated = "TaintNotTolerated"
 )
 
 // Explain says why the pods of an unplaced group found no place, one reason for
@@ -34,14 +39,14 @@ func (t *Translation) Explain(u *binpack.Unplaced) []Reason {
 		return []Reason{{WaitsForVolume, "waits for " + waits}}
 	}
 	var reasons []Reason
-	for _, r := range u.Reasons {
-		if r.Code == binpack.NoCompatibleOffer && len(t.Pools) == 0 {
-			continue // why there is no offer at all follows
+	for i := range u.Reasons {
+		switch r := &u.Reasons[i]; {
+		case r.Code == binpack.Unsupported:
+			return []Reason{{string(r.Code), r.Constraint + " is not supported yet"}} // no NodePool could help
+		case r.Pool >= 0:
+			about := t.about(u.Group, r)
+			reasons = append(reasons, Reason{about.Code, "NodePool " + t.Pools[r.Pool].Name + ": " + about.Message})
 		}
-		reasons = append(reasons, Reason{string(r.Code), t.sentence(u, &r)})
-	}
-	if len(u.Reasons) == 1 && u.Reasons[0].Code == binpack.Unsupported {
-		return reasons // no NodePool could have helped
 	}
 	for _, x := range t.Excluded {
 		reasons = append(reasons, Reason{NodePoolExcluded, fmt.Sprintf("NodePool %s: %s", x.Pool, x.Reason)})
@@ -52,51 +57,75 @@ func (t *Translation) Explain(u *binpack.Unplaced) []Reason {
 	return reasons
 }
 
-func (t *Translation) sentence(u *binpack.Unplaced, r *binpack.Reason) string {
-	about := ""
-	if r.Pool >= 0 {
-		about = "NodePool " + t.Pools[r.Pool].Name + ": "
-	}
-	passes := "passes the pod's node selector, affinity and tolerations"
-	if claims := t.volumes.of(t.Pods[u.Group][0]).claims; len(claims) > 0 {
-		passes += " where its volumes can be (" + strings.Join(claims, ", ") + ")"
-	}
+// about words a reason that is about one NodePool.
+func (t *Translation) about(group int, r *binpack.Reason) Reason {
+	var message string
 	switch r.Code {
-	case binpack.Unsupported:
-		return about + r.Constraint + " is not supported yet"
 	case binpack.NoCompatibleOffer:
-		if out := t.keptOut[u.Group]; len(out) > 0 {
-			return about + "no offering " + passes + " outside of " + strings.Join(slices.Compact(slices.Sorted(slices.Values(out))), ", ") + ", where the anti-affinity of running pods or its own forbids it"
-		}
-		if taken := t.taken[u.Group]; len(taken) > 0 {
-			return about + "no offering " + passes + " with its ports free: " + strings.Join(slices.Compact(slices.Sorted(slices.Values(taken))), ", ")
-		}
-		return about + "no offering " + passes
+		return t.noCompatibleOffer(group, r.Pool)
 	case binpack.InsufficientResources:
-		name := t.Problem.Resources[r.Resource]
-		if driver, ok := strings.CutPrefix(name, attachPrefix); ok {
-			return fmt.Sprintf("%sno offering attaches enough volumes: %d of CSI driver %s wanted, the most is %d", about, t.volumes.of(t.Pods[u.Group][0]).attach[driver], driver, r.Best)
-		}
-		return fmt.Sprintf("%sno offering is large enough: %s wanted %s, the largest has %s after DaemonSets", about, name, wanted(t.Pods[u.Group][0], name), quantity(name, r.Best))
+		message = t.tooSmall(group, r)
 	case binpack.LimitReached:
-		if r.Resource < 0 && t.capped[t.Pools[r.Pool].Name] {
-			return about + "may open no more nodes for now"
-		} else if r.Resource < 0 {
-			return about + "its limit on nodes is reached"
-		}
-		return about + "its limit on " + t.Problem.Resources[r.Resource] + " is reached"
+		message = t.limitReached(r)
 	case binpack.StockExhausted:
-		return about + "reserved capacity " + r.Constraint + " is used up"
+		message = "reserved capacity " + r.Constraint + " is used up"
 	case binpack.SpreadUnsatisfiable:
-		return about + "no domain is left by " + r.Constraint
+		message = "no domain is left by " + r.Constraint + t.spreadOver(group, r)
 	case binpack.Excluded:
-		return about + "kept away by " + r.Constraint
+		message = "kept away by " + r.Constraint
 	case binpack.TooFewValues:
-		return about + "offerings that would hold the pod show fewer values of a label than minValues ask for"
+		message = "offerings that would hold the pod show fewer values of a label than minValues ask for"
 	case binpack.AffinityUnsatisfiable:
-		return about + "nothing to be near to for " + r.Constraint
+		message = "nothing to be near to for " + r.Constraint
 	}
-	return about + string(r.Code)
+	return Reason{string(r.Code), message}
+}
+
+// tooSmall is about a resource of which a pod asks for more than there is.
+func (t *Translation) tooSmall(group int, r *binpack.Reason) string {
+	if r.Resource < 0 {
+		return "no offering is large enough: DaemonSets alone ask for more than any has"
+	}
+	name, pod := t.Problem.Resources[r.Resource], t.Pods[group][0]
+	if driver, ok := strings.CutPrefix(name, attachPrefix); ok {
+		return fmt.Sprintf("no offering attaches enough volumes: %d of CSI driver %s wanted, the most is %d", t.volumes.of(pod).attach[driver], driver, r.Best)
+	}
+	return fmt.Sprintf("no offering is large enough: %s wanted %s, the largest has %s after DaemonSets", name, wanted(pod, name), quantity(name, r.Best))
+}
+
+// limitReached is about a limit of a NodePool.
+func (t *Translation) limitReached(r *binpack.Reason) string {
+	pool := t.Pools[r.Pool]
+	if r.Resource < 0 && t.capped[pool.Name] {
+		return "may open no more nodes for now"
+	} else if r.Resource < 0 {
+		return "its limit on nodes is reached"
+	}
+	name := t.Problem.Resources[r.Resource]
+	limit := pool.Spec.Limits[corev1.ResourceName(name)]
+	return fmt.Sprintf("its limit on %s is reached: it leaves %s of %s, and the node that comes nearest counts %s", name, quantity(name, r.Best), limit.String(), quantity(name, r.Wanted))
+}
+
+// spreadOver says over which domains a spread counts, and which of them the offerings of the
+// NodePool are in.
+func (t *Translation) spreadOver(group int, r *binpack.Reason) string {
+	p := t.Problem
+	i := slices.IndexFunc(p.Spreads, func(s binpack.Spread) bool { return s.ID == r.Constraint })
+	if i < 0 || p.Spreads[i].Key == binpack.Hostname {
+		return ""
+	}
+	s := &p.Spreads[i]
+	var over []string
+	for _, d := range s.Domains {
+		over = append(over, p.Domains[s.Key][d.Domain])
+	}
+	there := sets.New[string]()
+	for o := range p.Groups[group].Offers.All {
+		if d := p.Offers[o].Domains[s.Key]; p.Offers[o].Pool == r.Pool && d != binpack.NoDomain {
+			there.Insert(p.Domains[s.Key][d])
+		}
+	}
+	return fmt.Sprintf(", which counts over %s; offerings for the pod are in %s", list(over), list(sets.List(there)))
 }
 
 // wanted writes what a pod asks for: the problem's own number may be cut.
@@ -118,11 +147,33 @@ func quantity(name string, q int64) string {
 	return fmt.Sprint(q)
 }
 
-// Sentence joins reasons to one message for an event.
-func Sentence(reasons []Reason) string {
-	words := make([]string, len(reasons))
-	for i, r := range reasons {
-		words[i] = r.Message
+// mostListed is how many of something a message lists.
+const mostListed = 5
+
+// list writes some of a list: "[a b]".
+func list(all []string) string {
+	if len(all) > mostListed {
+		return fmt.Sprintf("[%s and %d more]", strings.Join(all[:mostListed], " "), len(all)-mostListed)
 	}
-	return strings.Join(words, "; ")
+	return "[" + strings.Join(all, " ") + "]"
+}
+
+// mostSaid is how many bytes of reasons an event has room for, with what is around them.
+const mostSaid = 900
+
+// Sentence joins reasons to one message for an event. What would be too long for one is cut,
+// and it says so.
+func Sentence(reasons []Reason) string {
+	var b strings.Builder
+	for i, r := range reasons {
+		if i > 0 && b.Len()+len(r.Message) > mostSaid {
+			fmt.Fprintf(&b, "; and %d more reasons", len(reasons)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(r.Message)
+	}
+	return b.String()
 }

@@ -21,6 +21,13 @@ func Requests(pod *corev1.Pod) cloudprovider.Resources {
 }
 
 func requestList(pod *corev1.Pod) corev1.ResourceList {
+	if pod.Spec.Resources != nil && pod.Spec.Overhead != nil {
+		// PodRequests adds the overhead to the quantities of the pod itself, where they have
+		// more digits than an int64.
+		own := *pod
+		own.Spec.Resources = pod.Spec.Resources.DeepCopy()
+		pod = &own
+	}
 	return resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{UseStatusResources: pod.Spec.NodeName != ""})
 }
 

@@ -90,6 +90,12 @@ func spreadRule(p *corev1.Pod, i int) (r rule, unsupported string) {
 	if c.MaxSkew < 1 {
 		return rule{}, field + ".maxSkew"
 	}
+	if c.MinDomains != nil && *c.MinDomains < 1 {
+		return rule{}, field + ".minDomains"
+	}
+	if c.TopologyKey == "" {
+		return rule{}, field + ".topologyKey"
+	}
 	selector, err := withLabelKeys(c.LabelSelector, c.MatchLabelKeys, nil, p.Labels)
 	if err != nil {
 		return rule{}, field + ".labelSelector: " + err.Error()
@@ -111,6 +117,9 @@ func affinityRules(p *corev1.Pod, ns *namespaces, kind ruleKind, terms []corev1.
 	for i := range terms {
 		t := &terms[i]
 		field := fmt.Sprintf("%s.requiredDuringSchedulingIgnoredDuringExecution[%d]", affinityFields[kind], i)
+		if t.TopologyKey == "" {
+			return nil, field + ".topologyKey"
+		}
 		namespaces, err := ns.of(p, t, true)
 		if err != nil {
 			return nil, field + ".namespaceSelector: " + err.Error()
@@ -152,6 +161,9 @@ func standingRules(p *corev1.Pod, ns *namespaces) []rule {
 	terms := p.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 	for i := range terms {
 		t := &terms[i]
+		if t.TopologyKey == "" {
+			continue // no node is in a domain of it
+		}
 		namespaces, err := ns.of(p, t, false)
 		if err != nil {
 			namespaces = everywhere

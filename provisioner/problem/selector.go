@@ -1,13 +1,16 @@
 package problem
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	toleration "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/klog/v2"
 
@@ -82,9 +85,18 @@ func nodeRequirement(key string, op corev1.NodeSelectorOperator, values []string
 	}
 	r, err := labels.NewRequirement(key, known, values)
 	if err != nil {
-		return labels.Requirement{}, fmt.Errorf("%s %s: %w", key, op, err)
+		return labels.Requirement{}, fmt.Errorf("%s %s: %w", key, op, firstOf(err))
 	}
 	return *r, nil
+}
+
+// firstOf returns the first of several errors: of a thousand values each may be wrong, and to
+// write them all down costs seconds.
+func firstOf(err error) error {
+	if all, ok := err.(utilerrors.Aggregate); ok {
+		return all.Errors()[0]
+	}
+	return err
 }
 
 // A nodeTerm is one term of a pod's node affinity: expressions on labels, and on
@@ -114,11 +126,12 @@ func newNodeSelector(spec *corev1.PodSpec) nodeSelector {
 		}
 		s.all = append(s.all, r)
 	}
-	if spec.Affinity == nil || spec.Affinity.NodeAffinity == nil || spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+	affinity := required(spec)
+	if affinity == nil {
 		return s
 	}
-	for _, t := range spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
-		if term, ok := newNodeTerm(t); ok {
+	for _, t := range affinity.NodeSelectorTerms {
+		if term, err := newNodeTerm(t); err == nil {
 			s.terms = append(s.terms, term)
 		}
 	}
@@ -126,23 +139,35 @@ func newNodeSelector(spec *corev1.PodSpec) nodeSelector {
 	return s
 }
 
-func newNodeTerm(t corev1.NodeSelectorTerm) (nodeTerm, bool) {
+// required is the node affinity that a pod's node must meet, or nil.
+func required(spec *corev1.PodSpec) *corev1.NodeSelector {
+	if spec.Affinity == nil || spec.Affinity.NodeAffinity == nil {
+		return nil
+	}
+	return spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+}
+
+// newNodeTerm reads a term. The error says why it matches no node.
+func newNodeTerm(t corev1.NodeSelectorTerm) (nodeTerm, error) {
 	var term nodeTerm
+	if len(t.MatchExpressions)+len(t.MatchFields) == 0 {
+		return term, errors.New("it is empty")
+	}
 	for _, e := range t.MatchExpressions {
 		r, err := nodeRequirement(e.Key, e.Operator, e.Values)
 		if err != nil {
-			return nodeTerm{}, false
+			return nodeTerm{}, err
 		}
 		term.labels = append(term.labels, r)
 	}
 	for _, e := range t.MatchFields {
 		r, err := nodeRequirement(e.Key, e.Operator, e.Values)
 		if err != nil {
-			return nodeTerm{}, false
+			return nodeTerm{}, err
 		}
 		term.names = append(term.names, r)
 	}
-	return term, len(t.MatchExpressions)+len(t.MatchFields) > 0
+	return term, nil
 }
 
 // matches reports whether a node with these labels passes. A node to be bought
@@ -152,11 +177,15 @@ func (s *nodeSelector) matches(node labels.Labels, name string) bool {
 		return false
 	}
 	for _, t := range s.terms {
-		if matchesAll(t.labels, node) && matchesAll(t.names, labels.Set{"metadata.name": name}) {
+		if t.matches(node, name) {
 			return true
 		}
 	}
 	return len(s.terms) == 0
+}
+
+func (t *nodeTerm) matches(node labels.Labels, name string) bool {
+	return matchesAll(t.labels, node) && (len(t.names) == 0 || matchesAll(t.names, labels.Set{metav1.ObjectNameField: name}))
 }
 
 func matchesAll(all []labels.Requirement, on labels.Labels) bool {
@@ -181,9 +210,14 @@ func meetsAll(all []condition, on labels.Labels) bool {
 // taints; PreferNoSchedule taints repel nobody.
 func tolerates(tolerations []corev1.Toleration, taints []corev1.Taint) bool {
 	for i := range taints {
-		if taints[i].Effect != corev1.TaintEffectPreferNoSchedule && !toleration.TolerationsTolerateTaint(klog.Background(), tolerations, &taints[i], false) {
+		if repels(&taints[i], tolerations) {
 			return false
 		}
 	}
 	return true
+}
+
+// repels reports whether a taint keeps off pods with these tolerations.
+func repels(t *corev1.Taint, tolerations []corev1.Toleration) bool {
+	return t.Effect != corev1.TaintEffectPreferNoSchedule && !toleration.TolerationsTolerateTaint(klog.Background(), tolerations, t, false)
 }

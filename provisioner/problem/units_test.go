@@ -176,3 +176,31 @@ func TestManyStandingPods(t *testing.T) {
 		t.Logf("3000 nodes took %d bytes, 6000 took %d", once, twice)
 	}
 }
+
+// TestRequestsLeaveThePodAlone: to ask twice is to get the same, of quantities beyond an int64 too.
+func TestRequestsLeaveThePodAlone(t *testing.T) {
+	p := asking("cpu=1")
+	p.Spec.Resources = &corev1.ResourceRequirements{Requests: corev1.ResourceList{"cpu": resource.MustParse("9223372036854775807000000001n")}}
+	p.Spec.Overhead = corev1.ResourceList{"cpu": resource.MustParse("7n")}
+	before := p.DeepCopy()
+	problem.Requests(p)
+	if got, want := p.Spec.Resources.Requests.Cpu(), before.Spec.Resources.Requests.Cpu(); got.Cmp(*want) != 0 {
+		t.Errorf("the pod asks for %s now, for %s before", got.AsDec(), want.AsDec())
+	}
+}
+
+// TestSentenceFitsAnEvent: many NodePools do not make a message that nobody reads, and it says what is cut.
+func TestSentenceFitsAnEvent(t *testing.T) {
+	var reasons []problem.Reason
+	for i := range 100 {
+		reasons = append(reasons, problem.Reason{Message: fmt.Sprintf("NodePool pool-%02d: taint team=%02d:NoSchedule is not tolerated", i, i)})
+	}
+	got := problem.Sentence(reasons)
+	said := strings.Count(got, "NodePool")
+	if len(got) > 1000 || said < 10 || !strings.HasSuffix(got, fmt.Sprintf("; and %d more reasons", 100-said)) {
+		t.Errorf("%d bytes with %d reasons: %s", len(got), said, got)
+	}
+	if got := problem.Sentence(reasons[:2]); got != reasons[0].Message+"; "+reasons[1].Message {
+		t.Errorf("two reasons: %s", got)
+	}
+}

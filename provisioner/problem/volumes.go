@@ -60,12 +60,11 @@ type storageDemand struct {
 	// near lists the claims that pods of the batch share and that have no volume yet: it
 	// will be where the first of these pods goes.
 	near []string
-	// claims that decide where, for reasons.
-	claims []string
 }
 
 // A choice is met by a node that meets one of its terms.
 type choice struct {
+	claim string // that asks for it, for reasons
 	terms []nodeTerm
 	text  string // equal for equal choices
 }
@@ -96,7 +95,7 @@ func (v *volumes) of(p *corev1.Pod) storageDemand {
 		}
 		d.attach[driver]++
 	}
-	slices.SortFunc(d.where, func(a, b choice) int { return cmp.Compare(a.text, b.text) })
+	slices.SortFunc(d.where, func(a, b choice) int { return cmp.Or(cmp.Compare(a.text, b.text), cmp.Compare(a.claim, b.claim)) })
 	d.where = slices.CompactFunc(d.where, func(a, b choice) bool { return a.text == b.text })
 	slices.Sort(d.near)
 	return d
@@ -206,20 +205,17 @@ func makesVolumes(class *storagev1.StorageClass) bool {
 
 // choose adds that the node must meet one of some terms.
 func (d *storageDemand) choose(claim *corev1.PersistentVolumeClaim, terms []corev1.NodeSelectorTerm) {
-	var c choice
+	c := choice{claim: claim.Name}
 	texts := make([]string, 0, len(terms))
 	for _, t := range terms {
 		text, _ := json.Marshal(t) // of plain fields
-		if term, ok := newNodeTerm(t); ok && !slices.Contains(texts, string(text)) {
+		if term, err := newNodeTerm(t); err == nil && !slices.Contains(texts, string(text)) {
 			c.terms, texts = append(c.terms, term), append(texts, string(text))
 		}
 	}
 	slices.Sort(texts)
 	c.text = strings.Join(texts, " or ")
 	d.where = append(d.where, c)
-	if !slices.Contains(d.claims, claim.Name) {
-		d.claims = append(d.claims, claim.Name)
-	}
 }
 
 // reachable returns the terms of which a node must meet one to reach a volume.
@@ -280,10 +276,12 @@ func zoneTerms(pv *corev1.PersistentVolume) (all [][]corev1.NodeSelectorTerm) {
 // meets reports whether a node with these labels will do.
 func (d *storageDemand) meets(node labels.Labels, name string) bool {
 	return !slices.ContainsFunc(d.where, func(c choice) bool {
-		return !slices.ContainsFunc(c.terms, func(t nodeTerm) bool {
-			return matchesAll(t.labels, node) && matchesAll(t.names, labels.Set{"metadata.name": name})
-		})
+		return !c.meets(node, name)
 	})
+}
+
+func (c *choice) meets(node labels.Labels, name string) bool {
+	return slices.ContainsFunc(c.terms, func(t nodeTerm) bool { return t.matches(node, name) })
 }
 
 // key is equal for demands that the same places meet.

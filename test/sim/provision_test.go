@@ -441,7 +441,7 @@ func TestStartupTaints(t *testing.T) {
 		s.untilBound(3*time.Minute, "", 15)
 		s.pass(3 * time.Minute)
 		s.wantLaunches(bought)
-		if got := s.told("stranger-0"); !strings.Contains(got, "tolerations") {
+		if got := s.told("stranger-0"); !strings.Contains(got, "taint example.com/team=a:NoSchedule is not tolerated") {
 			t.Errorf("the pod that does not tolerate the taint says %q", got)
 		}
 	})
