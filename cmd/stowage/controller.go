@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
@@ -142,7 +143,7 @@ func (s *settings) address(port int) string {
 func (w *wiring) watch(ctx context.Context) error {
 	w.feed = &feed{cache: w.manager.GetCache(), cluster: w.cluster, observer: w.instruments.observer}
 	kinds := []client.Object{&corev1.Pod{}, &corev1.Node{}, &v1.NodeClaim{}, &v1.NodePool{}, &appsv1.DaemonSet{},
-		&corev1.Namespace{}, &corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &storagev1.StorageClass{}, &storagev1.CSIDriver{},
+		&corev1.Namespace{}, &nodev1.RuntimeClass{}, &corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &storagev1.StorageClass{}, &storagev1.CSIDriver{},
 		&storagev1.CSINode{}, &storagev1.VolumeAttachment{}, &awsv1.EC2NodeClass{}}
 	if len(w.settings.spreads) > 0 { // they may be many, and nobody else asks for them
 		kinds = append(kinds, &corev1.Service{}, &corev1.ReplicationController{}, &appsv1.ReplicaSet{}, &appsv1.StatefulSet{})

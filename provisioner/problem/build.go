@@ -27,7 +27,7 @@ func Build(in *Input) *Translation {
 	}
 	ns := namespacesOf(in.Snapshot)
 	t := &Translation{
-		Bins: binsOf(in, ns), daemons: daemonsOf(in.Snapshot.DaemonSets.All(), ns), namespaces: ns,
+		Bins: binsOf(in, ns), daemons: daemonsOf(in.Snapshot, ns), namespaces: ns,
 		capped: map[string]bool{}, keptOut: map[int][]string{}, ruledOut: map[int][]string{}, waits: map[int]string{},
 		incompatible: map[[2]string]string{},
 	}

@@ -5,14 +5,15 @@ import (
 	"maps"
 	"slices"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/state"
 )
 
 // A daemon is a DaemonSet: a pod that every node which it fits will get.
@@ -36,9 +37,11 @@ var daemonTolerations = []corev1.Toleration{
 	{Key: corev1.TaintNodeUnschedulable, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
 }
 
-func daemonsOf(sets []*appsv1.DaemonSet, ns *namespaces) []daemon {
+// daemonsOf lists the DaemonSets of a snapshot, but for those whose pods the API server would
+// refuse.
+func daemonsOf(s *state.Snapshot, ns *namespaces) []daemon {
 	var daemons []daemon
-	for _, ds := range sets {
+	for _, ds := range s.DaemonSets.All() {
 		if ds.DeletionTimestamp != nil {
 			continue
 		}
@@ -47,6 +50,13 @@ func daemonsOf(sets []*appsv1.DaemonSet, ns *namespaces) []daemon {
 			Spec:       *ds.Spec.Template.Spec.DeepCopy(),
 		}
 		SetDefaults(&p.Spec)
+		var class *nodev1.RuntimeClass
+		if name := p.Spec.RuntimeClassName; name != nil {
+			class, _ = s.RuntimeClasses.Get(*name)
+		}
+		if AddRuntimeClass(&p.Spec, class) != "" {
+			continue
+		}
 		p.Spec.Tolerations = append(p.Spec.Tolerations, daemonTolerations...)
 		daemons = append(daemons, daemon{uid: ds.UID, pod: p, requests: Requests(p), selector: newNodeSelector(&p.Spec), keepsOut: standingRules(p, ns), ports: hostPorts(&p.Spec)})
 	}

@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -113,7 +114,7 @@ func (w *world) apply(text string) error {
 		}
 		made := map[string]client.Object{
 			"Pod": &corev1.Pod{}, "Node": &corev1.Node{}, "NodePool": &v1.NodePool{}, "NodeClaim": &v1.NodeClaim{},
-			"DaemonSet": &appsv1.DaemonSet{}, "Namespace": &corev1.Namespace{}, "Deployment": &appsv1.Deployment{}, "NodeOverlay": &v1alpha1.NodeOverlay{},
+			"DaemonSet": &appsv1.DaemonSet{}, "Namespace": &corev1.Namespace{}, "Deployment": &appsv1.Deployment{}, "NodeOverlay": &v1alpha1.NodeOverlay{}, "RuntimeClass": &nodev1.RuntimeClass{},
 			"PersistentVolumeClaim": &corev1.PersistentVolumeClaim{}, "PersistentVolume": &corev1.PersistentVolume{}, "StorageClass": &storagev1.StorageClass{},
 			"CSINode": &storagev1.CSINode{}, "CSIDriver": &storagev1.CSIDriver{}, "VolumeAttachment": &storagev1.VolumeAttachment{},
 		}[head.Kind]

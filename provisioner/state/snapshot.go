@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,8 +30,10 @@ type Snapshot struct {
 	NodePools  List[*v1.NodePool]
 	DaemonSets List[*appsv1.DaemonSet]
 	Namespaces List[*corev1.Namespace]
-	Storage    Storage
-	Selecting  Selecting
+	// RuntimeClasses say what is added to the pods of DaemonSets.
+	RuntimeClasses List[*nodev1.RuntimeClass]
+	Storage        Storage
+	Selecting      Selecting
 	// NodeClasses are all of one kind: there is one cloud.
 	NodeClasses List[NodeClass]
 	// Plans says where pods without a node are to go, by pod UID.
@@ -140,18 +143,20 @@ func (c *Cluster) freezePlans() {
 func (c *Cluster) freeze() *Snapshot {
 	c.freezePlans()
 	s := &Snapshot{
-		Revision:    c.revision,
-		Pods:        c.pods.freeze(),
-		Nodes:       c.nodes.freeze(),
-		NodeClaims:  c.claims.freeze(),
-		NodePools:   c.pools.freeze(),
-		DaemonSets:  c.daemonSets.freeze(),
-		Namespaces:  c.namespaces.freeze(),
-		Storage:     c.storage.freeze(),
-		Selecting:   c.selecting.freeze(),
-		NodeClasses: c.classes.freeze(),
-		Plans:       c.frozenPlans,
-		plannedFor:  c.plannedFor,
+		Revision:   c.revision,
+		Pods:       c.pods.freeze(),
+		Nodes:      c.nodes.freeze(),
+		NodeClaims: c.claims.freeze(),
+		NodePools:  c.pools.freeze(),
+		DaemonSets: c.daemonSets.freeze(),
+		Namespaces: c.namespaces.freeze(),
+
+		RuntimeClasses: c.runtimeClasses.freeze(),
+		Storage:        c.storage.freeze(),
+		Selecting:      c.selecting.freeze(),
+		NodeClasses:    c.classes.freeze(),
+		Plans:          c.frozenPlans,
+		plannedFor:     c.plannedFor,
 
 		NodeOverlays: c.overlays.freeze(),
 	}

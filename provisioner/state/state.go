@@ -13,6 +13,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -28,18 +29,19 @@ type Cluster struct {
 	revision uint64
 	last     *Snapshot // nil when something changed since
 
-	pods       table[*corev1.Pod]
-	nodes      table[*corev1.Node]
-	claims     table[*v1.NodeClaim]
-	pools      table[*v1.NodePool]
-	daemonSets table[*appsv1.DaemonSet]
-	namespaces table[*corev1.Namespace]
-	selecting  selecting
-	overlays   table[*v1alpha1.NodeOverlay]
-	classes    table[NodeClass]
-	storage    storageTables
-	plans      map[types.UID]Plan
-	gone       tombstones
+	pods           table[*corev1.Pod]
+	nodes          table[*corev1.Node]
+	claims         table[*v1.NodeClaim]
+	pools          table[*v1.NodePool]
+	daemonSets     table[*appsv1.DaemonSet]
+	namespaces     table[*corev1.Namespace]
+	selecting      selecting
+	runtimeClasses table[*nodev1.RuntimeClass]
+	overlays       table[*v1alpha1.NodeOverlay]
+	classes        table[NodeClass]
+	storage        storageTables
+	plans          map[types.UID]Plan
+	gone           tombstones
 	// claimAt holds the names of the NodeClaims by provider ID.
 	claimAt map[string]string
 
@@ -95,6 +97,8 @@ func (c *Cluster) Observe(obj client.Object) {
 		changed = c.daemonSets.put(o)
 	case *corev1.Namespace:
 		changed = c.namespaces.put(o)
+	case *nodev1.RuntimeClass:
+		changed = c.runtimeClasses.put(o)
 	case *v1alpha1.NodeOverlay:
 		changed = c.overlays.put(o)
 	case NodeClass:
@@ -130,6 +134,8 @@ func (c *Cluster) Forget(obj client.Object) {
 		changed = c.daemonSets.remove(o)
 	case *corev1.Namespace:
 		changed = c.namespaces.remove(o)
+	case *nodev1.RuntimeClass:
+		changed = c.runtimeClasses.remove(o)
 	case *v1alpha1.NodeOverlay:
 		changed = c.overlays.remove(o)
 	case NodeClass:

@@ -49,6 +49,7 @@ func TestRoles(t *testing.T) {
 		"patch pods -A":                                      false,
 		"get secrets -A":                                     false,
 		"list poddisruptionbudgets -A":                       false,
+		"watch runtimeclasses":                               true,
 		"watch persistentvolumes":                            true,
 		"watch volumeattachments":                            true,
 		"patch persistentvolumeclaims -A":                    false,

@@ -14,6 +14,7 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -87,7 +88,7 @@ func stored[T client.Object](a *API) []T {
 
 // kinds are all that the API knows, in the order in which a process lists them.
 var kinds = []client.Object{
-	&awsv1.EC2NodeClass{}, &v1.NodePool{}, &v1alpha1.NodeOverlay{}, &v1.NodeClaim{}, &corev1.Node{}, &corev1.Pod{}, &appsv1.DaemonSet{}, &corev1.Namespace{}, &policyv1.PodDisruptionBudget{},
+	&awsv1.EC2NodeClass{}, &v1.NodePool{}, &v1alpha1.NodeOverlay{}, &v1.NodeClaim{}, &corev1.Node{}, &corev1.Pod{}, &appsv1.DaemonSet{}, &corev1.Namespace{}, &nodev1.RuntimeClass{}, &policyv1.PodDisruptionBudget{},
 	&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &storagev1.StorageClass{}, &storagev1.CSIDriver{}, &storagev1.CSINode{}, &storagev1.VolumeAttachment{},
 }
 

@@ -94,7 +94,6 @@ var builtinPriorities = map[string]int32{"system-cluster-critical": 2_000_000_00
 
 // completePods fills in what admission and kube-scheduler would.
 func (s *Set) completePods() error {
-	s.noteDaemons()
 	classes := list[*schedulingv1.PriorityClass](s)
 	for _, key := range s.keys() {
 		e := s.objects[key]
