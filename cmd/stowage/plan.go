@@ -57,7 +57,7 @@ func newPlanCommand(now func() time.Time) *cobra.Command {
 			"Deployments, StatefulSets, ReplicaSets and Jobs stand for their pods when none of these is given.",
 		Example: "  stowage plan -f examples/basic\n" +
 			"  stowage plan -f nodepool.yaml -f deployments/ --region eu-west-1 -o json\n" +
-			"  kubectl get -A pods,nodes,namespaces,daemonsets,nodepools,ec2nodeclasses -o yaml | stowage plan -f -",
+			"  kubectl get -A pods,nodes,namespaces,daemonsets,pvc,pv,storageclasses,csinodes,nodepools,ec2nodeclasses -o yaml | stowage plan -f -",
 		Args: refuseArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, now) },
 	}
