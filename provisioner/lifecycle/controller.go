@@ -141,11 +141,10 @@ func (c *Controller) advance(ctx context.Context, now time.Time, claim *v1.NodeC
 	if err != nil {
 		return 0, err
 	}
-	again, err := c.checkJoined(ctx, now, claim)
-	if wait > 0 && err == nil {
-		again = min(again, wait, holdPoll)
+	if wait > 0 { // it has joined, and it is not its own fault that it is not registered
+		return min(wait, holdPoll), nil
 	}
-	return again, err
+	return c.checkJoined(ctx, now, claim)
 }
 
 // hold puts our finalizer on a claim, before anything is bought for it.

@@ -52,7 +52,7 @@ func (c *Controller) Hold(now time.Time, claim *v1.NodeClaim, node *corev1.Node)
 	if !lifecycle.NodeReady(node) {
 		return max(0, unreadyHold-now.Sub(node.CreationTimestamp.Time)), "it is not Ready"
 	}
-	if len(c.Cluster.Snapshot().PlannedFor(claim.Name)) == 0 {
+	if len(c.Cluster.Snapshot().PlannedFor(claim.Name)) == 0 || staysClosed(node, claim) {
 		return 0, ""
 	}
 	until := readySince(node).Add(longPatience + nominating)
@@ -103,9 +103,9 @@ func gatherings(s *state.Snapshot) []*gathering {
 }
 
 // round returns the NodeClaims of a gathering whose nodes are Ready and closed by our own taint
-// alone, and how long they have to wait yet: not at all if nobody is awaited any more. What will
-// never be a node is not awaited.
-func (g *gathering) round(now time.Time, s *state.Snapshot) (closed []string, wait time.Duration) {
+// alone, those left out whose round has been called, and how long they have to wait yet: not at
+// all if nobody is awaited any more. What will never be a node is not awaited.
+func (g *gathering) round(now time.Time, s *state.Snapshot, called func(string) bool) (closed []string, wait time.Duration) {
 	awaited, first := false, now
 	for name := range g.claims {
 		claim, ok := s.NodeClaims.Get(name)
@@ -114,9 +114,9 @@ func (g *gathering) round(now time.Time, s *state.Snapshot) (closed []string, wa
 		}
 		node, joined := s.NodeOf(claim)
 		switch {
-		case !joined || !lifecycle.NodeReady(node):
+		case !joined || !lifecycle.NodeReady(node) || !opening(node, claim) && !staysClosed(node, claim):
 			awaited = true
-		case len(claim.Spec.StartupTaints) == 0 && hasOwnTaint(node) && opening(node, claim):
+		case len(claim.Spec.StartupTaints) == 0 && hasOwnTaint(node) && opening(node, claim) && !called(name):
 			closed = append(closed, name)
 			if since := readySince(node); since.Before(first) {
 				first = since
@@ -129,14 +129,21 @@ func (g *gathering) round(now time.Time, s *state.Snapshot) (closed []string, wa
 	return closed, wait
 }
 
-// readySince tells since when kubelet has said of a node's readiness what it says.
+// staysClosed reports whether somebody keeps a node closed by a taint that will not go by itself.
+func staysClosed(node *corev1.Node, claim *v1.NodeClaim) bool {
+	return slices.ContainsFunc(closing(node, claim), func(t corev1.Taint) bool { return !v1.IsEphemeralTaint(t) })
+}
+
+// readySince tells since when kubelet has said of a node's readiness what it says. Its clock may be
+// wrong: by that of the API server it is not later than a node is kept closed that is not Ready.
 func readySince(node *corev1.Node) time.Time {
+	latest := node.CreationTimestamp.Add(unreadyHold)
 	for _, condition := range node.Status.Conditions {
-		if condition.Type == corev1.NodeReady {
-			return condition.LastTransitionTime.Time
+		if at := condition.LastTransitionTime.Time; condition.Type == corev1.NodeReady && at.Before(latest) {
+			return at
 		}
 	}
-	return time.Time{}
+	return latest
 }
 
 // rounds says of which NodeClaims the pods have been nominated, and when their nodes open. It

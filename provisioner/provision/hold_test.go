@@ -37,6 +37,9 @@ func TestHold(t *testing.T) {
 		{"not Ready for long", func(h *holding) { h.ready("own", -1); h.now = h.now.Add(time.Minute) }, 0, ""},
 		{"startup taints", func(h *holding) { h.claims["own"].Spec.StartupTaints = []corev1.Taint{{Key: "a"}} }, 0, ""},
 		{"pods not nominated", func(*holding) {}, 17 * time.Second, together},
+		{"somebody else keeps it closed", func(h *holding) {
+			h.nodes["own"].Spec.Taints = append(h.nodes["own"].Spec.Taints, corev1.Taint{Key: "theirs", Effect: corev1.TaintEffectNoSchedule})
+		}, 0, ""},
 		{"pods nominated", func(h *holding) { h.nominated = true }, time.Second, together},
 		{"pods nominated late", func(h *holding) { h.nominated = true; h.ready("own", 19500*time.Millisecond) }, 500 * time.Millisecond, together},
 		{"nobody waits for ever", func(h *holding) { h.now = h.now.Add(17 * time.Second) }, 0, ""},
@@ -95,6 +98,12 @@ func TestRound(t *testing.T) {
 		{"somebody else keeps the other closed", func(h *holding) {
 			h.nodes["other"].Spec.Taints = append(h.nodes["other"].Spec.Taints, corev1.Taint{Key: "theirs", Effect: corev1.TaintEffectNoSchedule})
 		}, own, 0},
+		{"the other is about to be initialized", func(h *holding) {
+			h.nodes["other"].Spec.Taints = append(h.nodes["other"].Spec.Taints, corev1.Taint{Key: "node.cloudprovider.kubernetes.io/uninitialized", Value: "true", Effect: corev1.TaintEffectNoSchedule})
+		}, own, 7 * time.Second},
+		{"the other is not ready yet for pods that run", func(h *holding) {
+			h.nodes["other"].Spec.Taints = append(h.nodes["other"].Spec.Taints, corev1.Taint{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoExecute})
+		}, own, 7 * time.Second},
 		{"startup taints", func(h *holding) { h.claims["other"].Spec.StartupTaints = []corev1.Taint{{Key: "a"}} }, own, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -108,7 +117,7 @@ func TestRound(t *testing.T) {
 				if !g.claims["own"] {
 					continue
 				}
-				closed, wait := g.round(h.now, s)
+				closed, wait := g.round(h.now, s, r.rounds.called)
 				slices.Sort(closed)
 				if fmt.Sprint(closed) != test.closed || wait != test.wait {
 					t.Errorf("%v may open in %v, want %s in %v", closed, wait, test.closed, test.wait)
@@ -161,7 +170,7 @@ func TestRoundIsNominated(t *testing.T) {
 		return nil
 	}
 	step("a nomination fails", "own-plain", "own-spread")
-	held("a nomination failed", 17*time.Second)
+	held("a nomination failed", time.Second)
 	r.server.refuse = nil
 	step("what failed is tried again", "other-spread")
 	held("all are nominated", time.Second)
@@ -192,16 +201,50 @@ func TestStepAwaitsTheRound(t *testing.T) {
 	}
 }
 
-// TestNominationsEnd with their time: what is left is nobody's to wait for.
+// TestNominationsEnd with their time, or at what the server refuses: no node is kept closed for
+// it, and it is tried again before the round opens.
 func TestNominationsEnd(t *testing.T) {
 	h := newHolding()
+	h.apart = true
 	r := newRig(t, h.objects()...)
 	r.Cluster.SetPlans(h.plans())
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	r.nominateOpen(over, h.now, r.Cluster.Snapshot())
-	if len(r.server.patched) != 0 || r.rounds.called("own") {
-		t.Errorf("patches %q, and the round counts as nominated: %v", r.server.patched, r.rounds.called("own"))
+	if again := r.nominateOpen(over, h.now, r.Cluster.Snapshot()); again >= accord {
+		t.Errorf("tries again in %v, when the nodes have opened", again)
+	}
+	if len(r.server.patched) != 0 || !r.rounds.called("own") || !r.rounds.called("other") {
+		t.Errorf("patches %q, and the rounds are called: %v, %v", r.server.patched, r.rounds.called("own"), r.rounds.called("other"))
+	}
+}
+
+// TestPatienceIsOfARound: a node whose round has been called does not make those that come later
+// impatient.
+func TestPatienceIsOfARound(t *testing.T) {
+	h := newHolding()
+	h.ready("own", 11*time.Second)
+	h.ready("other", 100*time.Millisecond)
+	third := h.claims["own"].DeepCopy()
+	third.Name, third.UID, third.Status.ProviderID = "third", "third", "third"
+	r := newRig(t, append(h.objects(), third, waiting("third-plain", "1"))...)
+	plans := h.plans()
+	plans["third-plain"] = state.Plan{NodeClaim: "third", At: h.decided}
+	r.Cluster.SetPlans(plans)
+	r.rounds.call(h.now, "own")
+	if again := r.nominateOpen(t.Context(), h.now, r.Cluster.Snapshot()); r.rounds.called("other") || again > longPatience {
+		t.Errorf("the other has its round: %v; looks again in %v", r.rounds.called("other"), again)
+	}
+}
+
+// TestClocksOfNodes: a kubelet whose clock is ahead keeps its node closed no longer.
+func TestClocksOfNodes(t *testing.T) {
+	h := newHolding()
+	h.ready("own", -10*time.Minute)
+	h.nodes["own"].Status.Conditions[0].Status = corev1.ConditionTrue
+	r := newRig(t, h.objects()...)
+	r.Cluster.SetPlans(h.plans())
+	if wait, _ := r.Hold(h.now, h.claims["own"], h.nodes["own"]); wait > unreadyHold+longPatience+nominating {
+		t.Errorf("held for %v", wait)
 	}
 }
 
@@ -325,23 +368,29 @@ func (h *holding) objects() []client.Object {
 }
 
 // TestLostPlacesAreDecidedTogether: a pod whose place another took waits as long as pods are still
-// to come to nodes that are open, and five seconds at most.
+// to come to nodes that are open, and five seconds at most; whoever else comes does not wait.
 func TestLostPlacesAreDecidedTogether(t *testing.T) {
 	for _, settles := range []bool{true, false} {
 		h := newHolding()
 		for _, n := range h.nodes {
 			n.Spec.Taints = nil
+			n.Status.Allocatable["cpu"] = resource.MustParse("1")
 		}
-		h.nodes["own"].Status.Allocatable["cpu"] = resource.MustParse("1")
 		thief := waiting("thief", "1")
 		thief.Spec.NodeName = "own"
 		r := newRig(t, append(h.objects(), nodePool("general"), thief)...)
 		r.Cluster.SetPlans(h.plans())
 		r.now = h.now
+		planned := func(pod types.UID) bool {
+			_, ok := r.Cluster.Snapshot().Plans[pod]
+			return ok
+		}
+		r.step(0)
+		r.seen(waiting("unconcerned", "1"))
 		r.step(0)
 		r.step(2 * time.Second)
-		if r.server.created != 0 {
-			t.Fatal("decided while pods are still to come")
+		if planned("own-spread") || !planned("unconcerned") {
+			t.Fatalf("while pods are still to come, decided for the one that lost its place: %v, for another: %v", planned("own-spread"), planned("unconcerned"))
 		}
 		if settles {
 			last := waiting("other-spread", "1")
@@ -352,7 +401,7 @@ func TestLostPlacesAreDecidedTogether(t *testing.T) {
 		}
 		r.step(0)
 		r.step(time.Second)
-		if r.server.created == 0 {
+		if !planned("own-spread") {
 			t.Errorf("settled: %v; and nothing was decided", settles)
 		}
 	}

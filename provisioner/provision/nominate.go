@@ -31,7 +31,9 @@ func (c *Controller) Nominate(ctx context.Context, _ time.Time, claim *v1.NodeCl
 	if !opening(node, claim) || c.rounds.called(claim.Name) {
 		return nil // others hold it closed, and nominateOpen will see it open; or it has been done
 	}
-	if err := c.nominate(ctx, c.Cluster.Snapshot(), map[string]string{claim.Name: node.Name}); err != nil {
+	limited, stop := context.WithTimeout(ctx, accord)
+	defer stop()
+	if err := c.nominate(limited, c.Cluster.Snapshot(), map[string]string{claim.Name: node.Name}); err != nil {
 		log.FromContext(ctx).Error(err, "nominating")
 	}
 	return nil
@@ -39,10 +41,9 @@ func (c *Controller) Nominate(ctx context.Context, _ time.Time, claim *v1.NodeCl
 
 // nominateOpen writes the names of nodes on the pods of each round that is due, and then lets
 // the nodes open; and it writes again what kube-scheduler has erased, as it does at each failed
-// attempt, for nodes that are open or about to be. A failure is logged: the plan is only a hint
-// to kube-scheduler, and the next Step tries again as long as the nodes are closed. It takes no
-// longer than they are kept so: other pods wait meanwhile. It returns when to look again at the
-// latest.
+// attempt, for nodes that are open or about to be. A failure is logged, and keeps no node closed:
+// the plan is only a hint to kube-scheduler, and the next Step tries again. It returns when to look
+// again at the latest.
 func (c *Controller) nominateOpen(ctx context.Context, now time.Time, s *state.Snapshot) (again time.Duration) {
 	if c.NoNominations {
 		return c.retry()
@@ -52,7 +53,7 @@ func (c *Controller) nominateOpen(ctx context.Context, now time.Time, s *state.S
 	defer stop()
 	if err := c.nominate(limited, s, nodes); err != nil {
 		log.FromContext(ctx).Error(err, "nominating")
-		return again
+		again = min(again, accord/2)
 	}
 	for _, claims := range due {
 		c.rounds.call(now, claims...)
@@ -65,15 +66,14 @@ func (c *Controller) nominateOpen(ctx context.Context, now time.Time, s *state.S
 func (c *Controller) targets(now time.Time, s *state.Snapshot) (nodes map[string]string, due [][]string, again time.Duration) {
 	nodes, again = map[string]string{}, c.retry()
 	for _, g := range gatherings(s) {
-		closed, wait := g.round(now, s)
-		closed = slices.DeleteFunc(closed, c.rounds.called)
+		closed, wait := g.round(now, s, c.rounds.called)
 		for name := range g.claims {
 			claim, ok := s.NodeClaims.Get(name)
 			if !ok {
 				continue
 			}
 			node, ok := s.NodeOf(claim)
-			if ok && opening(node, claim) && (wait == 0 || !slices.Contains(closed, name)) {
+			if ok && opening(node, claim) && (wait == 0 || !hasOwnTaint(node) || c.rounds.called(name)) {
 				nodes[name] = node.Name
 			}
 		}
@@ -237,18 +237,22 @@ func spreadsOverDomains(p *corev1.Pod) bool {
 // about to go, that of a node that is not ready goes once it is, and startup taints
 // go when their owners please, without asking us.
 func opening(node *corev1.Node, claim *v1.NodeClaim) bool {
-	if !lifecycle.NodeReady(node) {
-		return false
-	}
+	return lifecycle.NodeReady(node) && len(closing(node, claim)) == 0
+}
+
+// closing are the taints by which others keep pods from a node that its NodeClaim does not
+// speak of.
+func closing(node *corev1.Node, claim *v1.NodeClaim) (taints []corev1.Taint) {
 	for _, t := range node.Spec.Taints {
 		stays := slices.ContainsFunc(claim.Spec.Taints, func(s corev1.Taint) bool { return s.MatchTaint(&t) })
 		starts := slices.ContainsFunc(claim.Spec.StartupTaints, func(s corev1.Taint) bool { return s.MatchTaint(&t) })
-		goes := t.Key == v1.TaintUnregistered || t.Key == corev1.TaintNodeNotReady
+		// With NoExecute it goes seconds after the node is ready.
+		goes := t.Key == v1.TaintUnregistered || t.Key == corev1.TaintNodeNotReady && t.Effect == corev1.TaintEffectNoSchedule
 		if t.Effect != corev1.TaintEffectPreferNoSchedule && !stays && !starts && !goes {
-			return false
+			taints = append(taints, t)
 		}
 	}
-	return true
+	return taints
 }
 
 func hasOwnTaint(node *corev1.Node) bool {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -90,26 +91,32 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 	c.unsure.settle(c.Cluster, now, c.retry())
 	c.settle(now, c.Cluster.Snapshot())
 	snapshot := c.Cluster.Snapshot()
-	again = c.nominateOpen(ctx, now, snapshot)
-	c.withdrawStray(ctx, snapshot)
+	again = c.retry()
 	waiting := c.waiting(snapshot)
-	unsettled := isUnsettled(snapshot)
-	for _, p := range waiting {
-		if l := c.lost[p.UID]; unsettled && l.cause == placeLost && now.Sub(l.at) < unrest {
+	c.Metrics.queue(now, waiting)
+	if all := len(waiting); len(c.lost) > 0 && isUnsettled(snapshot) {
+		waiting = slices.DeleteFunc(waiting, func(p *corev1.Pod) bool {
+			l := c.lost[p.UID]
+			return l.cause == placeLost && now.Sub(l.at) < unrest
+		})
+		if len(waiting) < all {
 			again = min(again, time.Second)
-			continue
 		}
+	}
+	for _, p := range waiting {
 		if at, ok := c.tried[p.UID]; !ok || now.Sub(at) >= c.retry() {
 			c.Window.Add(now, string(p.UID))
 		}
 	}
-	c.Metrics.queue(now, waiting)
 	if c.Window.Take(now) != nil && len(waiting) > 0 {
 		err = c.solve(ctx, now, snapshot, waiting)
 	}
 	if at, ok := c.Window.Deadline(); ok {
 		again = min(again, max(at.Sub(now), 0))
 	}
+	snapshot = c.Cluster.Snapshot() // what was decided is in it
+	again = min(again, c.nominateOpen(ctx, now, snapshot))
+	c.withdrawStray(ctx, snapshot)
 	return again, err
 }
 

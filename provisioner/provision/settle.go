@@ -44,7 +44,7 @@ func (c *Controller) settle(now time.Time, s *state.Snapshot) {
 	}
 	for name, pods := range planned {
 		claim, _ := s.NodeClaims.Get(name) // it stands, so it is there
-		if node, ok := s.NodeOf(claim); ok && opening(node, claim) {
+		if node, ok := s.NodeOf(claim); ok && opening(node, claim) && !hasOwnTaint(node) {
 			for _, p := range problem.Crowded(s, node, pods) {
 				drop = append(drop, p.UID)
 				c.lose(now, s, p)
@@ -121,7 +121,7 @@ func (c *Controller) stands(now time.Time, s *state.Snapshot, plan state.Plan) b
 	}
 	opened := v1.GetCondition(claim.Status.Conditions, v1.ConditionInitialized)
 	if opened == nil || opened.Status != "True" {
-		return true // its timeouts are package lifecycle's
+		return true // package lifecycle gives up nodes that do not come, or are not Ready
 	}
 	return now.Sub(opened.LastTransitionTime.Time) < c.retry() || now.Sub(plan.At) < c.retry()
 }
