@@ -18,10 +18,11 @@ import (
 
 // How many volumes of each CSI driver a node may attach.
 //
-// A node says it in its CSINode. For one that is still to be bought it is the least that the
-// nodes of its instance type say, or else what the cloud expects. In a problem it is
-// a resource. A volume that pods of one node share is counted once for each of them, which
-// asks for more than kube-scheduler does, and never for less.
+// A node says it in its CSINode. For one that is still to be bought, or has not said it yet, it is
+// what the youngest node of its instance type says, or else what the cloud expects: a driver counts
+// when it starts, and says less on a node that has many network interfaces by then. In a problem it
+// is a resource. A volume that pods of one node share is counted once for each of them, which asks
+// for more than kube-scheduler does. Disks that running pods name without a claim are not counted.
 
 // attachPrefix begins the name of the resource of a CSI driver's attachments; the rest is the
 // driver's name.
@@ -99,16 +100,18 @@ func (b *builder) learnLimits() {
 		}
 	}
 	for driver := range b.t.limits {
-		limits, told := attachLimits{}, attachLimits{}
+		limits, told, says := attachLimits{}, attachLimits{}, map[string]*corev1.Node{}
 		for i := range b.t.Rows {
 			if n, ok := b.t.Rows[i].Type.VolumeLimits[driver]; ok {
 				limits[b.t.Rows[i].Type.Name] = n
 			}
 		}
 		for i := range b.t.Bins {
-			n, ok := b.toldLimit(&b.t.Bins[i], driver)
-			if kind := b.t.Bins[i].labels[corev1.LabelInstanceTypeStable]; ok && kind != "" {
-				told[kind] = min(n, told.of(kind))
+			bin := &b.t.Bins[i]
+			n, ok := b.toldLimit(bin, driver)
+			kind := bin.labels[corev1.LabelInstanceTypeStable]
+			if youngest := says[kind]; ok && kind != "" && bin.usable && (youngest == nil || youngest.CreationTimestamp.Before(&bin.Node.CreationTimestamp)) {
+				told[kind], says[kind] = n, bin.Node
 			}
 		}
 		maps.Copy(limits, told)
@@ -122,7 +125,7 @@ func (b *builder) toldLimit(bin *Bin, driver string) (int64, bool) {
 	if bin.Node == nil {
 		return 0, false
 	}
-	csi, ok := b.t.volumes.Nodes.Get(bin.Node.Name)
+	csi, ok := b.t.volumes.CSINodes.Get(bin.Node.Name)
 	if !ok {
 		return 0, false
 	}
@@ -181,8 +184,8 @@ func (b *builder) attachableTo(bin *Bin, f form, has, taken binpack.Vector) {
 		switch {
 		case told:
 			has[r] = limit
-		case bin.initialized():
-			has[r] = anyNumber // kube-scheduler goes by what the node says
+		case bin.Claim == nil:
+			has[r] = anyNumber // kube-scheduler goes by what the node says; one of ours will say it soon
 		default:
 			has[r] = b.t.limits[driver].of(f.labels[corev1.LabelInstanceTypeStable])
 		}

@@ -25,8 +25,6 @@ type Bin struct {
 	// labels that the node has, or is known to get whatever it is launched as.
 	labels labels.Set
 	taints []corev1.Taint
-	// aliases are labels that others will write, with the label of the same value.
-	aliases map[string]string
 	// usable is false when no new pod may go there: it is being deleted, is
 	// cordoned, or has left the cluster. Its pods still count where spreads and
 	// affinities look.
@@ -137,6 +135,7 @@ func (b *Bin) keepOut(ns *namespaces) {
 func newBin(in *Input, node *corev1.Node, claim *v1.NodeClaim) Bin {
 	b := Bin{Node: node, Claim: claim, usable: true, labels: labels.Set{}}
 	var expected cloudprovider.Resources
+	var aliases map[string]string
 	if claim != nil {
 		// A node that was there and is gone does not come back.
 		left := node == nil && v1.IsTrue(claim.Status.Conditions, v1.ConditionRegistered)
@@ -144,7 +143,7 @@ func newBin(in *Input, node *corev1.Node, claim *v1.NodeClaim) Bin {
 		b.taints = claim.Spec.Taints
 		b.forms = formsOf(in, claim)
 		if catalog := in.Catalogs[claim.Labels[v1.LabelNodePool]]; catalog != nil {
-			b.aliases = catalog.LabelAliases
+			aliases = catalog.LabelAliases
 		}
 		b.labels = common(b.forms)
 		expected = least(b.forms)
@@ -158,6 +157,11 @@ func newBin(in *Input, node *corev1.Node, claim *v1.NodeClaim) Bin {
 		b.labels, expected = labels.Set{}, nil
 	}
 	maps.Copy(b.labels, node.Labels)
+	for alias, key := range aliases { // a CSI driver may have yet to write its own name for the zone
+		if !b.labels.Has(alias) && b.labels.Has(key) {
+			b.labels[alias] = b.labels[key]
+		}
+	}
 	for _, p := range in.Snapshot.PodsOn(node.Name) {
 		if !terminal(p) {
 			b.pods = append(b.pods, p)
@@ -186,18 +190,6 @@ func standingTaints(node *corev1.Node, claim *v1.NodeClaim) []corev1.Taint {
 		}
 	}
 	return taints
-}
-
-// forVolumes are the labels by which volumes are reached. On a machine of ours a CSI driver may
-// have yet to write the name that it has for the zone.
-func (b *Bin) forVolumes() labels.Set {
-	all := b.labels
-	for alias, key := range b.aliases {
-		if !all.Has(alias) && all.Has(key) {
-			all = labels.Merge(all, labels.Set{alias: all[key]})
-		}
-	}
-	return all
 }
 
 // carries reports whether the node has a label, or is known to get it.

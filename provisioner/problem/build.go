@@ -32,7 +32,7 @@ func Build(in *Input) *Translation {
 		incompatible: map[[2]string]string{},
 	}
 	b := &builder{in: in, t: t}
-	t.volumes = &volumes{Storage: in.Snapshot.Storage, batch: in.Pods, bins: t.Bins}
+	t.volumes = &volumes{Storage: in.Snapshot.Storage, nodes: in.Snapshot.Nodes, batch: in.Pods, bins: t.Bins, standBack: in.standBack, lost: in.Lost}
 	b.groups, b.terms = groupsOf(in, t)
 	b.pools(mentioned(b.groups).Union(in.Overlays.mentioned()))
 	b.learnLimits()

@@ -21,6 +21,7 @@ func Decide(ctx context.Context, in *Input) (*Translation, *binpack.Solution, er
 	d := &decision{in: in, t: Build(in)}
 	var err error
 	if d.s, err = binpack.Solve(ctx, d.t.Problem); err == nil {
+		d.standBack(ctx)
 		d.leavePreferences(ctx)
 		d.relaxMinValues(ctx)
 	}
@@ -40,6 +41,27 @@ func (d *decision) again(ctx context.Context, in Input, atMost int) {
 	// If ctx ends the plan comes back truncated, and is the worse one.
 	if s, err := binpack.Solve(ctx, t.Problem); err == nil && slices.Compare(unplaced(t.Problem, s), unplaced(d.t.Problem, d.s)) <= atMost {
 		*d = decision{&in, t, s}
+	}
+}
+
+// standBack decides again where pods wait for claims or volumes that others come first for, and
+// those others find no place: they come last then.
+func (d *decision) standBack(ctx context.Context) {
+	back := map[types.UID]bool{}
+	for _, u := range d.s.Unplaced {
+		if d.t.waits[u.Group] != "" {
+			continue
+		}
+		for _, p := range d.t.left(&u) {
+			if d.t.volumes.hasClaims(p) {
+				back[p.UID] = true
+			}
+		}
+	}
+	if len(d.t.waits) > 0 && len(back) > 0 {
+		in := *d.in
+		in.standBack = back
+		d.again(ctx, in, -1)
 	}
 }
 

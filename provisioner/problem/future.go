@@ -46,7 +46,7 @@ func (t *Translation) Future(launches []Launch, placements []Placement, name fun
 		}
 		as := bin.forms[pick(len(bin.forms))]
 		names[bin] = f.addBin(bin, t.daemons, as)
-		if _, told := t.volumes.Nodes.Get(names[bin]); !told && !bin.initialized() {
+		if _, told := t.volumes.CSINodes.Get(names[bin]); !told && bin.Claim != nil {
 			f.Objects = append(f.Objects, t.csiNode(names[bin], as.labels[corev1.LabelInstanceTypeStable]))
 		}
 	}

@@ -348,6 +348,13 @@ func mentioned(groups []*group) sets.Set[string] {
 		for _, r := range g.rules {
 			keys.Insert(r.key)
 		}
+		for _, c := range g.storage.where {
+			for _, t := range c.terms {
+				for _, r := range t.labels {
+					keys.Insert(r.Key())
+				}
+			}
+		}
 	}
 	return keys
 }

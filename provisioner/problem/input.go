@@ -39,9 +39,13 @@ type Input struct {
 	// RelaxMinValues lowers minValues to what offerings show, on the nodes of pods that would
 	// find no place else. It is Karpenter's policy BestEffort; otherwise they are Strict.
 	RelaxMinValues bool
+	// Lost are pods for which a node was bought that has not taken them.
+	Lost map[types.UID]bool
 	// MaxSteps as in binpack.Problem.
 	MaxSteps int64
 
+	// standBack are pods that Decide lets come last where they compete for claims and volumes.
+	standBack map[types.UID]bool
 	// unheard are pods whose preferences Decide leaves out, relaxed those whose nodes it lets
 	// have fewer values than minValues ask for.
 	unheard, relaxed map[types.UID]bool

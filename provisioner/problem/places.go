@@ -33,7 +33,7 @@ func (b *builder) places(g *group) places {
 	for i := range b.t.Bins {
 		bin := &b.t.Bins[i]
 		if bin.usable && tolerates(spec.Tolerations, bin.taints) && g.selector.matches(bin.labels, bin.Name()) &&
-			(len(g.storage.where) == 0 || g.storage.meets(bin.forVolumes(), bin.Name())) && !(g.storage.untried && bin.initialized()) {
+			g.storage.meets(bin.labels, bin.Name()) && !(g.storage.untried && bin.initialized()) {
 			known.nodes.Add(i)
 		}
 	}

@@ -26,16 +26,23 @@ import (
 //	ReadWriteOncePod                   no other pod has the claim
 //	CSI drivers                        as many attachments as their volumes need
 //
-// Volumes that are there already are dealt out among the claims of the batch, so that no two
-// count on the same one; which is left open where kube-scheduler may take any. The room that a driver has for a new volume (CSIStorageCapacity) is
-// not looked at: where a driver tells it, a claim that has none yet is only planned for nodes
-// that are not there or not initialized yet, since kube-scheduler has tried the others.
+// Volumes that are there already are dealt out among the claims, so that no two count on the same
+// one; which is left open where kube-scheduler may take any.
+//
+// The room that a driver has for new volumes (CSIStorageCapacity) is not looked at. Where a driver
+// tells it, a claim without a volume is only planned for nodes that are not there or not initialized
+// yet, since kube-scheduler tries the others; and if the node that came has no room either, the pod
+// waits, and no more nodes are bought for it.
 
 // volumes knows the storage of a snapshot, and who of a batch waits for what of it.
 type volumes struct {
 	state.Storage
+	nodes state.List[*corev1.Node]
 	batch []*corev1.Pod
 	bins  []Bin
+	// standBack are pods of the batch that leave claims to others; lost those whose new nodes
+	// have not taken them.
+	standBack, lost map[types.UID]bool
 	// dealt holds the volumes that each unbound claim of the batch may count on; nil
 	// until somebody asks.
 	dealt map[types.NamespacedName][]*corev1.PersistentVolume
@@ -94,6 +101,9 @@ func (v *volumes) of(p *corev1.Pod) storageDemand {
 			d.attach = map[string]int64{}
 		}
 		d.attach[driver]++
+	}
+	if d.untried && v.lost[p.UID] {
+		return storageDemand{waits: "room for its volumes: the driver had none on the node that came for it"}
 	}
 	slices.SortFunc(d.where, func(a, b choice) int { return cmp.Or(cmp.Compare(a.text, b.text), cmp.Compare(a.claim, b.claim)) })
 	d.where = slices.CompactFunc(d.where, func(a, b choice) bool { return a.text == b.text })
@@ -172,7 +182,11 @@ func (v *volumes) ask(d *storageDemand, claim *corev1.PersistentVolumeClaim, own
 func (v *volumes) askUnbound(d *storageDemand, claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass) (waits string) {
 	var terms []corev1.NodeSelectorTerm
 	anywhere := false
-	if node, chosen := claim.Annotations[volume.AnnSelectedNode]; chosen {
+	node, chosen := claim.Annotations[volume.AnnSelectedNode]
+	if _, there := v.nodes.Get(node); chosen && !there {
+		return "claim " + claim.Name + ", whose volume was to be made for node " + node + ", which is gone"
+	}
+	if chosen {
 		d.choose(claim, []corev1.NodeSelectorTerm{{MatchFields: []corev1.NodeSelectorRequirement{
 			{Key: "metadata.name", Operator: corev1.NodeSelectorOpIn, Values: []string{node}},
 		}}})
@@ -185,9 +199,9 @@ func (v *volumes) askUnbound(d *storageDemand, claim *corev1.PersistentVolumeCla
 	if makesVolumes(class) {
 		terms, anywhere = append(terms, topologyTerms(class.AllowedTopologies)...), anywhere || len(class.AllowedTopologies) == 0
 		driver, ok := v.Drivers.Get(class.Provisioner)
-		d.untried = d.untried || ok && driver.Spec.StorageCapacity != nil && *driver.Spec.StorageCapacity
+		d.untried = d.untried || !chosen && ok && driver.Spec.StorageCapacity != nil && *driver.Spec.StorageCapacity
 	} else if !anywhere && len(terms) == 0 {
-		return "claim " + claim.Name + ", for which no volume is left at the moment, and its StorageClass " + class.Name + " makes none"
+		return "claim " + claim.Name + ": other claims come first for the volumes that there are, and its StorageClass " + class.Name + " makes none"
 	}
 	if !anywhere {
 		d.choose(claim, terms)

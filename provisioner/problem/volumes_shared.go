@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -32,67 +33,107 @@ func (v *volumes) claimsOf(p *corev1.Pod, yield func(*corev1.PersistentVolumeCla
 	}
 }
 
-// deal gives each claim of the batch that waits for its first pod the volumes that it may
-// count on, whichever of those that it may take kube-scheduler gives to each.
+// A suit is claims that may take the same volumes, which are free.
+type suit struct {
+	volumes []*corev1.PersistentVolume
+	claims  []int // in the order of queue
+	makes   bool  // their class makes volumes where none is left
+}
+
+// deal gives each claim that waits for its first pod the volumes that it may count on,
+// whichever of those that it may take kube-scheduler gives to each:
+//
+//   - all that it may take, if no other claim may take one of them,
+//   - those that can be reached from the same nodes, if there are more of them than rivals,
+//   - all again, if it comes before all its rivals,
+//   - none otherwise, or where volumes are made: then nobody need compete.
 func (v *volumes) deal() map[types.NamespacedName][]*corev1.PersistentVolume {
 	if v.dealt != nil {
 		return v.dealt
 	}
 	v.dealt = map[types.NamespacedName][]*corev1.PersistentVolume{}
-	free := v.free()
-	suits := map[types.NamespacedName][]*corev1.PersistentVolume{}
-	suitors := map[string][]types.NamespacedName{}
-	makes := map[types.NamespacedName]bool{}
-	for _, p := range v.batch {
-		v.claimsOf(p, func(claim *corev1.PersistentVolumeClaim) {
-			if _, seen := suits[key(claim)]; seen || claim.Spec.VolumeName != "" {
-				return
-			}
-			name := volume.GetPersistentVolumeClaimClass(claim)
-			class, ok := v.Classes.Get(name)
-			suits[key(claim)], makes[key(claim)] = suitable(claim, free[name]), ok && makesVolumes(class)
-			for _, pv := range suits[key(claim)] {
-				suitors[pv.Name] = append(suitors[pv.Name], key(claim))
-			}
-		})
+	claims, suits := v.suits()
+	takers := map[string][]*suit{} // by volume
+	for _, s := range suits {
+		for _, pv := range s.volumes {
+			takers[pv.Name] = append(takers[pv.Name], s)
+		}
 	}
-	for claim := range suits {
-		v.dealt[claim] = share(claim, suits, suitors, makes[claim])
+	for _, s := range suits {
+		rivals, first := -1, s.claims[0] // itself is no rival
+		counted := map[*suit]bool{}
+		for _, pv := range s.volumes {
+			for _, other := range takers[pv.Name] {
+				if !counted[other] {
+					counted[other] = true
+					rivals, first = rivals+len(other.claims), min(first, other.claims[0])
+				}
+			}
+		}
+		alike := reachedAlike(s.volumes)
+		for _, claim := range s.claims {
+			switch {
+			case rivals <= 0 || !s.makes && len(alike) <= rivals && claim == first:
+				v.dealt[claims[claim]] = s.volumes
+			case !s.makes && len(alike) > rivals:
+				v.dealt[claims[claim]] = alike
+			}
+		}
 	}
 	return v.dealt
 }
 
-// share returns the volumes that one of several claims may count on: all that it may take, if
-// no other may take one of them; if all others may take the same, one for each in order, of
-// those that can be reached from the same nodes: whichever each gets there, there is one for the
-// next. Else it is nothing but for who comes first. Where volumes are made nobody need compete.
-func share(claim types.NamespacedName, suits map[types.NamespacedName][]*corev1.PersistentVolume, suitors map[string][]types.NamespacedName, makes bool) []*corev1.PersistentVolume {
-	own := suits[claim]
-	alike := true
-	var before []types.NamespacedName
-	rivals := 0
-	for _, pv := range own {
-		for _, rival := range suitors[pv.Name] {
-			if rival == claim {
-				continue
+// suits returns the claims that wait for their first pod, those of earlier plans first and those
+// of pods that stand back last, and which of them may take what.
+func (v *volumes) suits() (claims []types.NamespacedName, suits []*suit) {
+	free, byVolumes, seen := v.free(), map[string]*suit{}, map[types.NamespacedName]bool{}
+	for _, p := range v.queue() {
+		v.claimsOf(p, func(claim *corev1.PersistentVolumeClaim) {
+			if seen[key(claim)] || claim.Spec.VolumeName != "" {
+				return
 			}
-			rivals++
-			alike = alike && slices.Equal(suits[rival], own)
-			if rival.String() < claim.String() && !slices.Contains(before, rival) {
-				before = append(before, rival)
+			seen[key(claim)] = true
+			class := volume.GetPersistentVolumeClaimClass(claim)
+			some := suitable(claim, free[class])
+			names := make([]string, len(some))
+			for i, pv := range some {
+				names[i] = pv.Name
+			}
+			text := strings.Join(names, " ") + " of " + class
+			if byVolumes[text] == nil {
+				object, ok := v.Classes.Get(class)
+				byVolumes[text] = &suit{volumes: some, makes: ok && makesVolumes(object)}
+				suits = append(suits, byVolumes[text])
+			}
+			byVolumes[text].claims = append(byVolumes[text].claims, len(claims))
+			claims = append(claims, key(claim))
+		})
+	}
+	return claims, suits
+}
+
+// queue returns the pods that are not bound yet in the order in which they come by their claims:
+// those planned earlier, then the batch as kube-scheduler's queue has it, those that stand back
+// last.
+func (v *volumes) queue() []*corev1.Pod {
+	var planned []*corev1.Pod
+	for i := range v.bins {
+		for _, p := range v.bins[i].pods {
+			if p.Spec.NodeName == "" {
+				planned = append(planned, p)
 			}
 		}
 	}
-	switch {
-	case rivals == 0:
-		return own
-	case makes || !alike && len(before) > 0:
-		return nil
-	case alike:
-		own = reachedAlike(own)
-		return own[min(len(before), len(own)):min(len(before)+1, len(own))]
+	back := func(p *corev1.Pod) int {
+		if v.standBack[p.UID] {
+			return 1
+		}
+		return 0
 	}
-	return own
+	return slices.Concat(planned, slices.SortedFunc(slices.Values(v.batch), func(a, b *corev1.Pod) int {
+		return cmp.Or(cmp.Compare(back(a), back(b)), cmp.Compare(corev1helpers.PodPriority(b), corev1helpers.PodPriority(a)),
+			a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	}))
 }
 
 // reachedAlike returns the largest part of some volumes that can be reached from the same nodes.
@@ -157,11 +198,7 @@ func (v *volumes) holder(claim *corev1.PersistentVolumeClaim) *corev1.Pod {
 				note(p)
 			}
 		}
-		// In the order of kube-scheduler's queue.
-		for _, p := range slices.SortedFunc(slices.Values(v.batch), func(a, b *corev1.Pod) int {
-			return cmp.Or(cmp.Compare(corev1helpers.PodPriority(b), corev1helpers.PodPriority(a)),
-				a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-		}) {
+		for _, p := range v.queue() {
 			note(p)
 		}
 	}
@@ -223,11 +260,17 @@ func (v *volumes) objects() (all []runtime.Object) {
 	for _, o := range v.Classes.All() {
 		all = append(all, o)
 	}
-	for _, o := range v.Nodes.All() {
+	for _, o := range v.CSINodes.All() {
 		all = append(all, o)
 	}
 	for _, o := range v.Attachments.All() {
 		all = append(all, o)
 	}
 	return all
+}
+
+// hasClaims reports whether a pod has a claim that exists.
+func (v *volumes) hasClaims(p *corev1.Pod) (has bool) {
+	v.claimsOf(p, func(*corev1.PersistentVolumeClaim) { has = true })
+	return has
 }

@@ -193,6 +193,7 @@ func (c *Controller) input(ctx context.Context, now time.Time, s *state.Snapshot
 		Excluded:    map[string]string{},
 		NodesLeft:   map[string]int64{},
 		MaxSteps:    c.MaxSteps,
+		Lost:        c.lostPlaces(),
 
 		IgnorePreferences: c.IgnorePreferences,
 		RelaxMinValues:    c.RelaxMinValues,

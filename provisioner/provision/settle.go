@@ -142,3 +142,14 @@ func isUnsettled(s *state.Snapshot) bool {
 	}
 	return false
 }
+
+// lostPlaces are the pods whose node came and has not taken them.
+func (c *Controller) lostPlaces() map[types.UID]bool {
+	lost := map[types.UID]bool{}
+	for uid, l := range c.lost {
+		if l.cause == placeLost {
+			lost[uid] = true
+		}
+	}
+	return lost
+}

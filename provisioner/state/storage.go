@@ -12,7 +12,7 @@ type Storage struct {
 	Volumes     List[*corev1.PersistentVolume]
 	Classes     List[*storagev1.StorageClass]
 	Drivers     List[*storagev1.CSIDriver]
-	Nodes       List[*storagev1.CSINode] // each has the name of its Node
+	CSINodes    List[*storagev1.CSINode] // each has the name of its Node
 	Attachments List[*storagev1.VolumeAttachment]
 }
 
@@ -68,7 +68,7 @@ func (t *storageTables) freeze() Storage {
 		Volumes:     t.volumes.freeze(),
 		Classes:     t.classes.freeze(),
 		Drivers:     t.drivers.freeze(),
-		Nodes:       t.nodes.freeze(),
+		CSINodes:    t.nodes.freeze(),
 		Attachments: t.attachments.freeze(),
 	}
 }

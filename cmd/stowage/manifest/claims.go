@@ -56,39 +56,81 @@ const (
 )
 
 // completeClaims does for claims that were never on a server what the server and the controllers of
-// volumes would: they get the default class, and are bound where they name their volume. A class
-// that is not given is assumed, and said so: in a cluster it would be there.
+// volumes would: they get the default class, and are bound where they name their volume or one is
+// there for them. A class that is not given is assumed, and said so: in a cluster it would be
+// there; and so is where a class makes volumes that does not wait for a pod to say it.
 func (s *Set) completeClaims() {
-	byDefault, given := assumedDefault, map[string]bool{}
+	byDefault, given := assumedDefault, map[string]*storagev1.StorageClass{}
 	for _, class := range list[*storagev1.StorageClass](s) {
-		given[class.Name] = true
+		given[class.Name] = class
 		if class.Annotations[isDefault] == "true" {
 			byDefault = class.Name
 		}
 	}
+	volumes := list[*corev1.PersistentVolume](s)
 	for _, claim := range list[*corev1.PersistentVolumeClaim](s) {
 		if !byHand(claim) {
-			continue
-		}
-		if name := claim.Spec.VolumeName; name != "" && s.Has("PersistentVolume", "", name) {
-			metav1.SetMetaDataAnnotation(&claim.ObjectMeta, volume.AnnBindCompleted, "yes")
 			continue
 		}
 		if claim.Spec.StorageClassName == nil && claim.Annotations[corev1.BetaStorageClassAnnotation] == "" {
 			claim.Spec.StorageClassName = &byDefault
 		}
-		if name := volume.GetPersistentVolumeClaimClass(claim); name != "" && !s.live && !given[name] {
-			s.objects[Key{Kind: "StorageClass", Name: name}] = entry{object: assumedClass(name)}
-			count(s.notes, "StorageClass "+name+" is not given: assuming EBS volumes that are made where their pod goes", Key{"PersistentVolumeClaim", claim.Namespace, claim.Name}.String())
+		name := volume.GetPersistentVolumeClaimClass(claim)
+		class := given[name]
+		if s.bind(claim, class, volumes) || name == "" || s.live {
+			continue
 		}
+		note := ""
+		switch {
+		case class == nil:
+			note = "StorageClass " + name + " is not given: assuming EBS volumes that are made where their pod goes"
+			s.objects[Key{Kind: "StorageClass", Name: name}] = entry{object: assumedClass(name, assumedDriver)}
+		case bindsAtOnce(class) && class.Provisioner != volume.NotSupportedProvisioner:
+			note = "StorageClass " + name + " binds at once: assuming volumes that are made where their pod goes"
+			s.objects[Key{Kind: "StorageClass", Name: name}] = entry{object: assumedClass(name, class.Provisioner)}
+		default:
+			continue
+		}
+		count(s.notes, note, Key{"PersistentVolumeClaim", claim.Namespace, claim.Name}.String())
 	}
 }
 
+// bind binds a claim to the volume that it names, or to one that is there if it does not wait for
+// a pod, and reports whether it is bound.
+func (s *Set) bind(claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass, volumes []*corev1.PersistentVolume) bool {
+	name := claim.Spec.VolumeName
+	if name == "" && (class == nil || bindsAtOnce(class)) {
+		for _, pv := range volumes {
+			if pv.Status.Phase == "" { // by hand as well
+				pv.Status.Phase = corev1.VolumeAvailable
+			}
+		}
+		pv, err := volume.FindMatchingVolume(claim, volumes, nil, nil, false, true)
+		if err != nil || pv == nil {
+			return false
+		}
+		pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID}
+		pv.Status.Phase = corev1.VolumeBound
+		name = pv.Name
+	}
+	if !s.Has("PersistentVolume", "", name) {
+		return false
+	}
+	claim.Spec.VolumeName, claim.Status.Phase = name, corev1.ClaimBound
+	metav1.SetMetaDataAnnotation(&claim.ObjectMeta, volume.AnnBindCompleted, "yes")
+	return true
+}
+
+// bindsAtOnce reports whether claims of a class do not wait for their first pod.
+func bindsAtOnce(class *storagev1.StorageClass) bool {
+	return class.VolumeBindingMode == nil || *class.VolumeBindingMode == storagev1.VolumeBindingImmediate
+}
+
 // assumedClass is a StorageClass as most clusters on EC2 have it.
-func assumedClass(name string) *storagev1.StorageClass {
+func assumedClass(name, driver string) *storagev1.StorageClass {
 	return &storagev1.StorageClass{
 		ObjectMeta:        metav1.ObjectMeta{Name: name, UID: types.UID(madeUID + "StorageClass " + name)},
-		Provisioner:       assumedDriver,
+		Provisioner:       driver,
 		VolumeBindingMode: new(storagev1.VolumeBindingWaitForFirstConsumer),
 	}
 }
