@@ -23,8 +23,8 @@ var Reasons = []v1.DisruptionReason{v1.ReasonUnderutilized, v1.ReasonEmpty, v1.R
 type Allowance struct {
 	// Nodes is below zero where more are disrupted than the budgets allow.
 	Nodes int
-	// Busy is how many are disrupted or not ready now.
-	Busy int
+	// Busy is how many are disrupted or not ready now, Going how many of them are disrupted.
+	Busy, Going int
 	// Problem says which budget could not be read, in which case none may be
 	// disrupted; else it is empty.
 	Problem string
@@ -54,12 +54,16 @@ func (t tally) allow(now time.Time, pool *v1.NodePool, reason v1.DisruptionReaso
 		}
 		n, err := budget(now, b, t.total)
 		if err != nil {
-			return Allowance{Nodes: -t.busy, Busy: t.busy, Problem: fmt.Sprintf("spec.disruption.budgets[%d]: %v", i, err)}
+			return Allowance{Nodes: -t.busy, Busy: t.busy, Going: t.going, Problem: fmt.Sprintf("spec.disruption.budgets[%d]: %v", i, err)}
 		}
 		least = min(least, n)
 	}
-	return Allowance{Nodes: least - t.busy, Busy: t.busy}
+	return Allowance{Nodes: least - t.busy, Busy: t.busy, Going: t.going}
 }
+
+// over is by how many nodes more are disrupted than the budgets allow. Those that are not ready
+// are left out: a node that fails is no reason to break off what was begun.
+func (a Allowance) over() int { return a.Going - (a.Nodes + a.Busy) }
 
 // budget is how many of total nodes b allows at now; MaxInt where it is not
 // active.
@@ -102,8 +106,8 @@ func isActive(now time.Time, b v1.Budget) (bool, error) {
 
 // A tally is how many nodes of a pool budgets are of, the initialized ones whose
 // machines are not going already, and how many of them are disrupted: not ready,
-// being deleted, or chosen to be.
-type tally struct{ total, busy int }
+// being deleted, or chosen to be. The last two are going.
+type tally struct{ total, busy, going int }
 
 // count returns the tallies of all pools, by name.
 func count(s *state.Snapshot) map[string]tally {
@@ -116,8 +120,11 @@ func count(s *state.Snapshot) map[string]tally {
 		t := tallies[claim.Labels[v1.LabelNodePool]]
 		t.total++
 		node, ok := s.NodeOf(claim)
-		if claim.DeletionTimestamp != nil || v1.IsTrue(c, v1.ConditionDisruptionReason) ||
-			!ok || node.DeletionTimestamp != nil || !lifecycle.NodeReady(node) {
+		switch {
+		case s.Leaving(claim):
+			t.going++
+			t.busy++
+		case !ok || !lifecycle.NodeReady(node):
 			t.busy++
 		}
 		tallies[claim.Labels[v1.LabelNodePool]] = t

@@ -1,28 +1,31 @@
 package disrupt
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
-// A Controller removes empty nodes. Step is to be called by one goroutine.
+// A Controller disrupts nodes by choice. Step is to be called by one goroutine.
 type Controller struct {
 	// Cluster to read from; Write must record into it (see state.Recorded).
 	Cluster *state.Cluster
 	Write   state.Writer
 	Events  state.Recorder
 	Metrics *Metrics
+	// Foresee says which pods on the nodes of some NodeClaims would find no place if these
+	// took no pods any more, with the reason. It decides as provisioning does, and changes
+	// nothing.
+	Foresee func(ctx context.Context, now time.Time, s *state.Snapshot, leaving []*v1.NodeClaim) (map[types.UID]string, error)
+	// Schedulers are those whose pods get machines: of the others no place is expected.
+	Schedulers problem.Schedulers
 	// Clock times decisions for a metric, and decides nothing; nil for no timing.
 	Clock func() time.Time
 
@@ -39,12 +42,23 @@ type Controller struct {
 	deleted map[types.UID]struct{}  // claims that were deleted and are still seen
 	unsure  map[types.UID]time.Time // claims whose choice was written without an answer, and when
 	soon    time.Duration           // the earliest next look that this step knows of
+
+	homeless map[types.UID]time.Time // chosen claims of which a pod has no other place, and since when
+	awaiting map[types.UID]bool      // chosen claims that were told what they wait for
+	setAside map[types.UID]time.Time // claims whose replacement failed, and until when others come first
+	waves    map[string]*wave        // by NodePool
+	sayings  map[types.UID]saying    // what was last said of each claim
 }
 
-// settleTime is how long a node stays untouched after it was initialized, since
-// the pods that it was bought for are about to be bound; and how long every node
-// does after a start, when plans are not made anew yet.
-const settleTime = 10 * time.Second
+const (
+	// settleTime is how long a node stays untouched after it was initialized, since
+	// the pods that it was bought for are about to be bound; and how long every node
+	// does after a start, when plans are not made anew yet.
+	settleTime = 10 * time.Second
+	// unsureFor is how long a write without an answer may have happened: the watch
+	// has told of it by then.
+	unsureFor = time.Minute
+)
 
 // Step looks at every node once, and returns when to look again. What failed is
 // in the error and is done by a later step.
@@ -54,37 +68,51 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 	}
 	c.soon = orDefault(c.Poll, 10*time.Second)
 	failed := []error{c.notePods(ctx, now), c.mark(ctx, now)}
-	v := look(now, c.Cluster.Snapshot())
-	failed = append(failed, c.follow(ctx, v))
+	failed = append(failed, c.follow(ctx, c.look(now)))
+	failed = append(failed, c.expire(ctx, c.look(now))...)
+	said := verdicts{}
 	if now.Sub(c.begun) >= settleTime {
 		stop := c.Metrics.time(c.Clock)
-		failed = append(failed, c.choose(ctx, look(now, c.Cluster.Snapshot())))
+		failed = append(failed, c.choose(ctx, c.look(now), said))
 		stop()
+		failed = append(failed, c.say(ctx, c.look(now), said))
 	}
 	return max(c.soon, time.Second), errors.Join(failed...)
 }
 
-// choose taints empty nodes that may go, oldest first, as far as the budgets
-// allow.
-func (c *Controller) choose(ctx context.Context, v *view) error {
-	allowed, held := c.allowances(v)
+// choose picks nodes to disrupt, as far as the budgets allow: those that are empty first, since
+// nobody notices, then those that drifted.
+func (c *Controller) choose(ctx context.Context, v *view, said verdicts) error {
+	allowed := c.allowances(v)
+	c.countUnsure(v, allowed)
+	candidates := v.candidates()
+	err := c.chooseEmpty(ctx, v, candidates, allowed, said)
+	err = errors.Join(err, c.chooseDrifted(ctx, v, candidates, allowed, said))
+	c.tell(v, allowed)
+	return err
+}
+
+// chooseEmpty takes empty nodes that may go, oldest first.
+func (c *Controller) chooseEmpty(ctx context.Context, v *view, candidates []candidate, allowed *permits, said verdicts) error {
 	eligible := 0
 	var failed []error
-	c.countUnsure(v, allowed)
-	for _, n := range v.candidates() {
-		if _, ok := c.unsure[n.claim.UID]; ok || chosen(n.claim) || !v.empty(n) {
+	for _, n := range candidates {
+		if _, ok := c.unsure[n.claim.UID]; ok {
 			continue
 		}
-		if ok, _ := v.consolidatable(n.claim, n.pool); !ok || v.isNew(n.claim) {
+		why := v.notEmpty(n)
+		if why.code == "" && n.pool.Spec.Replicas != nil {
+			why = block{static, "the NodePool keeps its number of nodes"}
+		}
+		if why.code == "" {
+			eligible++
+			why = allowed.take(n.pool, v1.ReasonEmpty)
+		}
+		if why.code != "" {
+			said[n.claim.UID] = verdict{why, v1.ReasonEmpty}
 			continue
 		}
-		eligible++
-		if allowed[n.pool.Name] <= 0 {
-			held[n.pool.UID] = cmp.Or(held[n.pool.UID], "a disruption budget holds back nodes that are empty")
-			continue
-		}
-		allowed[n.pool.Name]--
-		if err := c.take(ctx, v.now, n); err != nil {
+		if err := c.take(ctx, v.now, n, string(v1.ReasonEmpty), "no pod needs the node"); err != nil {
 			c.unsure[n.claim.UID] = v.now
 			failed = append(failed, err)
 			continue
@@ -92,17 +120,32 @@ func (c *Controller) choose(ctx context.Context, v *view) error {
 		c.soon = min(c.soon, c.settle())
 	}
 	c.Metrics.eligible(v1.ReasonEmpty, eligible)
-	c.tell(v, held)
 	return errors.Join(failed...)
 }
 
-// unsureFor is how long a write without an answer may have happened: the watch
-// has told of it by then.
-const unsureFor = time.Minute
+// notEmpty says why a node is not to go for being empty.
+func (v *view) notEmpty(n candidate) block {
+	quiet, left := v.consolidatable(n.claim, n.pool)
+	switch {
+	case len(n.movable) > 0:
+		return block{inUse, "pods run on the node"}
+	case v.awaited(n).code != "":
+		return v.awaited(n)
+	case v.shielded(n).code != "":
+		return v.shielded(n)
+	case v.kept(n).code != "":
+		return v.kept(n)
+	case !quiet && left == 0 && n.pool.Spec.Replicas == nil:
+		return block{never, "the NodePool's consolidateAfter is Never"}
+	case !quiet && left > 0, v.isNew(n.claim):
+		return block{tooSoon, "consolidateAfter has not passed since a pod last came or went"}
+	}
+	return block{}
+}
 
 // countUnsure takes from the allowances the nodes that may have been chosen by a
 // write that failed: it may have happened, and the watch may be late.
-func (c *Controller) countUnsure(v *view, allowed map[string]int) {
+func (c *Controller) countUnsure(v *view, allowed *permits) {
 	left := map[types.UID]time.Time{}
 	for _, claim := range v.NodeClaims.All() {
 		at, ok := c.unsure[claim.UID]
@@ -110,110 +153,56 @@ func (c *Controller) countUnsure(v *view, allowed map[string]int) {
 			continue
 		}
 		left[claim.UID] = at
-		allowed[claim.Labels[v1.LabelNodePool]]--
+		allowed.used[claim.Labels[v1.LabelNodePool]]++
 	}
 	c.unsure = left
 }
 
-// follow ends what choose began: nodes that are still empty go, the others are
-// opened again.
-func (c *Controller) follow(ctx context.Context, v *view) error {
-	over := map[string]int{} // by how many nodes a pool is over its budget now
-	for pool, allowances := range Allowances(v.now, v.Snapshot) {
-		over[pool] = -allowances[v1.ReasonEmpty].Nodes
-	}
-	var failed []error
-	deleted := map[types.UID]struct{}{}
-	for _, claim := range v.NodeClaims.All() {
-		if _, ok := c.deleted[claim.UID]; ok {
-			deleted[claim.UID] = struct{}{}
-			continue
-		}
-		reason := v1.GetCondition(claim.Status.Conditions, v1.ConditionDisruptionReason)
-		switch {
-		case claim.DeletionTimestamp != nil:
-		case reason == nil:
-			failed = append(failed, c.reopen(ctx, v, claim))
-		case reason.Reason == string(v1.ReasonEmpty) && v.now.Before(reason.LastTransitionTime.Add(c.settle())):
-			c.soon = min(c.soon, reason.LastTransitionTime.Add(c.settle()).Sub(v.now))
-		default:
-			if why := v.unfit(claim, over[claim.Labels[v1.LabelNodePool]]); why != "" {
-				over[claim.Labels[v1.LabelNodePool]]--
-				failed = append(failed, c.rollBack(ctx, v, claim, why))
-				continue
-			}
-			err := c.remove(ctx, v, claim)
-			if err == nil {
-				deleted[claim.UID] = struct{}{}
-			}
-			failed = append(failed, err)
-		}
-	}
-	c.deleted = deleted
-	return errors.Join(failed...)
+// allowances returns what the budgets allow.
+func (c *Controller) allowances(v *view) *permits {
+	return &permits{all: Allowances(v.now, v.Snapshot), used: map[string]int{}, held: map[types.UID]string{}}
 }
 
-// unfit says why a chosen claim must not go after all; empty means that it may.
-func (v *view) unfit(claim *v1.NodeClaim, over int) string {
-	n, ok := v.candidate(claim)
-	switch {
-	case !ok:
-		return "it is protected now"
-	case v1.GetCondition(claim.Status.Conditions, v1.ConditionDisruptionReason).Reason != string(v1.ReasonEmpty):
-		return "it was chosen for a reason that is not known here"
-	case !tainted(n.node):
-		return "its taint is missing"
-	case !v.empty(n):
-		return "it is not empty any more"
-	case over > 0:
-		return "its NodePool's budget has shrunk"
-	}
-	if ok, _ := v.consolidatable(claim, n.pool); !ok {
-		return "a pod came or went"
-	}
-	return ""
+// permits are what the budgets of all NodePools allow in one step.
+type permits struct {
+	all  map[string]map[v1.DisruptionReason]Allowance
+	used map[string]int       // by NodePool
+	held map[types.UID]string // by NodePool: what to tell its users
 }
 
-// remove deletes a claim that stayed empty; what follows is lifecycle's.
-func (c *Controller) remove(ctx context.Context, v *view, claim *v1.NodeClaim) error {
-	if err := c.Write.Delete(ctx, claim); client.IgnoreNotFound(err) != nil {
-		c.Metrics.failed()
-		return fmt.Errorf("deleting empty NodeClaim %s: %w", claim.Name, err)
-	}
-	c.Events.Event(claim, corev1.EventTypeNormal, "DisruptionTerminating", "Disrupting NodeClaim: Empty")
-	if node, ok := v.NodeOf(claim); ok {
-		c.Events.Event(node, corev1.EventTypeNormal, "DisruptionTerminating", "Disrupting Node: Empty")
-	}
-	c.Metrics.removed(v.Snapshot, claim)
-	logr.FromContextOrDiscard(ctx).Info("disrupting node(s)", "NodeClaim", map[string]string{"name": claim.Name},
-		"reason", "empty", "decision", "delete", "provider-id", claim.Status.ProviderID)
-	return nil
+// left is how many more nodes of a pool may go for a reason.
+func (p *permits) left(pool *v1.NodePool, reason v1.DisruptionReason) int {
+	return p.all[pool.Name][reason].Nodes - p.used[pool.Name]
 }
 
-// allowances returns how many more nodes of each pool may go for being empty, and
-// for which pools that is none because a budget cannot be read.
-func (c *Controller) allowances(v *view) (allowed map[string]int, held map[types.UID]string) {
-	allowed, held = map[string]int{}, map[types.UID]string{}
-	all := Allowances(v.now, v.Snapshot)
-	for _, pool := range v.NodePools.All() {
-		allowed[pool.Name] = all[pool.Name][v1.ReasonEmpty].Nodes
-		for _, reason := range Reasons {
-			if problem := all[pool.Name][reason].Problem; problem != "" {
-				held[pool.UID] = "no node may be disrupted: " + problem
-			}
-		}
+// take uses a pool's budget for one node, or says why that may not be.
+func (p *permits) take(pool *v1.NodePool, reason v1.DisruptionReason) block {
+	if p.left(pool, reason) > 0 {
+		p.used[pool.Name]++
+		return block{}
 	}
-	return allowed, held
+	if problem := p.all[pool.Name][reason].Problem; problem != "" {
+		return block{budgetUnreadable, "no node may be disrupted: " + problem}
+	}
+	if p.held[pool.UID] == "" {
+		p.held[pool.UID] = "a disruption budget holds back nodes that are " + lower(reason)
+	}
+	return block{budgetSpent, "a disruption budget of the NodePool allows no more nodes"}
 }
 
 // tell says what holds the nodes of pools back, once until it changes.
-func (c *Controller) tell(v *view, held map[types.UID]string) {
+func (c *Controller) tell(v *view, p *permits) {
 	for _, pool := range v.NodePools.All() {
-		if why := held[pool.UID]; why != "" && why != c.told[pool.UID] {
+		for _, reason := range Reasons {
+			if problem := p.all[pool.Name][reason].Problem; problem != "" {
+				p.held[pool.UID] = "no node may be disrupted: " + problem
+			}
+		}
+		if why := p.held[pool.UID]; why != "" && why != c.told[pool.UID] {
 			c.Events.Event(pool, corev1.EventTypeWarning, "DisruptionBlocked", why)
 		}
 	}
-	c.told = held
+	c.told = p.held
 }
 
 func (c *Controller) settle() time.Duration { return orDefault(c.Settle, 5*time.Second) }

@@ -92,7 +92,7 @@ func running(s *state.Snapshot, node *corev1.Node) (pods podSet, bound time.Time
 
 // mark keeps the Consolidatable condition of initialized claims.
 func (c *Controller) mark(ctx context.Context, now time.Time) error {
-	v := look(now, c.Cluster.Snapshot())
+	v := c.look(now)
 	var failed []error
 	for _, claim := range v.NodeClaims.All() {
 		pool, ok := v.NodePools.Get(claim.Labels[v1.LabelNodePool])
@@ -142,11 +142,11 @@ func lost(err error) bool { return apierrors.IsConflict(err) || apierrors.IsNotF
 
 // take chooses a node: the reason first, then the taint. A crash in between
 // leaves a reason without a taint, which follow rolls back.
-func (c *Controller) take(ctx context.Context, now time.Time, n candidate) error {
+func (c *Controller) take(ctx context.Context, now time.Time, n candidate, reason, message string) error {
 	err := c.change(ctx, n.claim, func(conditions *[]metav1.Condition) {
 		v1.SetCondition(conditions, metav1.Condition{
-			Type: v1.ConditionDisruptionReason, Status: metav1.ConditionTrue, Reason: string(v1.ReasonEmpty),
-			Message: "no pod needs the node", ObservedGeneration: n.claim.Generation,
+			Type: v1.ConditionDisruptionReason, Status: metav1.ConditionTrue, Reason: reason,
+			Message: message, ObservedGeneration: n.claim.Generation,
 		}, now)
 	})
 	if err != nil {
@@ -162,16 +162,39 @@ func (c *Controller) take(ctx context.Context, now time.Time, n candidate) error
 
 // rollBack opens a chosen node again: the taint goes first, so that a crash in
 // between leaves what this is called for.
-func (c *Controller) rollBack(ctx context.Context, v *view, claim *v1.NodeClaim, why string) error {
+func (c *Controller) rollBack(ctx context.Context, v *view, claim *v1.NodeClaim, because next) error {
 	if err := c.reopen(ctx, v, claim); err != nil {
 		return err
 	}
-	c.Metrics.rejected()
-	c.Events.Event(claim, corev1.EventTypeNormal, "ConsolidationRejected", "the node stays: "+why)
-	logr.FromContextOrDiscard(ctx).Info("abandoning disruption", "NodeClaim", map[string]string{"name": claim.Name}, "reason", why)
+	reason := v1.DisruptionReason(chosenFor(claim))
+	c.Metrics.rejected(reason)
+	if because.failed {
+		c.noteFailure(v, claim, because.stays)
+	}
+	delete(c.awaiting, claim.UID)
+	if reason == v1.ReasonEmpty {
+		c.Events.Event(claim, corev1.EventTypeNormal, "ConsolidationRejected", "the node stays: "+because.stays)
+	} else {
+		c.eventOnBoth(v, claim, corev1.EventTypeNormal, "DisruptionBlocked", "the node stays for now: "+because.stays)
+	}
+	logr.FromContextOrDiscard(ctx).Info("abandoning disruption", "NodeClaim", map[string]string{"name": claim.Name}, "reason", because.stays)
 	return c.change(ctx, claim, func(conditions *[]metav1.Condition) {
 		meta.RemoveStatusCondition(conditions, v1.ConditionDisruptionReason)
 	})
+}
+
+// noteFailure lets other nodes come before one whose replacement failed, and its NodePool wait.
+func (c *Controller) noteFailure(v *view, claim *v1.NodeClaim, why string) {
+	maps.DeleteFunc(c.setAside, func(_ types.UID, until time.Time) bool { return !v.now.Before(until) })
+	if c.setAside == nil {
+		c.setAside = map[types.UID]time.Time{}
+	}
+	c.setAside[claim.UID] = v.now.Add(asideFor)
+	pause := c.wave(claim.Labels[v1.LabelNodePool]).failed(v.now)
+	if pool, ok := v.NodePools.Get(claim.Labels[v1.LabelNodePool]); ok {
+		c.Events.Event(pool, corev1.EventTypeWarning, "DisruptionBlocked",
+			fmt.Sprintf("replacing NodeClaim %s failed: %s. No other drifted node is replaced for %v, and then one at a time", claim.Name, why, pause))
+	}
 }
 
 // reopen takes the disrupted taint off the node of a claim that is to stay.
@@ -204,6 +227,13 @@ func isDisrupted(t corev1.Taint) bool {
 }
 
 // chosen reports whether a claim is on its way out.
-func chosen(claim *v1.NodeClaim) bool {
-	return v1.IsTrue(claim.Status.Conditions, v1.ConditionDisruptionReason)
+func chosen(claim *v1.NodeClaim) bool { return chosenFor(claim) != "" }
+
+// chosenFor is the reason for which a claim is on its way out; none if it is not.
+func chosenFor(claim *v1.NodeClaim) string {
+	choice := v1.GetCondition(claim.Status.Conditions, v1.ConditionDisruptionReason)
+	if choice == nil || choice.Status != metav1.ConditionTrue {
+		return ""
+	}
+	return choice.Reason
 }

@@ -2,6 +2,7 @@ package disrupt
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // nothing. What the budgets allow is not counted here: it can be read off a
 // snapshot (see Allowances).
 type Metrics struct {
-	eligibleNodes                                         *prometheus.GaugeVec
+	eligibleNodes, nodes                                  *prometheus.GaugeVec
 	decisions, poolDecisions, failedValidations, failures *prometheus.CounterVec
 	evaluation                                            *prometheus.HistogramVec
 
@@ -33,6 +34,9 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		eligibleNodes: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: prefix + "eligible_nodes", Help: "Nodes that could be disrupted if budgets allow.",
 		}, []string{"reason"}),
+		nodes: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "stowage_nodes_disrupting", Help: "Nodes, by the one reason why they are or are not being disrupted: see docs/disruption.md.",
+		}, []string{"nodepool", "reason"}),
 		decisions: counter("decisions_total", "Decisions carried out.", "decision", "reason", "consolidation_type"),
 		poolDecisions: counter("decisions_by_nodepool_total", "Decisions carried out, by NodePool.",
 			"decision", "reason", "consolidation_type", "nodepool"),
@@ -45,7 +49,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	}
 	var err error
 	m.disruptions, err = lifecycle.NewDisruptions(r)
-	return m, errors.Join(err, r.Register(m.eligibleNodes), r.Register(m.decisions), r.Register(m.poolDecisions),
+	return m, errors.Join(err, r.Register(m.eligibleNodes), r.Register(m.nodes), r.Register(m.decisions), r.Register(m.poolDecisions),
 		r.Register(m.failedValidations), r.Register(m.failures), r.Register(m.evaluation))
 }
 
@@ -60,28 +64,57 @@ func (m *Metrics) time(clock func() time.Time) (stop func()) {
 
 func (m *Metrics) eligible(reason v1.DisruptionReason, nodes int) {
 	if m != nil {
-		m.eligibleNodes.WithLabelValues(strings.ToLower(string(reason))).Set(float64(nodes))
+		m.eligibleNodes.WithLabelValues(lower(reason)).Set(float64(nodes))
 	}
 }
 
-func (m *Metrics) rejected() {
+// lower spells a reason as Karpenter's metrics and logs do.
+func lower(reason v1.DisruptionReason) string { return strings.ToLower(string(reason)) }
+
+// consolidationType is the label of that name: only emptiness is consolidation.
+func consolidationType(reason v1.DisruptionReason) string {
+	if reason == v1.ReasonEmpty {
+		return "empty"
+	}
+	return ""
+}
+
+func (m *Metrics) rejected(reason v1.DisruptionReason) {
 	if m != nil {
-		m.failedValidations.WithLabelValues("empty").Inc()
+		m.failedValidations.WithLabelValues(consolidationType(reason)).Inc()
 	}
 }
 
-func (m *Metrics) failed() {
+func (m *Metrics) failed(reason v1.DisruptionReason) {
 	if m != nil {
-		m.failures.WithLabelValues("delete", "empty", "empty").Inc()
+		m.failures.WithLabelValues("delete", lower(reason), consolidationType(reason)).Inc()
 	}
 }
 
-// removed counts an empty node that goes.
-func (m *Metrics) removed(s *state.Snapshot, claim *v1.NodeClaim) {
+// removed counts a node that goes. Whether others were bought for its pods is not known here:
+// the decision is called a replacement where it had any that had to move.
+func (m *Metrics) removed(s *state.Snapshot, claim *v1.NodeClaim, reason v1.DisruptionReason) {
 	if m == nil {
 		return
 	}
-	m.decisions.WithLabelValues("delete", "empty", "empty").Inc()
-	m.poolDecisions.WithLabelValues("delete", "empty", "empty", claim.Labels[v1.LabelNodePool]).Inc()
-	m.disruptions.Count(s, claim, "empty")
+	decision := "delete"
+	if node, ok := s.NodeOf(claim); ok && slices.ContainsFunc(s.PodsOn(node.Name), lifecycle.Reschedulable) {
+		decision = "replace"
+	}
+	labels := []string{decision, lower(reason), consolidationType(reason)}
+	m.decisions.WithLabelValues(labels...).Inc()
+	m.poolDecisions.WithLabelValues(append(labels, claim.Labels[v1.LabelNodePool])...).Inc()
+	m.disruptions.Count(s, claim, lower(reason))
+}
+
+// states shows how many nodes there are of each reason why they are or are not disrupted, by
+// NodePool and reason.
+func (m *Metrics) states(counts map[[2]string]int) {
+	if m == nil {
+		return
+	}
+	m.nodes.Reset()
+	for key, n := range counts {
+		m.nodes.WithLabelValues(key[0], key[1]).Set(float64(n))
+	}
 }

@@ -21,10 +21,10 @@ func TestDecisionsAreTimed(t *testing.T) {
 	now = now.Add(3 * time.Second)
 	stop()
 	m.time(nil)() // no clock, no time
-	m.failed()
+	m.failed("Empty")
 	var none *Metrics
 	none.time(func() time.Time { return now })()
-	none.failed()
+	none.failed("Empty")
 	families, err := r.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -45,22 +45,33 @@ func Reschedulable(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil || ownedBy(pod, "StatefulSet")
 }
 
+// Recreated reports whether another pod will come after a bound one when its node goes: it is
+// Reschedulable, and has a controller that makes it anew. Nothing comes after a pod that stands
+// alone.
+func Recreated(pod *corev1.Pod) bool {
+	return Reschedulable(pod) && metav1.GetControllerOf(pod) != nil
+}
+
 // Protected reports whether the pod's karpenter.sh/do-not-disrupt holds at now:
 // "true", or a duration from the pod's start that has not passed. A value that
 // is neither does not protect.
 func Protected(now time.Time, pod *corev1.Pod) bool {
-	value, ok := pod.Annotations[v1.AnnotationDoNotDisrupt]
-	if !ok || Terminal(pod) {
-		return false
+	var since time.Time // not started
+	if pod.Status.StartTime != nil {
+		since = pod.Status.StartTime.Time
 	}
-	if value == "true" {
-		return true
+	return !Terminal(pod) && Shields(now, pod.Annotations, since)
+}
+
+// Shields reports whether karpenter.sh/do-not-disrupt among an object's annotations holds at now,
+// for one that has been there since a time; zero is for one that has not begun.
+func Shields(now time.Time, annotations map[string]string, since time.Time) bool {
+	value, ok := annotations[v1.AnnotationDoNotDisrupt]
+	if !ok || value == "true" {
+		return ok
 	}
 	length, err := time.ParseDuration(value)
-	if err != nil {
-		return false
-	}
-	return pod.Status.StartTime == nil || now.Before(pod.Status.StartTime.Add(length))
+	return err == nil && (since.IsZero() || now.Before(since.Add(length)))
 }
 
 // Drainable reports whether a drain has to wait until the pod is gone: everything

@@ -71,9 +71,16 @@ func (b *Bin) initialized() bool {
 // for each.
 func binsOf(in *Input, ns *namespaces) []Bin {
 	var bins []Bin
+	elsewhere := placedElsewhere(in)
 	for _, n := range in.Snapshot.Nodes.All() {
 		claim, _ := in.Snapshot.ClaimOf(n)
-		bins = append(bins, newBin(in, n, claim))
+		b := newBin(in, n, claim)
+		for _, p := range in.Snapshot.PodsOn(n.Name) {
+			if !terminal(p) && !elsewhere(p) {
+				b.pods = append(b.pods, p)
+			}
+		}
+		bins = append(bins, b)
 	}
 	for _, c := range in.Snapshot.NodeClaims.All() {
 		if _, joined := in.Snapshot.NodeOf(c); !joined {
@@ -86,6 +93,20 @@ func binsOf(in *Input, ns *namespaces) []Bin {
 		bins[i].keepOut(ns)
 	}
 	return bins
+}
+
+// placedElsewhere reports pods that are to leave the node that they are on: to be placed now,
+// or planned earlier.
+func placedElsewhere(in *Input) func(*corev1.Pod) bool {
+	placing := map[types.UID]bool{}
+	for _, p := range in.Pods {
+		if p.Spec.NodeName != "" {
+			placing[p.UID] = true
+		}
+	}
+	return func(p *corev1.Pod) bool {
+		return placing[p.UID] || in.Snapshot.Plans[p.UID].Move.From == p.Spec.NodeName
+	}
 }
 
 // addPlanned puts each pod that has a place, but is neither bound to it nor to be
@@ -109,10 +130,10 @@ func addPlanned(bins []Bin, in *Input) {
 		}
 	}
 	for _, p := range in.Snapshot.Pods.All() {
-		if p.Spec.NodeName != "" || placing[p.UID] || terminal(p) {
+		plan, planned := in.Snapshot.Plans[p.UID]
+		if p.Spec.NodeName != plan.Move.From || placing[p.UID] || terminal(p) {
 			continue
 		}
-		plan, planned := in.Snapshot.Plans[p.UID]
 		i, ok := byPlan[state.Plan{NodeClaim: plan.NodeClaim, Node: plan.Node}]
 		if !planned && MakesRoom(in.Snapshot, p) {
 			i, ok = byNode[p.Status.NominatedNodeName]
@@ -139,7 +160,7 @@ func newBin(in *Input, node *corev1.Node, claim *v1.NodeClaim) Bin {
 	if claim != nil {
 		// A node that was there and is gone does not come back.
 		left := node == nil && v1.IsTrue(claim.Status.Conditions, v1.ConditionRegistered)
-		b.usable = claim.DeletionTimestamp == nil && !left
+		b.usable = !in.Snapshot.Leaving(claim) && !in.Leaving[claim.Name] && !left
 		b.taints = claim.Spec.Taints
 		b.forms = formsOf(in, claim)
 		if catalog := in.Catalogs[claim.Labels[v1.LabelNodePool]]; catalog != nil {
@@ -160,11 +181,6 @@ func newBin(in *Input, node *corev1.Node, claim *v1.NodeClaim) Bin {
 	for alias, key := range aliases { // a CSI driver may have yet to write its own name for the zone
 		if !b.labels.Has(alias) && b.labels.Has(key) {
 			b.labels[alias] = b.labels[key]
-		}
-	}
-	for _, p := range in.Snapshot.PodsOn(node.Name) {
-		if !terminal(p) {
-			b.pods = append(b.pods, p)
 		}
 	}
 	b.forms = []form{{b.labels, reported(node, expected)}}

@@ -15,8 +15,12 @@ import (
 // reads it.
 type Input struct {
 	Snapshot *state.Snapshot
-	// Pods to place, in any order. See Provisionable.
+	// Pods to place, in any order: those that wait (see Provisionable), and those that are to
+	// leave the node that they are on.
 	Pods []*corev1.Pod
+	// Leaving are NodeClaims, by name, that take no pods, beside those that are on their way
+	// out already.
+	Leaving map[string]bool
 	// Catalogs says what can be bought for each NodePool, by its name. A
 	// NodePool without one offers nothing, for the reason in Excluded.
 	Catalogs map[string]*cloudprovider.Catalog

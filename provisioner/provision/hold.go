@@ -77,14 +77,14 @@ type gathering struct {
 func gatherings(s *state.Snapshot) []*gathering {
 	decided := map[string]time.Time{}
 	for _, p := range s.Plans {
-		if at, known := decided[p.NodeClaim]; p.NodeClaim != "" && (!known || p.At.Before(at)) {
+		if at, known := decided[p.NodeClaim]; p.NodeClaim != "" && p.Move.From == "" && (!known || p.At.Before(at)) {
 			decided[p.NodeClaim] = p.At
 		}
 	}
 	all, priority := map[time.Time]*gathering{}, map[time.Time]int32{}
 	for _, p := range s.Plans {
-		if p.NodeClaim == "" {
-			continue
+		if p.NodeClaim == "" || p.Move.From != "" {
+			continue // a pod that is on a node cannot be nominated to another
 		}
 		at := decided[p.NodeClaim]
 		g := all[at]

@@ -110,7 +110,8 @@ func (m *Metrics) created(now time.Time, l *problem.Launch) {
 		return
 	}
 	m.claims.WithLabelValues("provisioned", l.Rows[0].Pool.Name, strconv.FormatBool(l.Relaxed())).Inc()
-	m.placed(now, l.Pods)
+	waited, _ := split(l.Pods)
+	m.placed(now, waited)
 }
 
 // bound counts a pod that had a decided place.

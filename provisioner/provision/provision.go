@@ -4,7 +4,7 @@
 //
 // Its laws: nothing is created that binpack.Verify refused; a pod with a decided
 // place is not solved again as long as that place lives; and a pod that finds
-// none is told why. One goroutine at a time calls Step; Nominate and Hold may be
+// none is told why. One goroutine at a time calls Step; Nominate, Hold and Foresee may be
 // called by any number meanwhile.
 package provision
 
@@ -75,6 +75,7 @@ type Controller struct {
 	lost   map[types.UID]loss                              // what pods that wait lost a place on a NodeClaim
 	unsure unsure                                          // claims that may have been written
 	rounds rounds                                          // of nodes that open together
+	left   map[types.UID]departure                         // pods whose places wait for those that come after them
 
 	announced atomic.Int64 // Nominated events of this batch
 }
@@ -90,9 +91,14 @@ type telling struct {
 func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Duration, err error) {
 	c.unsure.settle(c.Cluster, now, c.retry())
 	c.settle(now, c.Cluster.Snapshot())
+	c.inherit(now, c.Cluster.Snapshot())
 	snapshot := c.Cluster.Snapshot()
 	again = c.retry()
-	waiting := c.waiting(snapshot)
+	if len(c.left) > 0 {
+		again = min(again, time.Second)
+	}
+	moving := c.movers(now, snapshot)
+	waiting := c.waiting(snapshot, moving)
 	c.Metrics.queue(now, waiting)
 	if all := len(waiting); len(c.lost) > 0 && isUnsettled(snapshot) {
 		waiting = slices.DeleteFunc(waiting, func(p *corev1.Pod) bool {
@@ -103,6 +109,7 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 			again = min(again, time.Second)
 		}
 	}
+	waiting = append(waiting, moving...)
 	for _, p := range waiting {
 		if at, ok := c.tried[p.UID]; !ok || now.Sub(at) >= c.retry() {
 			c.Window.Add(now, string(p.UID))
@@ -128,10 +135,13 @@ func (c *Controller) retry() time.Duration {
 }
 
 // waiting returns the pods that have no node and no decided place, and forgets
-// those that went.
-func (c *Controller) waiting(s *state.Snapshot) []*corev1.Pod {
+// those that went: they neither wait nor move.
+func (c *Controller) waiting(s *state.Snapshot, moving []*corev1.Pod) []*corev1.Pod {
 	var pods []*corev1.Pod
 	alive := map[types.UID]bool{}
+	for _, p := range moving {
+		alive[p.UID] = true
+	}
 	for _, p := range s.Pods.All() {
 		if !problem.Provisionable(p) || !c.Schedulers.Serve(p) {
 			continue
@@ -150,6 +160,7 @@ func (c *Controller) waiting(s *state.Snapshot) []*corev1.Pod {
 // solve decides where pods go, and acts on it.
 func (c *Controller) solve(ctx context.Context, now time.Time, s *state.Snapshot, pods []*corev1.Pod) error {
 	in := c.input(ctx, now, s, pods)
+	in.Lost = c.lostPlaces()
 	stop := c.Metrics.time(c.Clock)
 	t, solution, err := problem.Decide(ctx, in)
 	stop()
@@ -181,7 +192,7 @@ func (c *Controller) solve(ctx context.Context, now time.Time, s *state.Snapshot
 
 func usd(m binpack.MicroUSD) float64 { return float64(m) / 1e6 }
 
-// input gathers what the decision depends on.
+// input gathers what the decision depends on. It may be called by any number of goroutines.
 func (c *Controller) input(ctx context.Context, now time.Time, s *state.Snapshot, pods []*corev1.Pod) *problem.Input {
 	in := &problem.Input{
 		Snapshot:    s,
@@ -193,7 +204,6 @@ func (c *Controller) input(ctx context.Context, now time.Time, s *state.Snapshot
 		Excluded:    map[string]string{},
 		NodesLeft:   map[string]int64{},
 		MaxSteps:    c.MaxSteps,
-		Lost:        c.lostPlaces(),
 
 		IgnorePreferences: c.IgnorePreferences,
 		RelaxMinValues:    c.RelaxMinValues,
@@ -271,14 +281,15 @@ func (c *Controller) place(now time.Time, placements []problem.Placement) {
 			plans[p.UID] = planned(now, p, place)
 			c.nominated(p, placement.Bin.Name())
 		}
-		c.Metrics.placed(now, placement.Pods)
+		waited, _ := split(placement.Pods)
+		c.Metrics.placed(now, waited)
 	}
 	c.Cluster.SetPlans(plans)
 }
 
 // planned is the plan of a pod for a place.
 func planned(now time.Time, p *corev1.Pod, place state.Plan) state.Plan {
-	place.At, place.Spread, place.Priority = now, spreadsOverDomains(p), corev1helpers.PodPriority(p)
+	place.At, place.Spread, place.Priority, place.Move = now, spreadsOverDomains(p), corev1helpers.PodPriority(p), moveOf(p)
 	return place
 }
 
@@ -329,7 +340,7 @@ const maxNominated = 10
 
 // nominated tells a pod where it is to go.
 func (c *Controller) nominated(p *corev1.Pod, place string) {
-	if c.announced.Add(1) <= maxNominated {
+	if !moves(p) && c.announced.Add(1) <= maxNominated {
 		c.Events.Event(p, corev1.EventTypeNormal, "Nominated", "Pod should schedule on: "+place)
 	}
 }
@@ -344,7 +355,9 @@ func (c *Controller) fail(now time.Time, pods []*corev1.Pod, what string, cause 
 	}
 	for _, p := range pods {
 		c.tried[p.UID] = now
-		c.say(now, p, what, cause.Error())
+		if !moves(p) {
+			c.say(now, p, what, cause.Error())
+		}
 	}
 }
 
@@ -361,15 +374,19 @@ func (c *Controller) say(now time.Time, p *corev1.Pod, about, message string) {
 	c.Events.Event(p, corev1.EventTypeWarning, "FailedScheduling", message)
 }
 
-// tell gives each pod that found no place the reasons, and counts them.
+// tell gives each pod that waits and found no place the reasons, and counts them. One that is to
+// leave its node runs yet: what keeps it there is said of the node.
 func (c *Controller) tell(now time.Time, t *problem.Translation, s *binpack.Solution) (unplaced int) {
 	for i := range s.Unplaced {
 		u := &s.Unplaced[i]
 		message := "Stowage finds no place: " + problem.Sentence(t.Explain(u))
 		pods := t.Pods[u.Group]
-		pods = pods[len(pods)-int(u.Count):]
-		c.Metrics.unplaced(now, pods)
-		for _, p := range pods {
+		waited, moving := split(pods[len(pods)-int(u.Count):])
+		c.Metrics.unplaced(now, waited)
+		for _, p := range moving {
+			c.tried[p.UID] = now
+		}
+		for _, p := range waited {
 			unplaced++
 			c.tried[p.UID] = now
 			c.say(now, p, message, message)

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
@@ -16,7 +17,7 @@ import (
 // gone, the machine will not come, or kube-scheduler gave the room to others.
 func (c *Controller) settle(now time.Time, s *state.Snapshot) {
 	known := map[types.UID]bool{}
-	planned := map[string][]*corev1.Pod{} // by NodeClaim
+	planned := map[*corev1.Node][]*corev1.Pod{} // by node that is open
 	var drop []types.UID
 	for _, p := range s.Pods.All() {
 		plan, ok := s.Plans[p.UID]
@@ -24,35 +25,49 @@ func (c *Controller) settle(now time.Time, s *state.Snapshot) {
 			continue
 		}
 		known[p.UID] = true
-		switch {
-		case p.Spec.NodeName != "":
+		switch moving := plan.Move.From != "" && plan.Move.From == p.Spec.NodeName; {
+		case moving && !lifecycle.Reschedulable(p): // see inherit
+		case moving && !keepsMove(s, p, plan), !moving && p.Spec.NodeName == "" && !problem.Provisionable(p):
+			drop = append(drop, p.UID)
+		case !moving && p.Spec.NodeName != "":
 			c.Metrics.bound(p.Spec.NodeName == nodeOf(s, plan))
 			drop = append(drop, p.UID)
-		case !problem.Provisionable(p):
-			drop = append(drop, p.UID)
-		case !c.stands(now, s, plan):
+		case !moving && !c.stands(now, s, plan):
 			drop = append(drop, p.UID)
 			c.lose(now, s, p)
-		case plan.NodeClaim != "":
-			planned[plan.NodeClaim] = append(planned[plan.NodeClaim], p)
+		default:
+			if node, ok := openFor(s, plan); ok {
+				planned[node] = append(planned[node], p)
+			}
 		}
 	}
-	for uid := range s.Plans {
-		if !known[uid] {
+	for uid, plan := range s.Plans {
+		if !known[uid] && plan.Move.From == "" {
 			drop = append(drop, uid)
 		}
 	}
-	for name, pods := range planned {
-		claim, _ := s.NodeClaims.Get(name) // it stands, so it is there
-		if node, ok := s.NodeOf(claim); ok && opening(node, claim) && !hasOwnTaint(node) {
-			for _, p := range problem.Crowded(s, node, pods) {
-				drop = append(drop, p.UID)
+	for node, pods := range planned {
+		for _, p := range problem.Crowded(s, node, pods) {
+			drop = append(drop, p.UID)
+			if !moves(p) {
 				c.lose(now, s, p)
 			}
 		}
 	}
 	slices.Sort(drop)
 	c.Cluster.DropPlans(drop...)
+}
+
+// openFor returns the node of a plan where others may take the room: one that is open, which a
+// pod that waits is to be bound to any moment.
+func openFor(s *state.Snapshot, plan state.Plan) (*corev1.Node, bool) {
+	if plan.NodeClaim == "" {
+		node, ok := s.Nodes.Get(plan.Node)
+		return node, ok && plan.Move.From != ""
+	}
+	claim, _ := s.NodeClaims.Get(plan.NodeClaim) // it stands, so it is there
+	node, ok := s.NodeOf(claim)
+	return node, ok && opening(node, claim) && !hasOwnTaint(node)
 }
 
 // nodeOf names the node that a plan is for, if it is there.
@@ -134,7 +149,7 @@ const unrest = 5 * time.Second
 // isUnsettled reports whether pods are still to come to nodes that are open.
 func isUnsettled(s *state.Snapshot) bool {
 	for _, plan := range s.Plans {
-		if claim, ok := s.NodeClaims.Get(plan.NodeClaim); ok {
+		if claim, ok := s.NodeClaims.Get(plan.NodeClaim); ok && plan.Move.From == "" {
 			if node, ok := s.NodeOf(claim); ok && opening(node, claim) && !hasOwnTaint(node) {
 				return true
 			}

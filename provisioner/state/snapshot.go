@@ -10,6 +10,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -39,7 +40,8 @@ type Snapshot struct {
 	// Plans says where pods without a node are to go, by pod UID.
 	Plans map[types.UID]Plan
 	// NodeOverlays are none where they are turned off.
-	NodeOverlays List[*v1alpha1.NodeOverlay]
+	NodeOverlays         List[*v1alpha1.NodeOverlay]
+	PodDisruptionBudgets List[*policyv1.PodDisruptionBudget]
 
 	podsByNode      map[string][]*corev1.Pod
 	claimByProvider map[string]*v1.NodeClaim
@@ -47,8 +49,8 @@ type Snapshot struct {
 	plannedFor      func() map[string][]types.UID
 }
 
-// A Plan is the place decided for a pod that kube-scheduler has not bound yet: a
-// NodeClaim of ours, or else an existing Node.
+// A Plan is the place decided for a pod that kube-scheduler has not bound yet, or that
+// has to leave its node: a NodeClaim of ours, or else an existing Node.
 type Plan struct {
 	NodeClaim, Node string
 	// At is when it was decided: the same for all that was decided together.
@@ -58,6 +60,18 @@ type Plan struct {
 	Spread bool
 	// Priority is the pod's.
 	Priority int32
+	// Move is of a pod that runs yet; zero for one that waits.
+	Move Move
+}
+
+// A Move says from where a pod is to go to its place. It does not go itself: it ends, and
+// whoever controls it makes another, which has the place then.
+type Move struct {
+	// From is the name of the node that the pod is on.
+	From string
+	// Pod and Owner, its controller's UID, tell who comes after it.
+	Pod   types.NamespacedName
+	Owner types.UID
 }
 
 // PodsOn returns the pods bound to a node, terminal ones included, by name.
@@ -87,7 +101,18 @@ func (s *Snapshot) NodeClass(ref cloudprovider.NodeClassRef) (NodeClass, bool) {
 	return class, ok && class.Ref() == ref
 }
 
-// PlannedFor returns the UIDs of the pods planned for a NodeClaim, sorted.
+// Leaving reports whether a machine is on its way out, or is to be: its NodeClaim or Node
+// is being deleted, or the NodeClaim was chosen for disruption. Its pods need another place.
+func (s *Snapshot) Leaving(claim *v1.NodeClaim) bool {
+	if claim.DeletionTimestamp != nil || v1.IsTrue(claim.Status.Conditions, v1.ConditionDisruptionReason) {
+		return true
+	}
+	node, ok := s.NodeOf(claim)
+	return ok && node.DeletionTimestamp != nil
+}
+
+// PlannedFor returns the UIDs of the pods planned for a NodeClaim, sorted, without those that
+// are to move there.
 func (s *Snapshot) PlannedFor(claim string) []types.UID {
 	return slices.Sorted(slices.Values(s.plannedFor()[claim]))
 }
@@ -131,7 +156,7 @@ func (c *Cluster) freezePlans() {
 	c.plannedFor = sync.OnceValue(func() map[string][]types.UID {
 		index := map[string][]types.UID{}
 		for uid, p := range plans {
-			if p.NodeClaim != "" {
+			if p.NodeClaim != "" && p.Move.From == "" {
 				index[p.NodeClaim] = append(index[p.NodeClaim], uid)
 			}
 		}
@@ -158,7 +183,8 @@ func (c *Cluster) freeze() *Snapshot {
 		Plans:          c.frozenPlans,
 		plannedFor:     c.plannedFor,
 
-		NodeOverlays: c.overlays.freeze(),
+		NodeOverlays:         c.overlays.freeze(),
+		PodDisruptionBudgets: c.budgets.freeze(),
 	}
 	if !c.pods.indexed {
 		c.podsByNode = map[string][]*corev1.Pod{}

@@ -14,6 +14,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -39,6 +40,7 @@ type Cluster struct {
 	runtimeClasses table[*nodev1.RuntimeClass]
 	overlays       table[*v1alpha1.NodeOverlay]
 	classes        table[NodeClass]
+	budgets        table[*policyv1.PodDisruptionBudget]
 	storage        storageTables
 	plans          map[types.UID]Plan
 	gone           tombstones
@@ -101,6 +103,8 @@ func (c *Cluster) Observe(obj client.Object) {
 		changed = c.runtimeClasses.put(o)
 	case *v1alpha1.NodeOverlay:
 		changed = c.overlays.put(o)
+	case *policyv1.PodDisruptionBudget:
+		changed = c.budgets.put(o)
 	case NodeClass:
 		changed = c.classes.put(o)
 	default:
@@ -118,9 +122,10 @@ func (c *Cluster) Forget(obj client.Object) {
 	changed := false
 	switch o := obj.(type) {
 	case *corev1.Pod:
-		_, planned := c.plans[o.UID]
-		delete(c.plans, o.UID)
-		c.touchPlans(planned)
+		if plan, planned := c.plans[o.UID]; planned && plan.Move.From == "" { // else another comes after it
+			delete(c.plans, o.UID)
+			c.touchPlans(true)
+		}
 		changed = c.pods.remove(o)
 	case *corev1.Node:
 		changed = c.nodes.remove(o)
@@ -138,6 +143,8 @@ func (c *Cluster) Forget(obj client.Object) {
 		changed = c.runtimeClasses.remove(o)
 	case *v1alpha1.NodeOverlay:
 		changed = c.overlays.remove(o)
+	case *policyv1.PodDisruptionBudget:
+		changed = c.budgets.remove(o)
 	case NodeClass:
 		changed = c.classes.remove(o)
 	default:

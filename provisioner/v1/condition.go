@@ -46,6 +46,9 @@ const (
 	ConditionConsistentStateFound = "ConsistentStateFound"
 	// ConditionDisruptionReason: a disruption was decided; its reason says why.
 	ConditionDisruptionReason = "DisruptionReason"
+	// ConditionDisrupting has the one reason why the node is, or is not, being disrupted. It is
+	// Stowage's own.
+	ConditionDisrupting = "stowage.sh/Disrupting"
 )
 
 // NodePoolReadiness and NodeClaimReadiness list the conditions that Ready is

@@ -65,7 +65,7 @@ func (p *Process) AddControllers() *Controllers {
 		Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Instances: roster, Metrics: claims,
 	}
 	c.NodePool = &nodepool.Controller{Cluster: p.Cluster, Write: p.Write}
-	c.Disrupt = &disrupt.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: moves}
+	c.Disrupt = &disrupt.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: moves, Foresee: c.Provision.Foresee}
 	p.addProvision(c.Provision)
 	p.AddMapped("NodeClaim", lifecycle.Concerned, c.Lifecycle.Reconcile)
 	p.AddMapped("NodePool", nodepool.Concerned, c.NodePool.Reconcile)

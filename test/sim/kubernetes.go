@@ -34,6 +34,7 @@ type kubernetes struct {
 	replicas  []*ReplicaSet
 	scheduled bool // a round of the scheduler is due
 	replacing bool
+	weighing  bool // the status of PodDisruptionBudgets is about to be written
 }
 
 // A ReplicaSet keeps Replicas pods like Template.
@@ -58,6 +59,9 @@ func (k *kubernetes) notice(obj client.Object, gone bool) {
 	case *corev1.Pod:
 		k.kubelet(o, gone)
 		k.soonReplace()
+		k.soonWeigh()
+	case *policyv1.PodDisruptionBudget:
+		k.soonWeigh()
 	case *corev1.Node:
 		if gone {
 			k.w.After(orphanDelay, func() { k.dropOrphans(o.Name) })
@@ -250,6 +254,25 @@ func setPodCondition(p *corev1.Pod, kind corev1.PodConditionType, status corev1.
 func selects(selector *metav1.LabelSelector, set map[string]string) bool {
 	s, err := metav1.LabelSelectorAsSelector(selector)
 	return err == nil && s.Matches(labels.Set(set))
+}
+
+// soonWeigh writes the status of PodDisruptionBudgets, after a moment: evictions do not wait for
+// it, but whoever watches them sees no other.
+func (k *kubernetes) soonWeigh() {
+	if k.weighing {
+		return
+	}
+	k.weighing = true
+	k.w.After(replaceDelay, func() {
+		k.weighing = false
+		for _, b := range stored[*policyv1.PodDisruptionBudget](k.w.API) {
+			if allowed := int32(max(0, allowedBy(k.w.API, b))); allowed != b.Status.DisruptionsAllowed || b.Status.ObservedGeneration != b.Generation {
+				Update(k.w.API, b, func(b *policyv1.PodDisruptionBudget) {
+					b.Status.DisruptionsAllowed, b.Status.ObservedGeneration = allowed, b.Generation
+				})
+			}
+		}
+	})
 }
 
 // allowedBy computes how many pods a PodDisruptionBudget lets go now.

@@ -89,12 +89,13 @@ func LimitsKept(w *World) error {
 
 // BudgetsKept is the law that no more nodes of a NodePool are in voluntary
 // disruption than each of its budgets allows that is a plain number and always
-// active.
+// active. Expiration asks no budget.
 func BudgetsKept(w *World) error {
 	disrupted := map[string]int{}
 	for _, claim := range stored[*v1.NodeClaim](w.API) {
 		c := claim.Status.Conditions
-		if v1.IsTrue(c, v1.ConditionDisruptionReason) && !v1.IsTrue(c, v1.ConditionInstanceTerminating) {
+		reason := v1.GetCondition(c, v1.ConditionDisruptionReason)
+		if reason != nil && reason.Reason != "Expired" && !v1.IsTrue(c, v1.ConditionInstanceTerminating) {
 			disrupted[claim.Labels[v1.LabelNodePool]]++
 		}
 	}

@@ -143,7 +143,7 @@ func PlansFit() func(*World) error {
 		last, revision = p, s.Revision
 		wanted := map[string]corev1.ResourceList{}
 		for _, pod := range s.Pods.All() {
-			if plan := s.Plans[pod.UID]; plan.NodeClaim != "" && pod.Spec.NodeName == "" {
+			if plan := s.Plans[pod.UID]; plan.NodeClaim != "" && pod.Spec.NodeName == plan.Move.From {
 				add(wanted, plan.NodeClaim, requests(pod))
 			}
 		}

@@ -1,0 +1,208 @@
+package disrupt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stowage-sh/stowage/provisioner/nodepool"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+const (
+	// placeTime is how long provisioning may take to find places for the pods of a chosen node:
+	// a batch, and a few tries.
+	placeTime = time.Minute
+	// replaceTime is how long a chosen node waits for its replacements in all. Package lifecycle
+	// gives up a machine that does not join in fifteen minutes, and then another is bought.
+	replaceTime = 30 * time.Minute
+	// asideFor is how long a node whose replacement failed comes after others.
+	asideFor = time.Hour
+)
+
+// follow goes on with what choose began. A chosen node goes once it has been closed for a
+// moment, all its pods have another place that is ready, and nothing has changed that speaks
+// against it; else it is opened again.
+func (c *Controller) follow(ctx context.Context, v *view) error {
+	allowed, opened := Allowances(v.now, v.Snapshot), map[string]int{}
+	var failed []error
+	deleted, homeless := map[types.UID]struct{}{}, map[types.UID]time.Time{}
+	for _, claim := range v.NodeClaims.All() {
+		if _, ok := c.deleted[claim.UID]; ok {
+			deleted[claim.UID] = struct{}{}
+			continue
+		}
+		if claim.DeletionTimestamp != nil {
+			continue
+		}
+		if !chosen(claim) {
+			failed = append(failed, c.reopen(ctx, v, claim))
+			continue
+		}
+		if since, ok := c.homeless[claim.UID]; ok {
+			homeless[claim.UID] = since
+		}
+		pool := claim.Labels[v1.LabelNodePool]
+		next := c.next(v, claim, allowed[pool][v1.DisruptionReason(chosenFor(claim))].over()-opened[pool], homeless)
+		c.soon = min(c.soon, orDefault(next.again, c.soon))
+		switch {
+		case next.stays != "":
+			opened[pool]++
+			failed = append(failed, c.rollBack(ctx, v, claim, next))
+		case next.awaits != "":
+			c.tellAwaits(v, claim, next.awaits)
+		case next.goes:
+			err := c.remove(ctx, v, claim, v1.DisruptionReason(chosenFor(claim)))
+			if err == nil {
+				deleted[claim.UID] = struct{}{}
+			}
+			failed = append(failed, err)
+		}
+	}
+	c.deleted, c.homeless = deleted, homeless
+	return errors.Join(failed...)
+}
+
+// A next is what is to be done about a chosen claim.
+type next struct {
+	stays  string // why the node is opened again
+	failed bool   // it is, because replacements did not come
+	awaits string // what it waits for
+	goes   bool
+	again  time.Duration // when to look again; 0 for whenever
+}
+
+// next decides it. over is by how many nodes its NodePool exceeds its budget; homeless tells since
+// when a pod of a claim has no other place, and is updated.
+func (c *Controller) next(v *view, claim *v1.NodeClaim, over int, homeless map[types.UID]time.Time) next {
+	choice := v1.GetCondition(claim.Status.Conditions, v1.ConditionDisruptionReason)
+	if choice.Reason == string(reasonExpired) {
+		return next{} // see expire
+	}
+	settled := choice.LastTransitionTime.Add(c.settle())
+	n, ok := v.candidate(claim)
+	if why := v.unfit(n, ok, over); why != "" {
+		return next{stays: why}
+	}
+	if v.now.Before(settled) {
+		return next{again: settled.Sub(v.now)}
+	}
+	missing, awaits := v.places(n)
+	if missing > 0 {
+		since, known := homeless[claim.UID]
+		if !known {
+			since = v.now
+			homeless[claim.UID] = since
+		}
+		if v.now.Sub(since) >= placeTime {
+			return next{stays: fmt.Sprintf("%d of its pods find no other place", missing), failed: true}
+		}
+		return next{again: time.Second}
+	}
+	delete(homeless, claim.UID)
+	if awaits == "" && n.pool.Spec.Replicas != nil {
+		awaits = v.awaitsStatic(n.pool)
+	}
+	switch {
+	case awaits == "":
+		return next{goes: true}
+	case v.now.Sub(choice.LastTransitionTime.Time) >= replaceTime:
+		return next{stays: awaits + " was not ready in time", failed: true}
+	}
+	return next{awaits: awaits, again: time.Second}
+}
+
+// unfit says why a chosen node must not go after all; empty means that it may.
+func (v *view) unfit(n candidate, ok bool, over int) string {
+	if !ok {
+		return "its node or NodePool is gone or not ready"
+	}
+	_, bounded := n.claim.Spec.TerminationGracePeriod.Get()
+	reason := chosenFor(n.claim)
+	switch {
+	case v.shielded(n).code != "":
+		return v.shielded(n).message
+	case !tainted(n.node):
+		return "its taint is missing"
+	case over > 0:
+		return "its NodePool's budget has shrunk"
+	case v.claims[n.claim.Name] || v.nodes[n.node.Name]:
+		return v.awaited(n).message
+	case reason == string(v1.ReasonEmpty):
+		return v.notEmptyYet(n)
+	case reason == string(v1.ReasonDrifted) && !v1.IsTrue(n.claim.Status.Conditions, v1.ConditionDrifted):
+		return "it has not drifted any more"
+	case reason == string(v1.ReasonDrifted):
+		// A PodDisruptionBudget is kept by the drain.
+		if why := v.kept(n); why.code == podDoNotDisrupt && !bounded {
+			return why.message
+		}
+		return ""
+	}
+	return "it was chosen for a reason that is not known here"
+}
+
+// notEmptyYet says why a node that was chosen for being empty stays.
+func (v *view) notEmptyYet(n candidate) string {
+	if quiet, _ := v.consolidatable(n.claim, n.pool); !quiet {
+		return "a pod came or went"
+	}
+	return v.notEmpty(n).message
+}
+
+// awaitsStatic says what a node of a NodePool with a fixed number waits for: as many others.
+func (v *view) awaitsStatic(pool *v1.NodePool) string {
+	have := int64(0)
+	for _, claim := range nodepool.Claims(v.Snapshot, pool) {
+		if !v.Leaving(claim) && v1.IsTrue(claim.Status.Conditions, v1.ConditionInitialized) {
+			have++
+		}
+	}
+	if have < *pool.Spec.Replicas {
+		return fmt.Sprintf("the NodePool's replicas (%d of %d)", have, *pool.Spec.Replicas)
+	}
+	return ""
+}
+
+// tellAwaits says what a chosen node waits for, once.
+func (c *Controller) tellAwaits(v *view, claim *v1.NodeClaim, what string) {
+	if c.awaiting[claim.UID] {
+		return
+	}
+	if c.awaiting == nil {
+		c.awaiting = map[types.UID]bool{}
+	}
+	c.awaiting[claim.UID] = true
+	c.eventOnBoth(v, claim, corev1.EventTypeNormal, "DisruptionWaitingReadiness", "Waiting on readiness to continue disruption: "+what)
+}
+
+// remove deletes a claim whose node may go; what follows is lifecycle's.
+func (c *Controller) remove(ctx context.Context, v *view, claim *v1.NodeClaim, reason v1.DisruptionReason) error {
+	if err := c.Write.Delete(ctx, claim); client.IgnoreNotFound(err) != nil {
+		c.Metrics.failed(reason)
+		return fmt.Errorf("deleting NodeClaim %s, which is %s: %w", claim.Name, lower(reason), err)
+	}
+	if reason == v1.ReasonDrifted {
+		c.wave(claim.Labels[v1.LabelNodePool]).succeeded()
+	}
+	delete(c.awaiting, claim.UID)
+	c.eventOnBoth(v, claim, corev1.EventTypeNormal, "DisruptionTerminating", "Disrupting NodeClaim: "+string(reason))
+	c.Metrics.removed(v.Snapshot, claim, reason)
+	logr.FromContextOrDiscard(ctx).Info("disrupting node(s)", "NodeClaim", map[string]string{"name": claim.Name},
+		"reason", lower(reason), "provider-id", claim.Status.ProviderID)
+	return nil
+}
+
+// eventOnBoth tells users of a NodeClaim and of its Node.
+func (c *Controller) eventOnBoth(v *view, claim *v1.NodeClaim, kind, reason, message string) {
+	c.Events.Event(claim, kind, reason, message)
+	if node, ok := v.NodeOf(claim); ok {
+		c.Events.Event(node, kind, reason, message)
+	}
+}
