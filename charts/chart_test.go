@@ -269,6 +269,7 @@ func TestChartWithoutNominations(t *testing.T) {
 var readable = []string{
 	"apps/daemonsets", "apps/replicasets", "apps/statefulsets", "coordination.k8s.io/leases",
 	"karpenter.k8s.aws/ec2nodeclasses", "karpenter.sh/nodeclaims", "karpenter.sh/nodeoverlays", "karpenter.sh/nodepools", "namespaces", "node.k8s.io/runtimeclasses", "nodes", "persistentvolumeclaims", "persistentvolumes", "pods",
+	"policy/poddisruptionbudgets",
 	"replicationcontrollers", "services",
 	"storage.k8s.io/csidrivers", "storage.k8s.io/csinodes", "storage.k8s.io/storageclasses", "storage.k8s.io/volumeattachments",
 }

@@ -14,6 +14,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
@@ -144,7 +145,7 @@ func (w *wiring) watch(ctx context.Context) error {
 	w.feed = &feed{cache: w.manager.GetCache(), cluster: w.cluster, observer: w.instruments.observer}
 	kinds := []client.Object{&corev1.Pod{}, &corev1.Node{}, &v1.NodeClaim{}, &v1.NodePool{}, &appsv1.DaemonSet{},
 		&corev1.Namespace{}, &nodev1.RuntimeClass{}, &corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &storagev1.StorageClass{}, &storagev1.CSIDriver{},
-		&storagev1.CSINode{}, &storagev1.VolumeAttachment{}, &awsv1.EC2NodeClass{}}
+		&storagev1.CSINode{}, &storagev1.VolumeAttachment{}, &policyv1.PodDisruptionBudget{}, &awsv1.EC2NodeClass{}}
 	if len(w.settings.spreads) > 0 { // they may be many, and nobody else asks for them
 		kinds = append(kinds, &corev1.Service{}, &corev1.ReplicationController{}, &appsv1.ReplicaSet{}, &appsv1.StatefulSet{})
 	}

@@ -244,7 +244,10 @@ func (w *wiring) nodeClaims() error {
 }
 
 func (w *wiring) disruption() error {
-	c := &disrupt.Controller{Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: w.instruments.disrupt, Clock: time.Now}
+	c := &disrupt.Controller{
+		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: w.instruments.disrupt,
+		Foresee: w.provision.Foresee, Schedulers: w.settings.schedulers, Clock: time.Now,
+	}
 	keys := func(obj client.Object) []string {
 		switch obj.(type) {
 		case *v1.NodeClaim, *v1.NodePool, *corev1.Pod:
