@@ -1,15 +1,19 @@
-// Package disrupt removes nodes that are not needed any more. So far these are
-// the empty ones: no pod that would need another place has come or gone for the
-// NodePool's consolidateAfter.
+// Package disrupt ends nodes by choice: those that are empty, those that drifted, and those that
+// are as old as they may become. Docs/disruption.md tells users how.
 //
-// A node goes in two steps, so that no pod is surprised:
+//	empty, drifted, within the budgets ─ DisruptionReason, taint
+//	        │ package provision finds other places for the pods, and buys what is missing
+//	        ├─ all ready ──── NodeClaim deleted; package lifecycle drains and ends it
+//	        └─ not in time, or something speaks against it ─ taint and condition off again
 //
-//	Consolidatable, empty, within the budgets ─ taint, DisruptionReason
-//	        │ settle later: still empty?
-//	        ├─ yes ─ NodeClaim deleted; package lifecycle drains and ends it
-//	        └─ no ── taint and condition off again
+// Its laws:
 //
-// Its laws: it evicts nothing itself and buys nothing; it never exceeds a budget,
-// and a budget that cannot be read allows nothing; a step is level-triggered, so
-// a crash between any two writes is healed by a later step; it has no clock.
+//   - It evicts nothing itself and buys nothing.
+//   - No node goes before every pod on it that will be made anew has another place that is ready,
+//     but for one that expires.
+//   - It never chooses more than the budgets allow, and a budget that cannot be read allows nothing.
+//   - A step is level-triggered: all that it has to know is in the objects and in the plans, which
+//     provision makes anew after a restart. A crash between any two writes is healed by a later step.
+//   - Each node is judged by itself: one that is stuck holds up no other.
+//   - It has no clock.
 package disrupt
