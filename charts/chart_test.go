@@ -226,41 +226,46 @@ func TestChartValues(t *testing.T) {
 	}
 }
 
-// TestChartWithoutNominations: the controller is told not to nominate, and loses the right
-// to, and nothing else.
-func TestChartWithoutNominations(t *testing.T) {
-	rules := func(nominate bool) (left []rbacv1.PolicyRule, patches int, told string) {
-		objects, err := render(t, func(values map[string]any) {
-			setCluster(values)
-			values["settings"].(map[string]any)["nominatePods"] = nominate
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range objects["ClusterRole/stowage"].(*rbacv1.ClusterRole).Rules {
-			if slices.Contains(r.Resources, "pods/status") {
-				patches++
-				continue
+// TestRightsThatFollowSettings: what the controller is told not to do it loses the right to, and
+// that alone.
+func TestRightsThatFollowSettings(t *testing.T) {
+	for _, setting := range []struct{ value, variable, resource string }{
+		{"nominatePods", "NOMINATE_PODS", "pods/status"},
+		{"surgeSingleReplicas", "SURGE_SINGLE_REPLICAS", "deployments"},
+	} {
+		rules := func(on bool) (left []rbacv1.PolicyRule, patches int, told string) {
+			objects, err := render(t, func(values map[string]any) {
+				setCluster(values)
+				values["settings"].(map[string]any)[setting.value] = on
+			})
+			if err != nil {
+				t.Fatal(err)
 			}
-			left = append(left, r)
-		}
-		for _, e := range objects["Deployment/stowage"].(*appsv1.Deployment).Spec.Template.Spec.Containers[0].Env {
-			if e.Name == "NOMINATE_PODS" {
-				told = e.Value
+			for _, r := range objects["ClusterRole/stowage"].(*rbacv1.ClusterRole).Rules {
+				if slices.Contains(r.Resources, setting.resource) && slices.Contains(r.Verbs, "patch") {
+					patches++
+					continue
+				}
+				left = append(left, r)
 			}
+			for _, e := range objects["Deployment/stowage"].(*appsv1.Deployment).Spec.Template.Spec.Containers[0].Env {
+				if e.Name == setting.variable {
+					told = e.Value
+				}
+			}
+			return left, patches, told
 		}
-		return left, patches, told
-	}
-	with, patches, told := rules(true)
-	if patches != 1 || told != "true" {
-		t.Errorf("with nominations, %d rules of pods/status, and NOMINATE_PODS is %q", patches, told)
-	}
-	without, patches, told := rules(false)
-	if patches != 0 || told != "false" {
-		t.Errorf("without nominations, %d rules of pods/status, and NOMINATE_PODS is %q", patches, told)
-	}
-	if diff := cmp.Diff(with, without); diff != "" {
-		t.Errorf("the other rules -with +without:\n%s", diff)
+		with, patches, told := rules(true)
+		if patches != 1 || told != "true" {
+			t.Errorf("with %s, %d rules let %s be patched, and %s is %q", setting.value, patches, setting.resource, setting.variable, told)
+		}
+		without, patches, told := rules(false)
+		if patches != 0 || told != "false" {
+			t.Errorf("without %s, %d rules let %s be patched, and %s is %q", setting.value, patches, setting.resource, setting.variable, told)
+		}
+		if diff := cmp.Diff(with, without); diff != "" {
+			t.Errorf("the other rules -with +without %s:\n%s", setting.value, diff)
+		}
 	}
 }
 

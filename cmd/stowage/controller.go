@@ -149,6 +149,9 @@ func (w *wiring) watch(ctx context.Context) error {
 	if len(w.settings.spreads) > 0 { // they may be many, and nobody else asks for them
 		kinds = append(kinds, &corev1.Service{}, &corev1.ReplicationController{}, &appsv1.ReplicaSet{}, &appsv1.StatefulSet{})
 	}
+	if w.settings.surge {
+		kinds = append(kinds, &appsv1.Deployment{})
+	}
 	if w.overlays {
 		kinds = append(kinds, &v1alpha1.NodeOverlay{})
 	}

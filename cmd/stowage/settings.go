@@ -52,6 +52,7 @@ type settings struct {
 	priceInterval          time.Duration
 	maxSteps               int64
 	nominate               bool
+	surge                  bool
 	schedulers             []string
 	schedulerConfig        string
 	spreads                problem.DefaultSpreads // of schedulerConfig
@@ -111,6 +112,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.priceInterval, "price-refresh-interval", 12*time.Hour, "time between refreshes of prices")
 	f.Int64Var(&s.maxSteps, "max-steps", 0, "step budget of the solver; 0 for its own formula")
 	f.BoolVar(&s.nominate, "nominate-pods", true, "tell kube-scheduler which node each pod was planned for")
+	f.BoolVar(&s.surge, "surge-single-replicas", false, "roll a Deployment with one pod, in place of evicting it, where the annotation stowage.sh/surge asks for that")
 }
 
 // fromEnvironment fills in flags that were not given from the environment, and

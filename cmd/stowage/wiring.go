@@ -218,6 +218,7 @@ func (w *wiring) nodeClaims() error {
 	l := &lifecycle.Controller{
 		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: w.instruments.lifecycle,
 		Cloud: cloud(life), Availability: w.cloud.availability, Prices: w.cloud.prices, Instances: roster,
+		Surge:         w.settings.surge,
 		LaunchTimeout: w.settings.launchTimeout, RegistrationTimeout: w.settings.registrationTimeout,
 	}
 	if w.settings.nominate {

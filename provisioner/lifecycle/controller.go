@@ -47,6 +47,9 @@ type Controller struct {
 	// once a second while it holds. Nodes that join anew are opened without asking:
 	// what was planned for them is bound or elsewhere by now.
 	Hold func(now time.Time, claim *v1.NodeClaim, node *corev1.Node) (wait time.Duration, why string)
+	// Surge rolls the Deployments that ask for it, in place of evicting their only pod. They must be
+	// in the Cluster.
+	Surge bool
 	// LaunchTimeout is how long a claim may exist without a machine; 0 means five
 	// minutes.
 	LaunchTimeout time.Duration

@@ -45,7 +45,7 @@ func (c *Controller) drain(ctx context.Context, now time.Time, claim *v1.NodeCla
 		c.Metrics.drained(claim)
 		done = true
 	default:
-		err = c.evict(ctx, now, node, evictionsOf{left, deadline, drainReason(claim)})
+		err = c.evict(ctx, now, node, evictionsOf{claim, left, deadline, drainReason(claim)})
 	}
 	if saveErr := c.saveStatus(ctx, now, claim, before); err == nil {
 		err = saveErr
@@ -73,6 +73,7 @@ func (c *Controller) turn(now time.Time, node string) []*corev1.Pod {
 
 // evictionsOf are pods to evict, and when the claim stops to ask.
 type evictionsOf struct {
+	claim    *v1.NodeClaim
 	pods     []*corev1.Pod
 	deadline time.Time // zero: never
 	reason   string    // why the node is going
@@ -99,6 +100,10 @@ func (c *Controller) evict(ctx context.Context, now time.Time, node *corev1.Node
 			blocked = append(blocked, name+" has "+v1.AnnotationDoNotDisrupt)
 			continue
 		case !c.evictions.due(now, pod.UID):
+			continue
+		}
+		if handled, err := c.surge(ctx, e.claim, pod); handled {
+			failed = append(failed, err)
 			continue
 		}
 		err := c.Write.Evict(ctx, pod)

@@ -42,6 +42,9 @@ func (c *Controller) movers(now time.Time, s *state.Snapshot) []*corev1.Pod {
 			if _, planned := s.Plans[p.UID]; planned || !lifecycle.Recreated(p) || !c.Schedulers.Serve(p) {
 				continue
 			}
+			if lifecycle.Surging(s, claim, p) {
+				continue // the pod that comes in its place is there, and waits like any other
+			}
 			if soon || guards().Keeps(now, p) == "" {
 				pods = append(pods, p)
 			}
@@ -117,7 +120,7 @@ func moveOf(p *corev1.Pod) state.Move {
 // leaving yet, and the place is there.
 func keepsMove(s *state.Snapshot, p *corev1.Pod, plan state.Plan) bool {
 	if node, ok := s.Nodes.Get(p.Spec.NodeName); ok {
-		if claim, ok := s.ClaimOf(node); ok && !s.Leaving(claim) {
+		if claim, ok := s.ClaimOf(node); ok && (!s.Leaving(claim) || lifecycle.Surging(s, claim, p)) {
 			return false
 		}
 	}

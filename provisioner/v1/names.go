@@ -73,6 +73,12 @@ const (
 	// AnnotationPreferencePrice on a NodePool says how much more a pod may cost on its
 	// nodes to be where it prefers to be; see NodePool.PreferencePrice.
 	AnnotationPreferencePrice = "stowage.sh/preference-price"
+	// AnnotationSurge on a Deployment, on its pods or on a NodePool asks ("true") for a pod that is
+	// its Deployment's only one to be replaced before it ends, where its node goes.
+	AnnotationSurge = "stowage.sh/surge"
+	// AnnotationSurgedFor in a Deployment's pod template is the UID of the NodeClaim for which the
+	// Deployment was rolled last.
+	AnnotationSurgedFor = "stowage.sh/surged-for"
 	// NodePoolHashVersion is the version of NodePool.Hash. It is Stowage's own and
 	// unlike any of Karpenter's, so that a cluster that changes hands has its
 	// nodes stamped anew instead of drifting them all.

@@ -88,7 +88,7 @@ func stored[T client.Object](a *API) []T {
 
 // kinds are all that the API knows, in the order in which a process lists them.
 var kinds = []client.Object{
-	&awsv1.EC2NodeClass{}, &v1.NodePool{}, &v1alpha1.NodeOverlay{}, &v1.NodeClaim{}, &corev1.Node{}, &corev1.Pod{}, &appsv1.DaemonSet{}, &corev1.Namespace{}, &nodev1.RuntimeClass{}, &policyv1.PodDisruptionBudget{},
+	&awsv1.EC2NodeClass{}, &v1.NodePool{}, &v1alpha1.NodeOverlay{}, &v1.NodeClaim{}, &corev1.Node{}, &corev1.Pod{}, &appsv1.DaemonSet{}, &appsv1.Deployment{}, &corev1.Namespace{}, &nodev1.RuntimeClass{}, &policyv1.PodDisruptionBudget{},
 	&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &storagev1.StorageClass{}, &storagev1.CSIDriver{}, &storagev1.CSINode{}, &storagev1.VolumeAttachment{},
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,6 +47,8 @@ type ReplicaSet struct {
 	Replicas int
 	// Template of the pods; its name is the ReplicaSet's.
 	Template *corev1.Pod
+
+	deployment string // that it belongs to, by name
 }
 
 func startKubernetes(w *World) *kubernetes {
@@ -62,6 +65,8 @@ func (k *kubernetes) notice(obj client.Object, gone bool) {
 		k.soonWeigh()
 	case *policyv1.PodDisruptionBudget:
 		k.soonWeigh()
+	case *appsv1.Deployment:
+		k.soonReplace()
 	case *corev1.Node:
 		if gone {
 			k.w.After(orphanDelay, func() { k.dropOrphans(o.Name) })
@@ -206,6 +211,7 @@ func (k *kubernetes) soonReplace() {
 
 func (k *kubernetes) replace() {
 	k.replacing = false
+	k.roll()
 	for _, rs := range k.replicas {
 		pods := k.w.PodsOf(rs)
 		// Pods that have no node yet go first.
