@@ -77,7 +77,7 @@ func (p *Process) AddControllers() *Controllers {
 
 // show registers what shows the process's view of the cluster.
 func (p *Process) show(r *prometheus.Registry, prices *pricing.Book) (err error) {
-	now, leading := func() time.Time { return p.world.Now }, func() bool { return true }
+	now, leading := p.now, func() bool { return true }
 	words := metrics.Vocabulary{ClassKind: awsv1.Kind, ClassLabel: awsv1.LabelNodeClass, NodeLabels: awsv1.WellKnownLabels}
 	if p.observer, err = metrics.NewObserver(r, now, leading, words); err != nil {
 		return err

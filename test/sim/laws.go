@@ -2,12 +2,16 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -105,6 +109,115 @@ func BudgetsKept(w *World) error {
 			if err == nil && b.Schedule == "" && len(b.Reasons) == 0 && disrupted[pool.Name] > n {
 				return fmt.Errorf("%d nodes of NodePool %s are disrupted, its budget is %d", disrupted[pool.Name], pool.Name, n)
 			}
+		}
+	}
+	return nil
+}
+
+// Gentle is the law that no pod is ended that asked not to be: called before each write of the
+// process. A pod with do-not-disrupt is not evicted before its node's deadline has come near, and
+// pods are deleted only then, or where their machine is gone. The API itself refuses evictions
+// against a PodDisruptionBudget.
+func (p *Process) Gentle(verb string, obj client.Object) error {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok || verb != "evict" && verb != "delete" {
+		return nil
+	}
+	current, ok := Get[*corev1.Pod](p.world.API, pod.Namespace, pod.Name)
+	if !ok || current.UID != pod.UID {
+		return nil
+	}
+	node, _ := Get[*corev1.Node](p.world.API, "", current.Spec.NodeName)
+	switch {
+	case node == nil || !p.world.kube.alive(node.Name):
+		return nil // there is nobody to be gentle to
+	case p.deadlineNear(node, current):
+		return nil
+	case verb == "delete":
+		return fmt.Errorf("pod %s was deleted on node %s, which lives and has no deadline", pod.Name, node.Name)
+	case lifecycle.Protected(p.now(), current) && lifecycle.Protected(p.now(), pod): // as far as was known
+		return fmt.Errorf("pod %s was evicted in spite of %s", pod.Name, v1.AnnotationDoNotDisrupt)
+	}
+	return nil
+}
+
+// deadlineNear reports whether the deadline of a node's claim leaves a pod no more than its grace.
+func (p *Process) deadlineNear(node *corev1.Node, pod *corev1.Pod) bool {
+	for _, claim := range stored[*v1.NodeClaim](p.world.API) {
+		if claim.Status.ProviderID != node.Spec.ProviderID {
+			continue
+		}
+		at, err := time.Parse(time.RFC3339, claim.Annotations[v1.AnnotationTerminationTimestamp])
+		grace := time.Duration(corev1.DefaultTerminationGracePeriodSeconds) * time.Second
+		if s := pod.Spec.TerminationGracePeriodSeconds; s != nil {
+			grace = time.Duration(*s) * time.Second
+		}
+		return err == nil && !p.now().Before(at.Add(-grace))
+	}
+	return false
+}
+
+// Budgeted is the law that a node is chosen only if the NodePool's budgets allow one more, as far
+// as the process could know: called before each write of the process. It is for budgets that are
+// always active, numbers or percentages.
+func (p *Process) Budgeted(verb string, obj client.Object) error {
+	claim, ok := obj.(*v1.NodeClaim)
+	if !ok || verb != "patchStatus" {
+		return nil
+	}
+	s := p.Cluster.Snapshot()
+	reason := v1.GetCondition(claim.Status.Conditions, v1.ConditionDisruptionReason)
+	old, known := s.NodeClaims.Get(claim.Name)
+	pool, found := s.NodePools.Get(claim.Labels[v1.LabelNodePool])
+	if reason == nil || reason.Reason == "Expired" || !known || !found || v1.IsTrue(old.Status.Conditions, v1.ConditionDisruptionReason) {
+		return nil
+	}
+	total, busy := 0, 1
+	for _, c := range s.NodeClaims.All() {
+		if c.Labels[v1.LabelNodePool] != pool.Name || !v1.IsTrue(c.Status.Conditions, v1.ConditionInitialized) || v1.IsTrue(c.Status.Conditions, v1.ConditionInstanceTerminating) {
+			continue
+		}
+		total++
+		if c.DeletionTimestamp != nil || v1.IsTrue(c.Status.Conditions, v1.ConditionDisruptionReason) {
+			busy++
+		}
+	}
+	for _, b := range pool.Spec.Disruption.Budgets {
+		if b.Schedule != "" || len(b.Reasons) > 0 && !slices.Contains(b.Reasons, v1.DisruptionReason(reason.Reason)) {
+			continue
+		}
+		limit, err := intstr.GetScaledValueFromIntOrPercent(new(intstr.Parse(b.Nodes)), total, true)
+		if err != nil || busy > limit {
+			return fmt.Errorf("NodeClaim %s of NodePool %s was chosen as number %d of %d nodes, the budget is %s", claim.Name, pool.Name, busy, total, b.Nodes)
+		}
+	}
+	return nil
+}
+
+// PlacesReady is the law that a node which drifted goes only when each of its pods that will be
+// made anew has another place that is ready: called before each write of the process.
+func (p *Process) PlacesReady(verb string, obj client.Object) error {
+	claim, ok := obj.(*v1.NodeClaim)
+	if !ok || verb != "delete" {
+		return nil
+	}
+	s := p.Cluster.Snapshot()
+	current, known := s.NodeClaims.Get(claim.Name)
+	if !known {
+		return nil
+	}
+	reason := v1.GetCondition(current.Status.Conditions, v1.ConditionDisruptionReason)
+	node, joined := s.NodeOf(current)
+	if reason == nil || reason.Reason != string(v1.ReasonDrifted) || !joined || !lifecycle.NodeReady(node) {
+		return nil // for another reason, or its machine was lost
+	}
+	for _, pod := range s.PodsOn(node.Name) {
+		if !lifecycle.Recreated(pod) {
+			continue
+		}
+		plan := s.Plans[pod.UID]
+		if target, ok := s.NodeClaims.Get(plan.NodeClaim); plan.Move.From != node.Name || !ok || !v1.IsTrue(target.Status.Conditions, v1.ConditionInitialized) {
+			return fmt.Errorf("NodeClaim %s was deleted, and pod %s on its node has no other place that is ready", claim.Name, pod.Name)
 		}
 	}
 	return nil

@@ -37,6 +37,10 @@ type Process struct {
 	// Conflicts is the odds of a patch losing a race that did not take place, if it
 	// insists on a version: the server tries others again by itself.
 	Conflicts float64
+	// Repeats is the odds of a delivery of the watch coming again later, when it is old.
+	Repeats float64
+	// Skew is by how much the process's clock is ahead.
+	Skew time.Duration
 	// Errors are those that controllers returned, in order.
 	Errors []error
 
@@ -83,7 +87,7 @@ func (p *Process) watch(obj client.Object, gone bool) {
 	}
 	p.last[kind] = at
 	obj = obj.DeepCopyObject().(client.Object)
-	w.After(at.Sub(w.Now), func() {
+	deliver := func() {
 		if p.dead {
 			return
 		}
@@ -91,8 +95,15 @@ func (p *Process) watch(obj client.Object, gone bool) {
 		for _, notice := range p.notices {
 			notice(obj)
 		}
-	})
+	}
+	w.After(at.Sub(w.Now), deliver)
+	if p.Repeats > 0 && w.Rand.Float64() < p.Repeats {
+		w.After(at.Sub(w.Now)+time.Duration(w.Rand.Int64N(int64(10*time.Second))), deliver)
+	}
 }
+
+// now is the time by the process's own clock.
+func (p *Process) now() time.Time { return p.world.Now.Add(p.Skew) }
 
 // take takes in what the watch delivers.
 func (p *Process) take(obj client.Object, gone bool) {
@@ -177,7 +188,7 @@ func (q *queue) add(key string, after time.Duration) {
 
 func (q *queue) call(key string) {
 	p := q.process
-	again, err := q.run(logr.NewContext(context.Background(), logr.Discard()), p.world.Now, key)
+	again, err := q.run(logr.NewContext(context.Background(), logr.Discard()), p.now(), key)
 	if err != nil {
 		p.Errors = append(p.Errors, fmt.Errorf("%s %q: %w", q.name, key, err))
 		p.world.trace("%s %q: %v", q.name, key, err)
