@@ -41,12 +41,52 @@ type API struct {
 	world   *World
 	version uint64
 	uids    int
-	objects map[string]map[types.NamespacedName]client.Object
+	shelves map[string]*shelf // by kind
 	watches []func(obj client.Object, gone bool)
 }
 
 func newAPI(w *World) *API {
-	return &API{world: w, Writes: map[string]int{}, objects: map[string]map[types.NamespacedName]client.Object{}}
+	return &API{world: w, Writes: map[string]int{}, shelves: map[string]*shelf{}}
+}
+
+// A shelf has the objects of one kind, by namespace and name. They are replaced, and never
+// modified.
+type shelf struct {
+	byKey  map[types.NamespacedName]client.Object
+	sorted []client.Object
+}
+
+// shelf returns that of a kind.
+func (a *API) shelf(kind string) *shelf {
+	s := a.shelves[kind]
+	if s == nil {
+		s = &shelf{byKey: map[types.NamespacedName]client.Object{}}
+		a.shelves[kind] = s
+	}
+	return s
+}
+
+func (s *shelf) place(obj client.Object) (at int, there bool) {
+	return slices.BinarySearchFunc(s.sorted, obj, func(x, y client.Object) int {
+		return cmp.Or(cmp.Compare(x.GetNamespace(), y.GetNamespace()), cmp.Compare(x.GetName(), y.GetName()))
+	})
+}
+
+func (s *shelf) put(obj client.Object) {
+	s.byKey[client.ObjectKeyFromObject(obj)] = obj
+	at, there := s.place(obj)
+	if there {
+		s.sorted[at] = obj
+		return
+	}
+	s.sorted = slices.Insert(s.sorted, at, obj)
+}
+
+func (s *shelf) remove(obj client.Object) {
+	delete(s.byKey, client.ObjectKeyFromObject(obj))
+	if at, there := s.place(obj); there {
+		s.sorted = slices.Delete(s.sorted, at, at+1)
+	}
 }
 
 // KindOf names the kind of an object.
@@ -57,7 +97,7 @@ func KindOf(obj client.Object) string {
 // Get returns a copy of an object of obj's kind, nil if there is none.
 func Get[T client.Object](a *API, namespace, name string) (T, bool) {
 	var zero T
-	obj, ok := a.objects[reflect.TypeFor[T]().Elem().Name()][types.NamespacedName{Namespace: namespace, Name: name}]
+	obj, ok := a.shelf(reflect.TypeFor[T]().Elem().Name()).byKey[types.NamespacedName{Namespace: namespace, Name: name}]
 	if !ok {
 		return zero, false
 	}
@@ -76,13 +116,11 @@ func List[T client.Object](a *API) []T {
 // stored returns the objects of a kind themselves, which must not be modified, by
 // namespace and name.
 func stored[T client.Object](a *API) []T {
-	var all []T
-	for _, obj := range a.objects[reflect.TypeFor[T]().Elem().Name()] {
-		all = append(all, obj.(T))
+	sorted := a.shelf(reflect.TypeFor[T]().Elem().Name()).sorted
+	all := make([]T, len(sorted))
+	for i, obj := range sorted {
+		all[i] = obj.(T)
 	}
-	slices.SortFunc(all, func(x, y T) int {
-		return cmp.Or(cmp.Compare(x.GetNamespace(), y.GetNamespace()), cmp.Compare(x.GetName(), y.GetName()))
-	})
 	return all
 }
 
@@ -96,13 +134,22 @@ var kinds = []client.Object{
 func (a *API) all() []client.Object {
 	var all []client.Object
 	for _, kind := range kinds {
-		start := len(all)
-		for _, obj := range a.objects[KindOf(kind)] {
+		for _, obj := range a.shelf(KindOf(kind)).sorted {
 			all = append(all, obj.DeepCopyObject().(client.Object))
 		}
-		slices.SortFunc(all[start:], func(x, y client.Object) int {
-			return cmp.Or(cmp.Compare(x.GetNamespace(), y.GetNamespace()), cmp.Compare(x.GetName(), y.GetName()))
-		})
+	}
+	return all
+}
+
+// owned returns the objects themselves that have an owner, which must not be modified.
+func (a *API) owned() []client.Object {
+	var all []client.Object
+	for _, kind := range kinds {
+		for _, obj := range a.shelf(KindOf(kind)).sorted {
+			if len(obj.GetOwnerReferences()) > 0 {
+				all = append(all, obj)
+			}
+		}
 	}
 	return all
 }
@@ -201,7 +248,7 @@ func (a *API) Remove(obj client.Object) {
 	if !ok || current.GetUID() != obj.GetUID() {
 		return
 	}
-	delete(a.objects[KindOf(obj)], client.ObjectKeyFromObject(obj))
+	a.shelf(KindOf(obj)).remove(obj)
 	a.version++
 	a.world.trace("%s %s is gone", KindOf(obj), client.ObjectKeyFromObject(obj))
 	for _, watch := range a.watches {
@@ -230,11 +277,9 @@ func (a *API) store(obj client.Object) {
 	a.version++
 	obj.SetResourceVersion(strconv.FormatUint(a.version, 10))
 	kind, key := KindOf(obj), client.ObjectKeyFromObject(obj)
-	if a.objects[kind] == nil {
-		a.objects[kind] = map[types.NamespacedName]client.Object{}
-	}
 	a.Writes[kind]++
-	a.objects[kind][key] = obj.DeepCopyObject().(client.Object)
+	stored := obj.DeepCopyObject().(client.Object)
+	a.shelf(kind).put(stored)
 	pod, isPod := obj.(*corev1.Pod)
 	held := len(obj.GetFinalizers()) > 0 || isPod && pod.Spec.NodeName != "" && !ended(pod)
 	if obj.GetDeletionTimestamp() != nil && !held {
@@ -243,12 +288,12 @@ func (a *API) store(obj client.Object) {
 	}
 	a.world.trace("%s %s is at version %d", kind, key, a.version)
 	for _, watch := range a.watches {
-		watch(a.objects[kind][key], false)
+		watch(stored, false)
 	}
 }
 
 func (a *API) find(obj client.Object) (client.Object, bool) {
-	found, ok := a.objects[KindOf(obj)][client.ObjectKeyFromObject(obj)]
+	found, ok := a.shelf(KindOf(obj)).byKey[client.ObjectKeyFromObject(obj)]
 	return found, ok
 }
 

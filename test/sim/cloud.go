@@ -53,6 +53,7 @@ type Cloud struct {
 
 	world    *World
 	machines []*machine
+	byNode   map[string]*machine
 }
 
 // A machine is an instance and the node that it became.
@@ -64,7 +65,7 @@ type machine struct {
 
 func newCloud(w *World) *Cloud {
 	return &Cloud{
-		world: w, Catalogue: Catalogue(), Empty: map[cloudprovider.Offering]bool{}, Launches: map[string]int{}, Ranked: map[string]bool{},
+		world: w, Catalogue: Catalogue(), Empty: map[cloudprovider.Offering]bool{}, Launches: map[string]int{}, Ranked: map[string]bool{}, byNode: map[string]*machine{},
 		JoinDelay: 20 * time.Second, ReadyDelay: 5 * time.Second, StartupDelay: 5 * time.Second, StopDelay: 15 * time.Second,
 	}
 }
@@ -262,6 +263,7 @@ func (c *Cloud) join(m *machine) {
 	capacity, allocatable := c.roomOf(m.Offering)
 	node := &corev1.Node{}
 	m.node = "node-" + strings.TrimPrefix(m.ID, "i-")
+	c.byNode[m.node] = m
 	node.Name = m.node
 	node.Labels = map[string]string{corev1.LabelHostname: m.node}
 	for k, v := range m.request.Labels {

@@ -30,7 +30,7 @@ func (k *kubernetes) roll() {
 		_, _ = h.Write(encode(&corev1.PodTemplate{Template: d.Spec.Template})) // never fails
 		hash := fmt.Sprintf("%08x", h.Sum32())
 		current, ready := k.rolled(d, hash), false
-		for _, p := range k.w.PodsOf(current) {
+		for _, p := range k.podsOf(current) {
 			ready = ready || isReady(p)
 		}
 		for _, rs := range k.replicas {

@@ -111,10 +111,8 @@ func (k *kubernetes) kubelet(pod *corev1.Pod, gone bool) {
 // alive reports whether there is a kubelet on a node; one that no cloud made
 // always has one.
 func (k *kubernetes) alive(node string) bool {
-	for _, m := range k.w.Cloud.machines {
-		if m.node == node {
-			return m.State != cloudprovider.Terminated
-		}
+	if m, ok := k.w.Cloud.byNode[node]; ok {
+		return m.State != cloudprovider.Terminated
 	}
 	_, ok := Get[*corev1.Node](k.w.API, "", node)
 	return ok
@@ -147,7 +145,7 @@ func (k *kubernetes) dropOrphans(node string) {
 
 // collect deletes what an object that is gone owned.
 func (k *kubernetes) collect(owner types.UID) {
-	for _, obj := range k.w.API.all() {
+	for _, obj := range k.w.API.owned() {
 		if slices.ContainsFunc(obj.GetOwnerReferences(), func(r metav1.OwnerReference) bool { return r.UID == owner }) {
 			_ = k.w.API.Delete(obj) // gone meanwhile is as good
 		}
@@ -196,8 +194,17 @@ func (w *World) Scale(rs *ReplicaSet, n int) {
 
 // PodsOf returns the pods of a ReplicaSet that are not on their way out, by name.
 func (w *World) PodsOf(rs *ReplicaSet) []*corev1.Pod {
-	return slices.DeleteFunc(List[*corev1.Pod](w.API), func(p *corev1.Pod) bool {
-		owner := metav1.GetControllerOf(p)
+	var pods []*corev1.Pod
+	for _, p := range w.kube.podsOf(rs) {
+		pods = append(pods, p.DeepCopy())
+	}
+	return pods
+}
+
+// podsOf is PodsOf without copies.
+func (k *kubernetes) podsOf(rs *ReplicaSet) []*corev1.Pod {
+	return slices.DeleteFunc(stored[*corev1.Pod](k.w.API), func(p *corev1.Pod) bool {
+		owner := metav1.GetControllerOfNoCopy(p)
 		return owner == nil || owner.UID != rs.UID || p.DeletionTimestamp != nil || ended(p)
 	})
 }
@@ -213,7 +220,7 @@ func (k *kubernetes) replace() {
 	k.replacing = false
 	k.roll()
 	for _, rs := range k.replicas {
-		pods := k.w.PodsOf(rs)
+		pods := k.podsOf(rs)
 		// Pods that have no node yet go first.
 		slices.SortStableFunc(pods, func(a, b *corev1.Pod) int {
 			return cmp.Compare(min(len(a.Spec.NodeName), 1), min(len(b.Spec.NodeName), 1))
@@ -258,6 +265,14 @@ func setPodCondition(p *corev1.Pod, kind corev1.PodConditionType, status corev1.
 }
 
 func selects(selector *metav1.LabelSelector, set map[string]string) bool {
+	for key, value := range selector.MatchLabels {
+		if set[key] != value {
+			return false
+		}
+	}
+	if len(selector.MatchExpressions) == 0 {
+		return true
+	}
 	s, err := metav1.LabelSelectorAsSelector(selector)
 	return err == nil && s.Matches(labels.Set(set))
 }

@@ -208,8 +208,8 @@ func (p *Process) PlacesReady(verb string, obj client.Object) error {
 	}
 	reason := v1.GetCondition(current.Status.Conditions, v1.ConditionDisruptionReason)
 	node, joined := s.NodeOf(current)
-	if reason == nil || reason.Reason != string(v1.ReasonDrifted) || !joined || !lifecycle.NodeReady(node) {
-		return nil // for another reason, or its machine was lost
+	if reason == nil || reason.Reason != string(v1.ReasonDrifted) || !joined || node.DeletionTimestamp != nil || !lifecycle.NodeReady(node) {
+		return nil // for another reason, by hand, or its machine was lost
 	}
 	for _, pod := range s.PodsOn(node.Name) {
 		if !lifecycle.Recreated(pod) {

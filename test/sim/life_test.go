@@ -127,6 +127,19 @@ func (l *life) seldom(every time.Duration, law func(*sim.World) error) {
 	})
 }
 
+// runUntil lets time pass until done is true, which is looked at every few seconds.
+func (l *life) runUntil(limit time.Duration, done func() bool) (bool, error) {
+	for end := l.Now.Add(limit); l.Now.Before(end); {
+		if done() {
+			return true, nil
+		}
+		if err := l.Run(5 * time.Second); err != nil {
+			return false, err
+		}
+	}
+	return done(), nil
+}
+
 // live is the whole life: it begins, has an hour of trouble, and is to settle.
 func (l *life) live() error {
 	if err := l.begin(); err != nil {
@@ -144,7 +157,7 @@ func (l *life) live() error {
 	for _, p := range sim.List[*corev1.Pod](l.API) {
 		sim.Update(l.API, p, func(p *corev1.Pod) { delete(p.Annotations, v1.AnnotationDoNotDisrupt) })
 	}
-	if ok, err := l.RunUntil(6*time.Hour, l.settled); err != nil || !ok {
+	if ok, err := l.runUntil(6*time.Hour, l.settled); err != nil || !ok {
 		return errors.Join(err, fmt.Errorf("settled: %v: %s; last errors: %v", ok, l.unsettled(), last(l.proc.Errors, 3)))
 	}
 	if l.nodes < 20 || l.pods < 200 || l.events < 500 {
@@ -180,7 +193,7 @@ func (l *life) begin() error {
 		}
 	}
 	l.keepAlive()
-	ok, ran := l.RunUntil(10*time.Minute, func() bool { return l.unsettledPods() == "" })
+	ok, ran := l.runUntil(10*time.Minute, func() bool { return l.unsettledPods() == "" })
 	l.nodes, l.pods = len(sim.List[*corev1.Node](l.API)), len(sim.List[*corev1.Pod](l.API))
 	if !ok {
 		err = errors.Join(err, fmt.Errorf("it does not begin: %s", l.unsettledPods()))

@@ -88,6 +88,10 @@ func PlannedOnce() func(*World) error {
 			if !ok {
 				continue // a plan that was dropped counts until there is another
 			}
+			if now.Move.From != "" {
+				delete(was, pod.UID) // its node may stay after all, and go later
+				continue
+			}
 			if old := was[pod.UID].NodeClaim; old != "" && old != now.NodeClaim && w.underWay(old) {
 				return fmt.Errorf("pod %s/%s is planned for %s%s while NodeClaim %s is on its way for it", pod.Namespace, pod.Name, now.NodeClaim, now.Node, old)
 			}
