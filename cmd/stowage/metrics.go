@@ -136,3 +136,8 @@ func (m *metered) List(ctx context.Context) (all []cloudprovider.Instance, err e
 	defer m.observe("List", time.Now(), &err)
 	return m.cloud.List(ctx)
 }
+
+func (m *metered) Drift(q cloudprovider.DriftQuery) (d cloudprovider.Drift, err error) {
+	defer m.observe("IsDrifted", time.Now(), &err)
+	return m.cloud.Drift(q)
+}

@@ -43,6 +43,8 @@ type Cloud struct {
 	Devices func(cloudprovider.Offering) cloudprovider.Resources
 	// Untainted nodes join without the taint that keeps pods away.
 	Untainted bool
+	// Drifts says of machines, by their ID, that they have drifted.
+	Drifts map[string]cloudprovider.Drift
 
 	// Launches counts the machines bought for each NodeClaim's UID.
 	Launches map[string]int
@@ -64,7 +66,7 @@ type machine struct {
 
 func newCloud(w *World) *Cloud {
 	return &Cloud{
-		world: w, Catalogue: Catalogue(), Empty: map[cloudprovider.Offering]bool{}, Launches: map[string]int{}, Ranked: map[string]bool{},
+		world: w, Catalogue: Catalogue(), Empty: map[cloudprovider.Offering]bool{}, Launches: map[string]int{}, Ranked: map[string]bool{}, Drifts: map[string]cloudprovider.Drift{},
 		JoinDelay: 20 * time.Second, ReadyDelay: 5 * time.Second, StartupDelay: 5 * time.Second, StopDelay: 15 * time.Second,
 	}
 }
@@ -215,6 +217,14 @@ func (c *Cloud) List(context.Context) ([]cloudprovider.Instance, error) {
 		}
 	}
 	return list, nil
+}
+
+// Drift implements cloudprovider.Provider.
+func (c *Cloud) Drift(q cloudprovider.DriftQuery) (cloudprovider.Drift, error) {
+	if c.NotReady != "" {
+		return cloudprovider.Drift{}, &cloudprovider.NotReadyError{Class: q.Class, Reason: c.NotReady}
+	}
+	return c.Drifts[q.Instance.ID], nil
 }
 
 // machineOf finds a machine by its provider ID, nil if there is none.
