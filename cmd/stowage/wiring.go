@@ -170,27 +170,36 @@ func (w *wiring) nodeClasses() error {
 		Leftovers:  w.cloud.iam,
 		Templates:  w.cloud.ec2,
 	}
-	keys := func(obj client.Object) []string {
-		switch o := obj.(type) {
-		case *awsv1.EC2NodeClass:
-			return []string{o.Name}
-		case *v1.NodeClaim:
-			return []string{o.Spec.NodeClassRef.Name}
+	classes := func(obj client.Object) []string {
+		if class, ok := obj.(*awsv1.EC2NodeClass); ok {
+			return []string{class.Name}
 		}
 		return nil
 	}
-	return w.add("nodeclass", poolWorkers, c.Reconcile, w.feed.source(keys, 0, &awsv1.EC2NodeClassList{}))
+	// Of NodeClaims, which change all the time, those are of interest that hold a class
+	// no longer and those that are to be stamped.
+	claims := func(obj client.Object) []string {
+		claim, ok := obj.(*v1.NodeClaim)
+		if ok && (claim.DeletionTimestamp != nil || claim.Annotations[awsv1.AnnotationHashVersion] != awsv1.HashVersion) {
+			return []string{claim.Spec.NodeClassRef.Name}
+		}
+		return nil
+	}
+	return w.add("nodeclass", poolWorkers, c.Reconcile, w.feed.source(classes, 0, &awsv1.EC2NodeClassList{}), w.feed.source(claims, time.Second))
 }
 
 // claimsOf lists the NodeClaims that use an EC2NodeClass.
-func (w *wiring) claimsOf(class string) []string {
-	var names []string
+func (w *wiring) claimsOf(class string) []nodeclass.Claim {
+	var claims []nodeclass.Claim
 	for _, c := range w.cluster.Snapshot().NodeClaims.All() {
 		if ref := c.Spec.NodeClassRef; ref.Group == awsv1.Group && ref.Name == class {
-			names = append(names, c.Name)
+			claims = append(claims, nodeclass.Claim{
+				Object: c, Launched: v1.IsTrue(c.Status.Conditions, v1.ConditionLaunched),
+				Drifted: v1.GetCondition(c.Status.Conditions, v1.ConditionDrifted) != nil,
+			})
 		}
 	}
-	return names
+	return claims
 }
 
 func (w *wiring) nodePools() error {

@@ -60,6 +60,7 @@ type account struct {
 	sim       *ec2sim.Server
 	kube      kubernetes.Interface
 	class     *v1.EC2NodeClass
+	claims    []nodeclass.Claim
 	classes   *aws.Classes
 	inventory *aws.Inventory
 	resolver  *nodeclass.Controller
@@ -105,7 +106,7 @@ func newAccount(t *testing.T) *account {
 		Region: region, Cluster: cluster, Classes: a.classes, Write: a, Events: a,
 		Version: func() string { return version },
 		Get:     func(string) (*v1.EC2NodeClass, bool) { return a.class, true },
-		Claims:  func(string) []string { return nil },
+		Claims:  func(string) []nodeclass.Claim { return a.claims },
 		EC2:     a.ec2, Parameters: ssm.NewFromConfig(config), Profiles: iamClient, Leftovers: iamClient, Templates: a.ec2,
 	}
 	a.resolve()
