@@ -21,6 +21,7 @@ import (
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	"github.com/stowage-sh/stowage/provisioner/batch"
 	"github.com/stowage-sh/stowage/provisioner/disrupt"
+	"github.com/stowage-sh/stowage/provisioner/drift"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/metrics"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
@@ -51,6 +52,10 @@ const (
 	claimWorkers = 100
 	poolWorkers  = 10
 )
+
+// driftDelay gathers changes before all NodeClaims are looked at for drift: something
+// of a NodeClaim changes all the time in a large cluster, and nobody waits for this.
+const driftDelay = 5 * time.Second
 
 // wire makes the controllers and gives them to the manager.
 func (w *wiring) wire(ctx context.Context) error {
@@ -249,7 +254,21 @@ func (w *wiring) nodeClaims() error {
 		w.add(provisioner, 1, singleton(w.provision.Step), w.feed.source(urgent, 0), w.feed.source(anything, 50*time.Millisecond, &v1.NodePoolList{})),
 		w.add(life, claimWorkers, l.Reconcile, w.feed.source(claims, 0, &v1.NodeClaimList{}, &corev1.NodeList{})),
 		w.add(collection, 1, singleton(collector.Step), once()),
+		w.drift(roster),
 	)
+}
+
+// drift shares the list of the cloud's machines with those that take care of NodeClaims.
+func (w *wiring) drift(roster *lifecycle.Roster) error {
+	const name = "nodeclaim.drift"
+	c := &drift.Controller{Cluster: w.cluster, Write: w.write, Cloud: w.instruments.cloud.of(w.cloud.provider, name), Instances: roster}
+	keys := func(obj client.Object) []string {
+		if drift.Concerns(obj) {
+			return []string{"cluster"}
+		}
+		return nil
+	}
+	return w.add(name, 1, singleton(c.Step), once(), w.feed.source(keys, driftDelay))
 }
 
 func (w *wiring) disruption() error {
