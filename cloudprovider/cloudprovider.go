@@ -182,9 +182,9 @@ type Provider interface {
 	// List returns the cluster's instances that are not yet terminated, by ID.
 	List(ctx context.Context) ([]Instance, error)
 	// Drift says whether an instance is no longer what its NodeClass asks for. It
-	// makes no call and compares what is known already. The error says why nothing
-	// can be said now: then nothing is to be concluded either way.
-	Drift(q DriftQuery) (Drift, error)
+	// makes no call and compares what is known already. Where known is false, that is
+	// not enough, and nothing is to be concluded either way.
+	Drift(q DriftQuery) (d Drift, known bool)
 }
 
 // A DriftQuery is what Drift looks at.

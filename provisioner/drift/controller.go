@@ -160,8 +160,8 @@ func (c *Controller) facts(l *look, claim *v1.NodeClaim, p pool) *Facts {
 	if !ok {
 		return f // launched since, or gone, which is the collector's to find
 	}
-	d, err := c.Cloud.Drift(cloudprovider.DriftQuery{Class: class, Instance: instance, Annotations: claim.Annotations, Type: kind})
-	if err == nil {
+	d, known := c.Cloud.Drift(cloudprovider.DriftQuery{Class: class, Instance: instance, Annotations: claim.Annotations, Type: kind})
+	if known {
 		f.Cloud = &d
 	}
 	return f

@@ -220,11 +220,8 @@ func (c *Cloud) List(context.Context) ([]cloudprovider.Instance, error) {
 }
 
 // Drift implements cloudprovider.Provider.
-func (c *Cloud) Drift(q cloudprovider.DriftQuery) (cloudprovider.Drift, error) {
-	if c.NotReady != "" {
-		return cloudprovider.Drift{}, &cloudprovider.NotReadyError{Class: q.Class, Reason: c.NotReady}
-	}
-	return c.Drifts[q.Instance.ID], nil
+func (c *Cloud) Drift(q cloudprovider.DriftQuery) (d cloudprovider.Drift, known bool) {
+	return c.Drifts[q.Instance.ID], c.NotReady == ""
 }
 
 // machineOf finds a machine by its provider ID, nil if there is none.
