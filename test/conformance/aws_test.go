@@ -61,6 +61,7 @@ type account struct {
 	kube      kubernetes.Interface
 	class     *v1.EC2NodeClass
 	claims    []nodeclass.Claim
+	patched   []client.Object // of the claims
 	classes   *aws.Classes
 	inventory *aws.Inventory
 	resolver  *nodeclass.Controller
@@ -75,6 +76,8 @@ func newAccount(t *testing.T) *account {
 	world.Subnets = append(world.Subnets, ec2sim.Subnet{
 		ID: "subnet-0f1c2d3e4f5061728", Zone: region + "a", CIDR: netip.MustParsePrefix("10.0.200.0/24"), Tags: world.Subnets[0].Tags,
 	})
+	// A security group that no class finds at first.
+	world.SecurityGroups = append(world.SecurityGroups, ec2sim.SecurityGroup{ID: "sg-0a9b8c7d6e5f40312", Name: "more"})
 	kube := fake.NewClientset()
 	sim, err := ec2sim.Start(ec2sim.Options{
 		Region: region, World: world, Client: kube, Delays: &ec2sim.Delays{Forget: time.Hour}, Types: ec2sim.FewTypes(),
@@ -129,7 +132,11 @@ func (a *account) resolve() {
 
 // Patch and PatchStatus stand for an API server that agrees with everything.
 func (a *account) Patch(_ context.Context, obj client.Object, _ client.Patch) error {
-	a.class = obj.DeepCopyObject().(*v1.EC2NodeClass)
+	if class, ok := obj.(*v1.EC2NodeClass); ok {
+		a.class = class.DeepCopy()
+	} else {
+		a.patched = append(a.patched, obj)
+	}
 	return nil
 }
 
