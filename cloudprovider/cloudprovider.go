@@ -1,6 +1,7 @@
 // Package cloudprovider says what a cloud is to a provisioner: a catalog of
-// offerings, and four things to do with instances. It decides nothing: what to
-// launch was decided by the plan, and comes in order of preference.
+// offerings, and what can be done with instances and said of them. It decides
+// nothing: what to launch was decided by the plan, and comes in order of
+// preference.
 //
 // It holds values and one interface. It knows no Kubernetes client and no
 // particular cloud; package aws below it is the one that exists.
@@ -87,6 +88,9 @@ type Catalog struct {
 	// LabelAliases maps the keys of labels that others will write on a node, once it has
 	// joined, to those that have the same value: a CSI driver has its own name for the zone.
 	LabelAliases map[string]string
+	// Unreadable names the instance types, sorted, that the cloud has and that are not
+	// listed because what it says of them could not be read.
+	Unreadable []string
 	// LabelDomains are the domains of labels whose values are the cloud's to
 	// say: a NodePool that requires one narrows the offerings, and never puts
 	// the label on a node itself.
@@ -140,6 +144,13 @@ type Instance struct {
 	Launched   time.Time
 	// Claim and NodePool are the names from the instance's tags.
 	Claim, NodePool string
+	// SubnetID and SecurityGroupIDs, sorted, are as List has them; empty where it does
+	// not say, and in what Launch returns.
+	SubnetID         string
+	SecurityGroupIDs []string
+	// Annotations are for the NodeClaim: what Drift has to know later of the NodeClass
+	// that the instance was launched from.
+	Annotations map[string]string
 	// Tags as the cloud has them.
 	Tags map[string]string
 }
@@ -170,6 +181,31 @@ type Provider interface {
 	Terminate(ctx context.Context, id string) error
 	// List returns the cluster's instances that are not yet terminated, by ID.
 	List(ctx context.Context) ([]Instance, error)
+	// Drift says whether an instance is no longer what its NodeClass asks for. It
+	// makes no call and compares what is known already. Where known is false, that is
+	// not enough, and nothing is to be concluded either way.
+	Drift(q DriftQuery) (d Drift, known bool)
+}
+
+// A DriftQuery is what Drift looks at.
+type DriftQuery struct {
+	// Class that the NodeClaim names.
+	Class NodeClassRef
+	// Instance as List returned it.
+	Instance Instance
+	// Annotations of the NodeClaim; see Instance.Annotations.
+	Annotations map[string]string
+	// Type is the instance's type as the catalog of Class has it; nil where it has none.
+	Type *InstanceType
+}
+
+// A Drift is one thing in which a node is no longer what is asked for. The zero
+// value means that it has not drifted, as far as is known.
+type Drift struct {
+	// Reason is one word, as in the NodeClaim's condition Drifted.
+	Reason string
+	// Message says what differs, for users.
+	Message string
 }
 
 // An InsufficientCapacityError says that a cloud had none of some offerings.

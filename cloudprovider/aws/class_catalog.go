@@ -52,6 +52,7 @@ func (p *Provider) build(stock *stock, c *Class) (*cloudprovider.Catalog, error)
 		_, ok := c.image(t.Labels)
 		return !ok
 	})
+	catalog.Unreadable = stock.unreadable
 	return catalog, nil
 }
 

@@ -69,7 +69,7 @@ func (p *Provider) ask(ctx context.Context, c *Class, r cloudprovider.LaunchRequ
 		out.err, out.accepted = nil, false
 		out.instance = cloudprovider.Instance{
 			ID: id, ProviderID: providerID(pl.offering.Zone, id), ImageID: pl.image.ID, Offering: pl.offering,
-			State: cloudprovider.Pending, Claim: r.Claim, NodePool: r.NodePool, Tags: tags,
+			State: cloudprovider.Pending, Claim: r.Claim, NodePool: r.NodePool, Tags: tags, Annotations: hashAnnotations(tags),
 		}
 		// By EC2's clock: this package has none.
 		out.instance.Launched, _ = middleware.GetServerTime(answer.ResultMetadata)

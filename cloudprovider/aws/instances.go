@@ -120,6 +120,12 @@ func instance(i types.Instance) cloudprovider.Instance {
 		out.Tags[sdk.ToString(t.Key)] = sdk.ToString(t.Value)
 	}
 	out.Claim, out.NodePool = out.Tags[v1.TagNodeClaim], out.Tags[v1.TagNodePool]
+	out.SubnetID = sdk.ToString(i.SubnetId)
+	for _, g := range i.SecurityGroups {
+		out.SecurityGroupIDs = append(out.SecurityGroupIDs, sdk.ToString(g.GroupId))
+	}
+	slices.Sort(out.SecurityGroupIDs)
+	out.Annotations = hashAnnotations(out.Tags)
 	return out
 }
 

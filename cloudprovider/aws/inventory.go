@@ -37,6 +37,8 @@ type Inventory struct {
 // A stock is one generation of an Inventory; its address is its identity.
 type stock struct {
 	types []TypeInfo // sorted by name, without those that cannot be a node
+	// unreadable names the types that EC2 has and that are left out, sorted.
+	unreadable []string
 }
 
 // Types returns the instance types, sorted by name; nil before the first
@@ -61,7 +63,7 @@ func (i *Inventory) Refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("refreshing instance types: %w", err)
 	}
-	readable, err := i.read(infos)
+	readable, unreadable, err := i.read(infos)
 	if err != nil {
 		return fmt.Errorf("refreshing instance types: %w", err)
 	}
@@ -69,9 +71,10 @@ func (i *Inventory) Refresh(ctx context.Context) error {
 	for _, t := range EmbeddedTypes() {
 		branches[t.Name] = t.BranchENIs
 	}
-	next := &stock{}
+	next := &stock{unreadable: unreadable}
 	for _, t := range readable {
 		if !t.Supported() {
+			next.unreadable = append(next.unreadable, t.Name)
 			continue
 		}
 		t.BranchENIs = branches[t.Name]
@@ -83,33 +86,34 @@ func (i *Inventory) Refresh(ctx context.Context) error {
 		next.types = append(next.types, t)
 	}
 	slices.SortFunc(next.types, func(a, b TypeInfo) int { return cmp.Compare(a.Name, b.Name) })
-	if old := i.current.Load(); old == nil || !reflect.DeepEqual(old.types, next.types) {
+	slices.Sort(next.unreadable)
+	if old := i.current.Load(); old == nil || !reflect.DeepEqual(old, next) {
 		i.current.Store(next)
 	}
 	return nil
 }
 
-// read reads the types that can be read.
-func (i *Inventory) read(infos []types.InstanceTypeInfo) ([]TypeInfo, error) {
-	var readable []TypeInfo
-	var unreadable []error
+// read reads the types that can be read, and names the others.
+func (i *Inventory) read(infos []types.InstanceTypeInfo) (readable []TypeInfo, unreadable []string, err error) {
+	var failed []error
 	for _, info := range infos {
 		t, err := TypeInfoFromEC2(info)
 		if err != nil {
-			unreadable = append(unreadable, err)
+			failed = append(failed, err)
+			unreadable = append(unreadable, string(info.InstanceType))
 			continue
 		}
 		readable = append(readable, t)
 	}
-	if len(unreadable) > 0 && len(readable) == 0 {
-		return nil, fmt.Errorf("none of %d can be read, the first: %w", len(infos), unreadable[0])
+	if len(failed) > 0 && len(readable) == 0 {
+		return nil, nil, fmt.Errorf("none of %d can be read, the first: %w", len(infos), failed[0])
 	}
 	if i.Unreadable != nil {
-		for _, err := range unreadable {
+		for _, err := range failed {
 			i.Unreadable(err)
 		}
 	}
-	return readable, nil
+	return readable, unreadable, nil
 }
 
 // describe asks for the types that a node can run on.

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 )
 
 // said writes a CreateFleet request on one line per template.
@@ -103,6 +104,7 @@ func TestLaunchSaysEverythingToEC2(t *testing.T) {
 	wantTags := map[string]string{
 		"team": "blue", "eks:eks-cluster-name": "harbour", "kubernetes.io/cluster/harbour": "owned", "karpenter.k8s.aws/ec2nodeclass": "default",
 		"karpenter.sh/nodepool": "web", "karpenter.sh/nodeclaim": "web-x7k2p", "stowage.sh/nodeclaim-uid": "claim-uid",
+		"stowage.sh/ec2nodeclass-hash": "stowage-v1/0123",
 	}
 	var kinds []string
 	for _, s := range f.TagSpecifications {
@@ -117,6 +119,7 @@ func TestLaunchSaysEverythingToEC2(t *testing.T) {
 	wantInstance := cloudprovider.Instance{
 		ID: "i-1", ProviderID: "aws:///us-west-2a/i-1", ImageID: "ami-amd64", Offering: want(t, "m5.large/us-west-2a/spot")[0],
 		State: cloudprovider.Pending, Claim: "web-x7k2p", NodePool: "web", Tags: wantTags,
+		Annotations: map[string]string{v1.AnnotationHash: "0123", v1.AnnotationHashVersion: v1.HashVersion},
 	}
 	if diff := cmp.Diff(wantInstance, i); diff != "" {
 		t.Errorf("instance:\n%s", diff)
@@ -127,6 +130,7 @@ func TestLaunchSaysEverythingToEC2(t *testing.T) {
 	}
 	delete(wantTags, "karpenter.sh/nodeclaim")
 	delete(wantTags, "stowage.sh/nodeclaim-uid")
+	delete(wantTags, "stowage.sh/ec2nodeclass-hash")
 	if diff := cmp.Diff(wantTags, tagMap(tpl.TagSpecifications[0].Tags)); diff != "" {
 		t.Errorf("tags of the template:\n%s", diff)
 	}

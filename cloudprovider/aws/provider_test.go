@@ -315,6 +315,9 @@ func TestInventoryLeavesOutTheUnreadable(t *testing.T) {
 		t.Errorf("told -want +got:\n%s", diff)
 	}
 	before := i.current.Load()
+	if !slices.Equal(before.unreadable, []string{"c5.large"}) {
+		t.Errorf("left out are %v", before.unreadable)
+	}
 	for k := range api.types {
 		api.types[k].VCpuInfo = nil
 	}

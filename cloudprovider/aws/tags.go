@@ -3,6 +3,7 @@ package aws
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -14,6 +15,12 @@ import (
 // TagClaimUID, on instances, volumes and fleets, is the NodeClaim's UID: an
 // instance is found by it after a crash. The other tags are Karpenter's.
 const TagClaimUID = "stowage.sh/nodeclaim-uid"
+
+// TagClassHash, on the same, is the hash of the EC2NodeClass that the instance was
+// launched from, after the version of the hash: "stowage-v1/0123…". The NodeClaim
+// gets both as annotations, also if the launch is found only after a crash, when
+// the class may be another.
+const TagClassHash = "stowage.sh/ec2nodeclass-hash"
 
 // sharedTags are the tags of what the nodes of a class and a NodePool share:
 // launch templates and what they make. IAM policies written for Karpenter ask
@@ -33,7 +40,18 @@ func (p *Provider) claimTags(c *Class, r cloudprovider.LaunchRequest) map[string
 	tags := p.sharedTags(c, r)
 	tags[v1.TagNodeClaim] = r.Claim
 	tags[TagClaimUID] = r.UID
+	tags[TagClassHash] = v1.HashVersion + "/" + c.Hash
 	return tags
+}
+
+// hashAnnotations are the annotations of a NodeClaim whose instance has these
+// tags; nil if Stowage did not launch it.
+func hashAnnotations(tags map[string]string) map[string]string {
+	version, hash, ok := strings.Cut(tags[TagClassHash], "/")
+	if !ok {
+		return nil
+	}
+	return map[string]string{v1.AnnotationHash: hash, v1.AnnotationHashVersion: version}
 }
 
 // ec2Tags converts tags, in order of their keys.

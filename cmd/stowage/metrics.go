@@ -136,3 +136,8 @@ func (m *metered) List(ctx context.Context) (all []cloudprovider.Instance, err e
 	defer m.observe("List", time.Now(), &err)
 	return m.cloud.List(ctx)
 }
+
+// Drift makes no call that could be counted.
+func (m *metered) Drift(q cloudprovider.DriftQuery) (cloudprovider.Drift, bool) {
+	return m.cloud.Drift(q)
+}

@@ -21,6 +21,7 @@ import (
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	"github.com/stowage-sh/stowage/provisioner/batch"
 	"github.com/stowage-sh/stowage/provisioner/disrupt"
+	"github.com/stowage-sh/stowage/provisioner/drift"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/metrics"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
@@ -51,6 +52,10 @@ const (
 	claimWorkers = 100
 	poolWorkers  = 10
 )
+
+// driftDelay gathers changes before all NodeClaims are looked at for drift: something
+// of a NodeClaim changes all the time in a large cluster, and nobody waits for this.
+const driftDelay = 5 * time.Second
 
 // wire makes the controllers and gives them to the manager.
 func (w *wiring) wire(ctx context.Context) error {
@@ -170,27 +175,36 @@ func (w *wiring) nodeClasses() error {
 		Leftovers:  w.cloud.iam,
 		Templates:  w.cloud.ec2,
 	}
-	keys := func(obj client.Object) []string {
-		switch o := obj.(type) {
-		case *awsv1.EC2NodeClass:
-			return []string{o.Name}
-		case *v1.NodeClaim:
-			return []string{o.Spec.NodeClassRef.Name}
+	classes := func(obj client.Object) []string {
+		if class, ok := obj.(*awsv1.EC2NodeClass); ok {
+			return []string{class.Name}
 		}
 		return nil
 	}
-	return w.add("nodeclass", poolWorkers, c.Reconcile, w.feed.source(keys, 0, &awsv1.EC2NodeClassList{}))
+	// Of NodeClaims, which change all the time, those are of interest that hold a class
+	// no longer and those that are to be stamped.
+	claims := func(obj client.Object) []string {
+		claim, ok := obj.(*v1.NodeClaim)
+		if ok && (claim.DeletionTimestamp != nil || claim.Annotations[awsv1.AnnotationHashVersion] != awsv1.HashVersion) {
+			return []string{claim.Spec.NodeClassRef.Name}
+		}
+		return nil
+	}
+	return w.add("nodeclass", poolWorkers, c.Reconcile, w.feed.source(classes, 0, &awsv1.EC2NodeClassList{}), w.feed.source(claims, time.Second))
 }
 
 // claimsOf lists the NodeClaims that use an EC2NodeClass.
-func (w *wiring) claimsOf(class string) []string {
-	var names []string
+func (w *wiring) claimsOf(class string) []nodeclass.Claim {
+	var claims []nodeclass.Claim
 	for _, c := range w.cluster.Snapshot().NodeClaims.All() {
 		if ref := c.Spec.NodeClassRef; ref.Group == awsv1.Group && ref.Name == class {
-			names = append(names, c.Name)
+			claims = append(claims, nodeclass.Claim{
+				Object: c, Launched: v1.IsTrue(c.Status.Conditions, v1.ConditionLaunched),
+				Drifted: v1.GetCondition(c.Status.Conditions, v1.ConditionDrifted) != nil,
+			})
 		}
 	}
-	return names
+	return claims
 }
 
 func (w *wiring) nodePools() error {
@@ -241,7 +255,21 @@ func (w *wiring) nodeClaims() error {
 		w.add(provisioner, 1, singleton(w.provision.Step), w.feed.source(urgent, 0), w.feed.source(anything, 50*time.Millisecond, &v1.NodePoolList{})),
 		w.add(life, claimWorkers, l.Reconcile, w.feed.source(claims, 0, &v1.NodeClaimList{}, &corev1.NodeList{})),
 		w.add(collection, 1, singleton(collector.Step), once()),
+		w.drift(roster),
 	)
+}
+
+// drift shares the list of the cloud's machines with those that take care of NodeClaims.
+func (w *wiring) drift(roster *lifecycle.Roster) error {
+	const name = "nodeclaim.drift"
+	c := &drift.Controller{Cluster: w.cluster, Write: w.write, Cloud: w.instruments.cloud.of(w.cloud.provider, name), Instances: roster}
+	keys := func(obj client.Object) []string {
+		if drift.Concerns(obj) {
+			return []string{"cluster"}
+		}
+		return nil
+	}
+	return w.add(name, 1, singleton(c.Step), once(), w.feed.source(keys, driftDelay))
 }
 
 func (w *wiring) disruption() error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -55,13 +56,16 @@ type bought struct {
 	labels map[string]string
 }
 
-// launched writes down what was bought: the labels first, so that a claim with a
-// provider ID always has them. A crash before the status is written launches
-// again, and gets the same machine.
+// launched writes down what was bought: labels and annotations first, so that a
+// claim with a provider ID always has them. A crash before the status is written
+// launches again, and gets the same machine.
 func (c *Controller) launched(ctx context.Context, now time.Time, claim *v1.NodeClaim, catalog *cloudprovider.Catalog, b bought) error {
 	before := claim.DeepCopy()
-	if !maps.Equal(claim.Labels, b.labels) {
-		claim.Labels = b.labels
+	claim.Labels = b.labels
+	for key, value := range b.Annotations {
+		metav1.SetMetaDataAnnotation(&claim.ObjectMeta, key, value)
+	}
+	if !equality.Semantic.DeepEqual(before.ObjectMeta, claim.ObjectMeta) {
 		if err := c.Write.Patch(ctx, claim, client.MergeFrom(before)); err != nil {
 			return fmt.Errorf("labelling NodeClaim %s: %w", claim.Name, err)
 		}

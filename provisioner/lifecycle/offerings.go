@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -126,54 +125,30 @@ func meets(requirements []v1.Requirement, labels map[string]string, known map[st
 			key = now
 		}
 		value, present := labels[key]
-		if known[key] && !allows(r, value, present) {
+		if known[key] && !r.Allows(value, present) {
 			return false
 		}
 	}
 	return true
 }
 
-// allows reports whether a label with this value, or its absence, meets r.
-func allows(r v1.Requirement, value string, present bool) bool {
-	switch r.Operator {
-	case corev1.NodeSelectorOpIn:
-		return present && slices.Contains(r.Values, value)
-	case corev1.NodeSelectorOpNotIn:
-		return !present || !slices.Contains(r.Values, value)
-	case corev1.NodeSelectorOpExists:
-		return present
-	case corev1.NodeSelectorOpDoesNotExist:
-		return !present
-	}
-	if !present || len(r.Values) != 1 {
-		return false
-	}
-	is, err1 := strconv.ParseInt(value, 10, 64)
-	bound, err2 := strconv.ParseInt(r.Values[0], 10, 64)
-	if err1 != nil || err2 != nil {
-		return false
-	}
-	switch r.Operator {
-	case corev1.NodeSelectorOpGt:
-		return is > bound
-	case corev1.NodeSelectorOpLt:
-		return is < bound
-	case v1.OperatorGte:
-		return is >= bound
-	case v1.OperatorLte:
-		return is <= bound
-	}
-	return false
-}
-
 // ownLabels are the labels that a claim gives to its node whatever machine it
 // becomes: its own, and those that its requirements pin on keys which no machine
-// has. Where a requirement leaves several values, the smallest is taken.
+// has. Where a requirement leaves several values, it is the smallest that all of
+// them allow.
 func ownLabels(claim *v1.NodeClaim, known map[string]bool) map[string]string {
 	labels := map[string]string{}
 	for _, r := range claim.Spec.Requirements {
-		if r.Operator == corev1.NodeSelectorOpIn && len(r.Values) > 0 && !known[r.Key] && v1.NormalizedLabels[r.Key] == "" {
-			labels[r.Key] = slices.Min(r.Values)
+		if r.Operator != corev1.NodeSelectorOpIn || known[r.Key] || v1.NormalizedLabels[r.Key] != "" {
+			continue
+		}
+		values := slices.DeleteFunc(slices.Clone(r.Values), func(value string) bool {
+			return slices.ContainsFunc(claim.Spec.Requirements, func(other v1.Requirement) bool {
+				return other.Key == r.Key && !other.Allows(value, true)
+			})
+		})
+		if len(values) > 0 {
+			labels[r.Key] = slices.Min(values)
 		}
 	}
 	for k, v := range claim.Labels {

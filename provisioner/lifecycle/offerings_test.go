@@ -158,8 +158,12 @@ func TestOwnLabels(t *testing.T) {
 		{Key: "cpus", Operator: corev1.NodeSelectorOpIn, Values: []string{"2"}},
 		{Key: corev1.LabelFailureDomainBetaZone, Operator: corev1.NodeSelectorOpIn, Values: []string{"a"}},
 		{Key: "open", Operator: corev1.NodeSelectorOpExists},
+		{Key: "rank", Operator: corev1.NodeSelectorOpIn, Values: []string{"1", "2", "3"}},
+		{Key: "rank", Operator: corev1.NodeSelectorOpGt, Values: []string{"1"}},
+		{Key: "none", Operator: corev1.NodeSelectorOpIn, Values: []string{"a"}},
+		{Key: "none", Operator: corev1.NodeSelectorOpNotIn, Values: []string{"a"}},
 	}
-	if got := fmt.Sprint(ownLabels(claim, knownLabels(catalog()))); got != "map[team:from the template tier:db]" {
+	if got := fmt.Sprint(ownLabels(claim, knownLabels(catalog()))); got != "map[rank:2 team:from the template tier:db]" {
 		t.Errorf("own labels %s", got)
 	}
 }

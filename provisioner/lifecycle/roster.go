@@ -58,6 +58,16 @@ func (r *Roster) list(ctx context.Context, now time.Time, maxAge time.Duration) 
 	}
 }
 
+// Finder returns what finds the cluster's instances by their provider IDs, as the
+// cloud had them no longer than maxAge before now; a terminated one counts as gone.
+func (r *Roster) Finder(ctx context.Context, now time.Time, maxAge time.Duration) (find func(providerID string) (cloudprovider.Instance, bool), err error) {
+	l, err := r.list(ctx, now, maxAge)
+	if err != nil {
+		return nil, err
+	}
+	return l.find, nil
+}
+
 func (r *Roster) fetch(ctx context.Context, l *listing) {
 	l.instances, l.err = r.Cloud.List(ctx)
 	if l.err != nil {

@@ -25,10 +25,12 @@ func TestWhoIsRolled(t *testing.T) {
 		pool  string
 		want  bool
 	}{
-		"nobody asks":                  {nil, "", false},
-		"it asks":                      {[]func(*appsv1.Deployment){ask}, "", true},
-		"its NodePool asks":            {nil, "true", true},
-		"its pods do":                  {[]func(*appsv1.Deployment){func(d *appsv1.Deployment) { d.Spec.Template.Annotations = map[string]string{v1.AnnotationSurge: "true"} }}, "", true},
+		"nobody asks":       {nil, "", false},
+		"it asks":           {[]func(*appsv1.Deployment){ask}, "", true},
+		"its NodePool asks": {nil, "true", true},
+		"its pods do": {[]func(*appsv1.Deployment){func(d *appsv1.Deployment) {
+			d.Spec.Template.Annotations = map[string]string{v1.AnnotationSurge: "true"}
+		}}, "", true},
 		"it does not want to":          {[]func(*appsv1.Deployment){func(d *appsv1.Deployment) { d.Annotations = map[string]string{v1.AnnotationSurge: "false"} }}, "true", false},
 		"two pods":                     {[]func(*appsv1.Deployment){ask, func(d *appsv1.Deployment) { d.Spec.Replicas = new(int32(2)) }}, "", false},
 		"no number is one":             {[]func(*appsv1.Deployment){ask, func(d *appsv1.Deployment) { d.Spec.Replicas = nil }}, "", true},

@@ -1,6 +1,11 @@
 package v1
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	"slices"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+)
 
 // The operators of a Requirement that Kubernetes' own node selectors lack.
 const (
@@ -40,6 +45,41 @@ type Requirement struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=50
 	MinValues *int `json:"minValues,omitempty"`
+}
+
+// Allows reports whether a node meets r whose label r.Key has this value, or, if
+// present is false, that does not have the label. A requirement that Validate
+// refuses is met by none.
+func (r *Requirement) Allows(value string, present bool) bool {
+	switch r.Operator {
+	case corev1.NodeSelectorOpIn:
+		return present && slices.Contains(r.Values, value)
+	case corev1.NodeSelectorOpNotIn:
+		return !present || !slices.Contains(r.Values, value)
+	case corev1.NodeSelectorOpExists:
+		return present
+	case corev1.NodeSelectorOpDoesNotExist:
+		return !present
+	}
+	if !present || len(r.Values) != 1 {
+		return false
+	}
+	is, err1 := strconv.ParseInt(value, 10, 64)
+	bound, err2 := strconv.ParseInt(r.Values[0], 10, 64)
+	if err1 != nil || err2 != nil {
+		return false
+	}
+	switch r.Operator {
+	case corev1.NodeSelectorOpGt:
+		return is > bound
+	case corev1.NodeSelectorOpLt:
+		return is < bound
+	case OperatorGte:
+		return is >= bound
+	case OperatorLte:
+		return is <= bound
+	}
+	return false
 }
 
 // A NodeClassReference names the cloud's half of a node's description.

@@ -60,6 +60,8 @@ type account struct {
 	sim       *ec2sim.Server
 	kube      kubernetes.Interface
 	class     *v1.EC2NodeClass
+	claims    []nodeclass.Claim
+	patched   []client.Object // of the claims
 	classes   *aws.Classes
 	inventory *aws.Inventory
 	resolver  *nodeclass.Controller
@@ -74,6 +76,8 @@ func newAccount(t *testing.T) *account {
 	world.Subnets = append(world.Subnets, ec2sim.Subnet{
 		ID: "subnet-0f1c2d3e4f5061728", Zone: region + "a", CIDR: netip.MustParsePrefix("10.0.200.0/24"), Tags: world.Subnets[0].Tags,
 	})
+	// A security group that no class finds at first.
+	world.SecurityGroups = append(world.SecurityGroups, ec2sim.SecurityGroup{ID: "sg-0a9b8c7d6e5f40312", Name: "more"})
 	kube := fake.NewClientset()
 	sim, err := ec2sim.Start(ec2sim.Options{
 		Region: region, World: world, Client: kube, Delays: &ec2sim.Delays{Forget: time.Hour}, Types: ec2sim.FewTypes(),
@@ -105,7 +109,7 @@ func newAccount(t *testing.T) *account {
 		Region: region, Cluster: cluster, Classes: a.classes, Write: a, Events: a,
 		Version: func() string { return version },
 		Get:     func(string) (*v1.EC2NodeClass, bool) { return a.class, true },
-		Claims:  func(string) []string { return nil },
+		Claims:  func(string) []nodeclass.Claim { return a.claims },
 		EC2:     a.ec2, Parameters: ssm.NewFromConfig(config), Profiles: iamClient, Leftovers: iamClient, Templates: a.ec2,
 	}
 	a.resolve()
@@ -128,7 +132,11 @@ func (a *account) resolve() {
 
 // Patch and PatchStatus stand for an API server that agrees with everything.
 func (a *account) Patch(_ context.Context, obj client.Object, _ client.Patch) error {
-	a.class = obj.DeepCopyObject().(*v1.EC2NodeClass)
+	if class, ok := obj.(*v1.EC2NodeClass); ok {
+		a.class = class.DeepCopy()
+	} else {
+		a.patched = append(a.patched, obj)
+	}
 	return nil
 }
 

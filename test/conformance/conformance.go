@@ -77,6 +77,7 @@ var cases = []struct {
 	{"next offering in order", func(c *Cloud) bool { return c.RunOut != nil }, nextOffering},
 	{"nothing left", func(c *Cloud) bool { return c.RunOut != nil }, nothingLeft},
 	{"list is eventually whole", func(c *Cloud) bool { return c.Hide != nil }, listEventually},
+	{"what was launched has not drifted", nil, launchedIsNotDrifted},
 	{"throttling", func(c *Cloud) bool { return c.Throttle != nil }, throttled},
 }
 
@@ -219,6 +220,20 @@ func launchGives(r *run) {
 	}
 	if listed.Claim != "one" || listed.NodePool != "pool" {
 		r.Errorf("the instance belongs to claim %q of NodePool %q, want one of pool", listed.Claim, listed.NodePool)
+	}
+}
+
+func launchedIsNotDrifted(r *run) {
+	want := r.offerings(cloudprovider.OnDemand, 3)
+	for n, o := range want {
+		r.launch(r.request(fmt.Sprint("claim-", n), o))
+	}
+	c := r.catalog()
+	for _, i := range r.count(len(want)) {
+		kind, _ := c.InstanceType(i.Offering.InstanceType)
+		if d, known := r.Provider.Drift(cloudprovider.DriftQuery{Class: r.Class, Instance: i, Annotations: i.Annotations, Type: kind}); d.Reason != "" || !known {
+			r.Errorf("%s, just launched: known %v, %s: %s", i.ID, known, d.Reason, d.Message)
+		}
 	}
 }
 

@@ -267,6 +267,9 @@ func Update[T client.Object](a *API, obj T, edit func(T)) {
 	edit(next)
 	sign(current, next, "kubernetes")
 	if !bytes.Equal(encode(current), encode(next)) {
+		if !bytes.Equal(encodeSpec(current), encodeSpec(next)) {
+			next.SetGeneration(current.GetGeneration() + 1)
+		}
 		a.store(next)
 	}
 }

@@ -43,6 +43,8 @@ type Cloud struct {
 	Devices func(cloudprovider.Offering) cloudprovider.Resources
 	// Untainted nodes join without the taint that keeps pods away.
 	Untainted bool
+	// Drifts says of machines, by their ID, that they have drifted.
+	Drifts map[string]cloudprovider.Drift
 
 	// Launches counts the machines bought for each NodeClaim's UID.
 	Launches map[string]int
@@ -65,7 +67,7 @@ type machine struct {
 
 func newCloud(w *World) *Cloud {
 	return &Cloud{
-		world: w, Catalogue: Catalogue(), Empty: map[cloudprovider.Offering]bool{}, Launches: map[string]int{}, Ranked: map[string]bool{}, byNode: map[string]*machine{},
+		world: w, Catalogue: Catalogue(), Empty: map[cloudprovider.Offering]bool{}, Launches: map[string]int{}, Ranked: map[string]bool{}, Drifts: map[string]cloudprovider.Drift{}, byNode: map[string]*machine{},
 		JoinDelay: 20 * time.Second, ReadyDelay: 5 * time.Second, StartupDelay: 5 * time.Second, StopDelay: 15 * time.Second,
 	}
 }
@@ -216,6 +218,11 @@ func (c *Cloud) List(context.Context) ([]cloudprovider.Instance, error) {
 		}
 	}
 	return list, nil
+}
+
+// Drift implements cloudprovider.Provider.
+func (c *Cloud) Drift(q cloudprovider.DriftQuery) (d cloudprovider.Drift, known bool) {
+	return c.Drifts[q.Instance.ID], c.NotReady == ""
 }
 
 // machineOf finds a machine by its provider ID, nil if there is none.

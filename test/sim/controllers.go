@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/batch"
 	"github.com/stowage-sh/stowage/provisioner/disrupt"
+	"github.com/stowage-sh/stowage/provisioner/drift"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/metrics"
 	"github.com/stowage-sh/stowage/provisioner/nodeoverlay"
@@ -29,6 +31,7 @@ type Controllers struct {
 	Collector *lifecycle.Collector
 	NodePool  *nodepool.Controller
 	Disrupt   *disrupt.Controller
+	Drift     *drift.Controller
 	// Availability knows which offerings ran out.
 	Availability *cloudprovider.Availability
 	// Registry holds the metrics of all of them.
@@ -71,7 +74,10 @@ func (p *Process) AddControllers() *Controllers {
 	p.AddMapped("NodePool", nodepool.Concerned, c.NodePool.Reconcile)
 	p.AddStepper("collect", c.Collector.Step)
 	p.AddStepper("disrupt", c.Disrupt.Step)
-	p.addOverlays(&nodeoverlay.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud})
+	c.Drift = &drift.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Instances: roster}
+	p.addWoken("drift", c.Drift.Step, drift.Concerns, 5*time.Second)
+	overlays := &nodeoverlay.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud}
+	p.addWoken("nodeoverlay", overlays.Step, nodeoverlay.Concerns, 100*time.Millisecond)
 	return c
 }
 
@@ -100,12 +106,13 @@ func (p *Process) addProvision(c *provision.Controller) {
 	})
 }
 
-// addOverlays adds the controller of NodeOverlays.
-func (p *Process) addOverlays(c *nodeoverlay.Controller) {
-	wake := p.AddStepper("nodeoverlay", c.Step)
+// addWoken adds a controller that looks at everything, and again soon after a change
+// of what concerns it.
+func (p *Process) addWoken(name string, step func(context.Context, time.Time) (time.Duration, error), concerns func(client.Object) bool, delay time.Duration) {
+	wake := p.AddStepper(name, step)
 	p.notices = append(p.notices, func(obj client.Object) {
-		if nodeoverlay.Concerns(obj) {
-			wake(100 * time.Millisecond)
+		if concerns(obj) {
+			wake(delay)
 		}
 	})
 }

@@ -14,7 +14,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
@@ -279,25 +278,15 @@ func deleteOne[T client.Object](l *life) {
 	}
 }
 
-// drift says of a claim that it drifted, as far as can be seen.
-func (l *life) drift(claim *v1.NodeClaim) {
-	sim.Update(l.API, claim, func(c *v1.NodeClaim) {
-		v1.SetCondition(&c.Status.Conditions, metav1.Condition{Type: v1.ConditionDrifted, Status: metav1.ConditionTrue, Reason: "NodePoolDrifted"}, l.Now)
-	})
-}
-
 func (l *life) driftPool() {
-	pool := l.pools[l.Rand.IntN(len(l.pools))].Name
-	for _, c := range sim.List[*v1.NodeClaim](l.API) {
-		if c.Labels[v1.LabelNodePool] == pool {
-			l.drift(c)
-		}
-	}
+	sim.Update(l.API, l.pools[l.Rand.IntN(len(l.pools))], func(p *v1.NodePool) {
+		p.Spec.Template.Metadata.Annotations = map[string]string{"example.com/change": fmt.Sprint(len(l.happened))}
+	})
 }
 
 func (l *life) driftNode() {
 	if c, ok := any1[*v1.NodeClaim](l); ok {
-		l.drift(c)
+		driftMachine(l.World, c)
 	}
 }
 

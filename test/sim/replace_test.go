@@ -3,11 +3,11 @@ package sim_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
@@ -15,13 +15,16 @@ import (
 	"github.com/stowage-sh/stowage/test/sim"
 )
 
-// drift makes nodes drift, as far as can be seen.
+// drift makes the machines of claims drift.
 func (s *scene) drift(claims ...*v1.NodeClaim) {
 	for _, claim := range claims {
-		sim.Update(s.API, claim, func(c *v1.NodeClaim) {
-			v1.SetCondition(&c.Status.Conditions, metav1.Condition{Type: v1.ConditionDrifted, Status: metav1.ConditionTrue, Reason: "NodePoolDrifted"}, s.Now)
-		})
+		driftMachine(s.World, claim)
 	}
+}
+
+func driftMachine(w *sim.World, claim *v1.NodeClaim) {
+	_, id, _ := strings.Cut(claim.Status.ProviderID, "/i-")
+	w.Cloud.Drifts["i-"+id] = cloudprovider.Drift{Reason: "AMIDrift", Message: "there is another image"}
 }
 
 // serve runs n pods of three quarters of a small node each, and returns their ReplicaSet once
@@ -128,6 +131,7 @@ func TestWhatKeepsDriftedNodes(t *testing.T) {
 		s.create(sim.Budget("web", 1))
 		s.pass(5 * time.Second)
 		s.drift(claim)
+		s.until(10*time.Minute, "it has been seen", func() bool { return s.is(claim.Name, v1.ConditionDrifted) })
 		kept := func(reason string) {
 			t.Helper()
 			s.pass(2 * time.Minute)

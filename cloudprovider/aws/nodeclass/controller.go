@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/stowage-sh/stowage/cloudprovider/aws"
 	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
@@ -31,6 +30,14 @@ type Recorder interface {
 	Event(object runtime.Object, eventType, reason, message string)
 }
 
+// A Claim is a NodeClaim, as far as this package looks at one.
+type Claim struct {
+	client.Object
+	// Launched and Drifted are its conditions: it has its machine; it has the
+	// condition Drifted.
+	Launched, Drifted bool
+}
+
 // A Controller keeps the status of EC2NodeClasses. All fields but the two
 // intervals are needed. Steps for different classes may run at once, those for
 // one class may not.
@@ -45,8 +52,8 @@ type Controller struct {
 	// Get returns an EC2NodeClass as it is known now, own writes included. It is not
 	// modified.
 	Get func(name string) (class *v1.EC2NodeClass, ok bool)
-	// Claims lists the NodeClaims that use a class, by name.
-	Claims func(class string) []string
+	// Claims lists the NodeClaims that use a class, in order. They are not modified.
+	Claims func(class string) []Claim
 	Write  Writer
 	Events Recorder
 	// Classes gets what is resolved. Whoever starts the controller tells it by
@@ -106,29 +113,7 @@ func (c *Controller) keep(ctx context.Context, now time.Time, class *v1.EC2NodeC
 			return 0, errors.Join(failure, fmt.Errorf("writing its status: %w", err))
 		}
 	}
-	return found.due(now), failure
-}
-
-// stamp puts finalizer and hash on the class.
-func (c *Controller) stamp(ctx context.Context, class *v1.EC2NodeClass) error {
-	before := class.DeepCopy()
-	controllerutil.AddFinalizer(class, v1.FinalizerTermination)
-	if class.Annotations == nil {
-		class.Annotations = map[string]string{}
-	}
-	class.Annotations[v1.AnnotationHash] = class.Hash()
-	class.Annotations[v1.AnnotationHashVersion] = v1.HashVersion
-	if class.Spec.Role != "" {
-		// Before the first profile is made, so that a crash cannot lose it.
-		class.Annotations[annotationProfiles] = "true"
-	}
-	if equality.Semantic.DeepEqual(before.ObjectMeta, class.ObjectMeta) {
-		return nil
-	}
-	if err := c.Write.Patch(ctx, class, locked(before)); err != nil {
-		return fmt.Errorf("writing its finalizer and hash: %w", err)
-	}
-	return nil
+	return found.due(now), errors.Join(failure, c.stampClaims(ctx, class))
 }
 
 // locked is a patch that fails if the object has changed since: finalizers are

@@ -407,7 +407,7 @@ func TestFinalizer(t *testing.T) {
 	w.edit(func(s *v1.EC2NodeClassSpec) { s.Role, s.InstanceProfile = "", "mine" })
 	w.step(time.Second)
 	w.remove()
-	w.claims = []string{"web-2", "web-1"}
+	w.claims = []Claim{{Object: claim("web-2")}, {Object: claim("web-1")}}
 	if next := w.step(0); next != waiting {
 		t.Errorf("the next look is in %v", next)
 	}

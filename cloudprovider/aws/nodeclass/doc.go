@@ -6,7 +6,8 @@
 //	EC2NodeClass ─ validate ─ resolve (EC2, SSM, IAM) ─▶ aws.Class ─▶ aws.Classes
 //	                                   └────────────────▶ status, conditions
 //
-// It launches nothing and knows no NodePool. Its laws:
+// It launches nothing and knows no NodePool. Of NodeClaims it knows which hold a
+// class, and writes its hash on those that have another controller's. Its laws:
 //
 //   - A step looks at one EC2NodeClass and says when to look again. It has no
 //     clock: now is an argument.

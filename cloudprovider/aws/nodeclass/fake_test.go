@@ -247,9 +247,12 @@ type world struct {
 	now     time.Time
 	version string // of the control plane
 	writes  int
-	claims  []string
+	claims  []Claim
+	refuse  string // the name of what Patch refuses
 	events  []string
 }
+
+var errRefused = errors.New("refused by a test")
 
 var noon = time.Date(2026, 8, 20, 12, 0, 0, 0, time.UTC)
 
@@ -280,12 +283,15 @@ func (w *world) restart() {
 		Region: "us-west-2", Classes: &aws.Classes{}, Write: w, Events: w, Get: func(string) (*v1.EC2NodeClass, bool) { class := w.class(); return class, class != nil },
 		Cluster: aws.Cluster{Name: "harbour", Endpoint: "https://api.example", CABundle: "Q0E=", ServiceCIDR: "10.100.0.0/16"},
 		Version: func() string { return w.version },
-		Claims:  func(string) []string { return w.claims },
+		Claims:  func(string) []Claim { return w.claims },
 		EC2:     w.account, Parameters: w.account, Profiles: w.account, Leftovers: w.account, Templates: w.account,
 	}
 }
 
 func (w *world) Patch(ctx context.Context, obj client.Object, patch client.Patch) error {
+	if w.refuse == obj.GetName() {
+		return errRefused
+	}
 	w.writes++
 	return w.api.Patch(ctx, obj, patch)
 }

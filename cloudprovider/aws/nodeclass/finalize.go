@@ -44,7 +44,7 @@ func (c *Controller) finalize(ctx context.Context, class *v1.EC2NodeClass) (time
 		return 0, nil
 	}
 	c.Classes.Put(&aws.Class{Name: class.Name, UID: string(class.UID), NotReady: "it is being deleted"})
-	if claims := slices.Sorted(slices.Values(c.Claims(class.Name))); len(claims) > 0 {
+	if claims := c.Claims(class.Name); len(claims) > 0 {
 		c.Events.Event(class, corev1.EventTypeNormal, "WaitingOnNodeClaimTermination", "Waiting on NodeClaim termination for "+some(claims))
 		return waiting, nil
 	}
@@ -65,9 +65,14 @@ func (c *Controller) finalize(ctx context.Context, class *v1.EC2NodeClass) (time
 	return 0, nil
 }
 
-// some lists the first few names and counts the rest.
-func some(names []string) string {
+// some lists the first few by name and counts the rest.
+func some(claims []Claim) string {
 	const most = 5
+	var names []string
+	for _, claim := range claims {
+		names = append(names, claim.GetName())
+	}
+	slices.Sort(names)
 	if len(names) <= most {
 		return strings.Join(names, ", ")
 	}
