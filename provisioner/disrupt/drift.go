@@ -17,9 +17,9 @@ import (
 // allow, the empty ones first, then those that drifted first. NodePools do not wait for one
 // another. A node is taken only if all its pods would find another place.
 func (c *Controller) chooseDrifted(ctx context.Context, v *view, candidates []candidate, allowed *permits, said verdicts) error {
-	underWay := map[string]int{}
+	underWay := map[string]int{} // that wait for replacements; a drain takes its own time
 	for _, claim := range v.NodeClaims.All() {
-		if chosenFor(claim) == string(v1.ReasonDrifted) && !v1.IsTrue(claim.Status.Conditions, v1.ConditionInstanceTerminating) {
+		if chosenFor(claim) == string(v1.ReasonDrifted) && claim.DeletionTimestamp == nil {
 			underWay[claim.Labels[v1.LabelNodePool]]++
 		}
 	}

@@ -121,12 +121,14 @@ func (c *Controller) mark(ctx context.Context, now time.Time) error {
 // takes the lock, since a merge patch replaces the list; losing the race is no
 // error, as the next step edits again.
 func (c *Controller) change(ctx context.Context, claim *v1.NodeClaim, edit func(*[]metav1.Condition)) error {
-	before := claim
-	claim = claim.DeepCopy()
-	edit(&claim.Status.Conditions)
-	if slices.Equal(before.Status.Conditions, claim.Status.Conditions) {
+	conditions := slices.Clone(claim.Status.Conditions)
+	edit(&conditions)
+	if slices.Equal(claim.Status.Conditions, conditions) {
 		return nil
 	}
+	before := claim
+	claim = claim.DeepCopy()
+	claim.Status.Conditions = conditions
 	err := c.Write.PatchStatus(ctx, claim, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	if lost(err) {
 		return nil

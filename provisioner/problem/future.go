@@ -73,6 +73,11 @@ func (t *Translation) Future(launches []Launch, placements []Placement, name fun
 // place adds placements of the plan.
 func (f *Future) place(pods []*corev1.Pod, node string) {
 	for _, p := range pods {
+		if p.Spec.NodeName != "" { // it moves: another will come in its place
+			next := *p // shallow: nothing below is written
+			next.Spec.NodeName = ""
+			p = &next
+		}
 		f.Placements = append(f.Placements, FuturePlacement{p, node})
 	}
 }

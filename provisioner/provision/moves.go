@@ -3,6 +3,7 @@ package provision
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
+	"github.com/stowage-sh/stowage/provisioner/oracle"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
@@ -54,7 +56,8 @@ func (c *Controller) movers(now time.Time, s *state.Snapshot) []*corev1.Pod {
 }
 
 // Foresee says which pods on the nodes of some NodeClaims would find no place if these took no
-// pods any more, and why. It buys nothing and plans nothing.
+// pods any more, and why. Kube-scheduler's own plugins are asked about every place that is
+// decided. It buys nothing and plans nothing.
 func (c *Controller) Foresee(ctx context.Context, now time.Time, s *state.Snapshot, leaving []*v1.NodeClaim) (map[types.UID]string, error) {
 	names := map[string]bool{}
 	var pods []*corev1.Pod
@@ -85,6 +88,19 @@ func (c *Controller) Foresee(ctx context.Context, now time.Time, s *state.Snapsh
 		for _, p := range group[len(group)-int(u.Count):] {
 			stuck[p.UID] = why
 		}
+	}
+	launches, placements := t.Placed(solution)
+	f := t.Future(launches, placements, func(i int) string { return fmt.Sprintf("new-node-%d", i) }, func(int) int { return 0 })
+	asked := make([]oracle.Placement, len(f.Placements))
+	for i, at := range f.Placements {
+		asked[i] = oracle.Placement{Pod: at.Pod, Node: at.Node}
+	}
+	refusals, err := oracle.Check(ctx, oracle.Cluster{Nodes: f.Nodes, Pods: f.Pods, Objects: f.Objects}, asked)
+	if err != nil {
+		return nil, fmt.Errorf("asking kube-scheduler's plugins: %w", err)
+	}
+	for _, r := range refusals {
+		stuck[r.Pod.UID] = fmt.Sprintf("kube-scheduler's plugin %s would refuse it on %s: %s", r.Plugin, r.Node, r.Reason)
 	}
 	return stuck, nil
 }

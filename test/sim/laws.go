@@ -211,6 +211,9 @@ func (p *Process) PlacesReady(verb string, obj client.Object) error {
 	if reason == nil || reason.Reason != string(v1.ReasonDrifted) || !joined || node.DeletionTimestamp != nil || !lifecycle.NodeReady(node) {
 		return nil // for another reason, by hand, or its machine was lost
 	}
+	if life, ok := current.Spec.ExpireAfter.Get(); ok && !p.now().Before(current.CreationTimestamp.Add(life)) {
+		return nil // it has expired as well
+	}
 	for _, pod := range s.PodsOn(node.Name) {
 		if !lifecycle.Recreated(pod) {
 			continue

@@ -139,14 +139,14 @@ func (l *life) runUntil(limit time.Duration, done func() bool) (bool, error) {
 	return done(), nil
 }
 
-// live is the whole life: it begins, has an hour of trouble, and is to settle.
+// live is the whole life: it begins, has a quarter of an hour of trouble, and is to settle.
 func (l *life) live() error {
 	if err := l.begin(); err != nil {
 		return err
 	}
 	l.Cloud.Broken = func(cloudprovider.Instance) bool { return l.happens("machine never joins", 8) }
 	l.trouble()
-	if err := l.Run(time.Hour); err != nil {
+	if err := l.Run(15 * time.Minute); err != nil {
 		return err
 	}
 	l.calm = true
@@ -156,7 +156,7 @@ func (l *life) live() error {
 	for _, p := range sim.List[*corev1.Pod](l.API) {
 		sim.Update(l.API, p, func(p *corev1.Pod) { delete(p.Annotations, v1.AnnotationDoNotDisrupt) })
 	}
-	if ok, err := l.runUntil(6*time.Hour, l.settled); err != nil || !ok {
+	if ok, err := l.runUntil(3*time.Hour, l.settled); err != nil || !ok {
 		return errors.Join(err, fmt.Errorf("settled: %v: %s; last errors: %v", ok, l.unsettled(), last(l.proc.Errors, 3)))
 	}
 	if l.nodes < 20 || l.pods < 200 || l.events < 500 {
@@ -178,7 +178,7 @@ func (l *life) begin() error {
 			pool.Spec.Template.Spec.TerminationGracePeriod = "5m"
 		}
 		if i == 2 {
-			pool.Spec.Template.Spec.ExpireAfter = "45m"
+			pool.Spec.Template.Spec.ExpireAfter = "20m"
 		}
 		err = errors.Join(err, l.API.Create(pool))
 		l.pools = append(l.pools, pool)
@@ -261,7 +261,7 @@ func (l *life) trouble() {
 	l.kinds[act.what]++
 	l.happened = append(l.happened, act.what)
 	act.do()
-	l.After(time.Duration(l.Rand.IntN(40))*time.Second, l.trouble)
+	l.After(time.Duration(l.Rand.IntN(25))*time.Second, l.trouble)
 }
 
 func any1[T client.Object](l *life) (obj T, ok bool) {
