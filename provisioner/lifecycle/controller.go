@@ -63,8 +63,10 @@ const (
 	retrySoon = 500 * time.Millisecond
 	// holdPoll is how often Hold is asked again.
 	holdPoll = time.Second
-	// drainPoll is how often a drain looks at its pods.
+	// drainPoll is how often a drain looks at its pods and volumes.
 	drainPoll = time.Second
+	// lastCall is how long before the deadline those pods are ended that would outlast it.
+	lastCall = 10 * time.Second
 	// terminatePoll is how often a machine that is going is looked for.
 	terminatePoll = 5 * time.Second
 	// minDrain is the shortest drain: by then kube-scheduler has seen the taint,

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -25,6 +26,7 @@ const (
 	collectDelay = time.Second            // garbage collection, from an owner's end to its dependents' deletion
 	silenceDelay = 40 * time.Second       // from a machine's end to its node being not ready
 	orphanDelay  = 40 * time.Second       // from a node's end to its pods' end
+	attachDelay  = 200 * time.Millisecond // from a pod's start or end to its volumes' attachment or detachment
 )
 
 // kubernetes is the parts of Kubernetes that controllers lean on. They see the
@@ -34,6 +36,7 @@ type kubernetes struct {
 	replicas  []*ReplicaSet
 	scheduled bool // a round of the scheduler is due
 	replacing bool
+	attaching bool
 }
 
 // A ReplicaSet keeps Replicas pods like Template.
@@ -58,6 +61,7 @@ func (k *kubernetes) notice(obj client.Object, gone bool) {
 	case *corev1.Pod:
 		k.kubelet(o, gone)
 		k.soonReplace()
+		k.soonAttach(o)
 	case *corev1.Node:
 		if gone {
 			k.w.After(orphanDelay, func() { k.dropOrphans(o.Name) })
@@ -79,7 +83,10 @@ func (k *kubernetes) kubelet(pod *corev1.Pod, gone bool) {
 	switch {
 	case pod.DeletionTimestamp != nil:
 		grace := time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second
-		k.w.After(min(grace, startDelay), func() {
+		if k.w.API.Slow == nil || !k.w.API.Slow(pod) {
+			grace = min(grace, startDelay)
+		}
+		k.w.After(grace, func() {
 			if k.alive(pod.Spec.NodeName) && (k.w.API.Hold == nil || !k.w.API.Hold(pod)) {
 				k.w.API.Remove(pod)
 			}
@@ -157,6 +164,11 @@ func (k *kubernetes) checkDrained(m *machine) {
 	for _, pod := range stored[*corev1.Pod](k.w.API) {
 		if m.node != "" && pod.Spec.NodeName == m.node && !ended(pod) && !stays(pod) && !stuck(k.w.Now, pod) {
 			k.w.Fail(fmt.Errorf("machine %s was given back with pod %s/%s on it", m.ID, pod.Namespace, pod.Name))
+		}
+	}
+	for _, a := range stored[*storagev1.VolumeAttachment](k.w.API) {
+		if m.node != "" && a.Spec.NodeName == m.node && !k.wanted(a, func(p *corev1.Pod) bool { return stays(p) || stuck(k.w.Now, p) }) {
+			k.w.Fail(fmt.Errorf("machine %s was given back with volume %s attached", m.ID, *a.Spec.Source.PersistentVolumeName))
 		}
 	}
 }
