@@ -132,6 +132,7 @@ func (c *Controller) advance(ctx context.Context, now time.Time, claim *v1.NodeC
 		if err = c.register(ctx, now, claim, node); err == nil {
 			err = c.initialize(ctx, now, claim, node)
 		}
+		c.compare(now, claim, node)
 	case !v1.IsTrue(claim.Status.Conditions, v1.ConditionRegistered):
 		set(claim, now, v1.ConditionRegistered, metav1.ConditionUnknown, "NodeNotFound", "no node with the provider ID has joined yet")
 		set(claim, now, v1.ConditionInitialized, metav1.ConditionUnknown, "NodeNotFound", "no node with the provider ID has joined yet")

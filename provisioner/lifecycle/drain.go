@@ -125,14 +125,14 @@ func (l *leaving) grace(now time.Time, pod *corev1.Pod) (seconds int64, told boo
 	return max(1, int64(l.deadline.Sub(now)/time.Second)), !now.Before(l.deadline.Add(-gracePeriod(pod)))
 }
 
-// tell deletes a pod, whatever protects it. It returns why it could not, and when to try
-// again; 0 is no sooner than anything else.
+// tell deletes a pod, whatever protects it. It returns why the pod stays, and how long until
+// something is to be tried again, 0 for when anything changes.
 func (c *Controller) tell(ctx context.Context, now time.Time, l *leaving, pod *corev1.Pod, grace int64) (why string, wait time.Duration) {
-	if !c.evictions.due(now, pod.UID, true) {
-		return "", 0
+	if why, wait := c.evictions.pending(now, pod.UID, true); wait > 0 {
+		return why, wait
 	}
 	if err := c.Write.Delete(ctx, pod, client.GracePeriodSeconds(grace)); client.IgnoreNotFound(err) != nil {
-		return fmt.Sprintf("cannot be deleted: %v", err), c.evictions.refused(now, pod.UID, true)
+		return c.evictions.refused(now, pod.UID, true, fmt.Sprintf("cannot be deleted: %v", err))
 	}
 	c.evictions.granted(now, pod.UID, true)
 	c.Events.Event(pod, corev1.EventTypeWarning, "Disrupted", fmt.Sprintf(
@@ -142,11 +142,11 @@ func (c *Controller) tell(ctx context.Context, now time.Time, l *leaving, pod *c
 
 // ask has a pod evicted, if it may be asked. What it returns is as with tell.
 func (c *Controller) ask(ctx context.Context, now time.Time, l *leaving, pod *corev1.Pod) (why string, wait time.Duration) {
-	switch {
-	case Protected(now, pod):
+	if Protected(now, pod) {
 		return "has " + v1.AnnotationDoNotDisrupt, 0
-	case !c.evictions.due(now, pod.UID, false):
-		return "", 0
+	}
+	if why, wait := c.evictions.pending(now, pod.UID, false); wait > 0 {
+		return why, wait
 	}
 	err := c.Write.Evict(ctx, pod)
 	c.Metrics.evicted(err, drainReason(l.claim))
@@ -156,7 +156,7 @@ func (c *Controller) ask(ctx context.Context, now time.Time, l *leaving, pod *co
 		c.Events.Event(pod, corev1.EventTypeNormal, "Evicted", "Evicted pod: node "+l.node.Name+" is going")
 	case apierrors.IsNotFound(err) || apierrors.IsConflict(err): // gone, or another of its name
 	default: // 429: its PodDisruptionBudget; 500: it has two of them; others: a webhook, or no answer
-		return fmt.Sprintf("cannot be evicted: %v", err), c.evictions.refused(now, pod.UID, false)
+		return c.evictions.refused(now, pod.UID, false, fmt.Sprintf("cannot be evicted: %v", err))
 	}
 	return "", 0
 }
@@ -179,7 +179,8 @@ type evictions struct {
 type wait struct {
 	until time.Time
 	delay time.Duration
-	told  bool // the pod was told, not asked
+	told  bool   // the pod was told, not asked
+	why   string // it was refused; empty if it was granted
 }
 
 // said is a reason of an event on a node.
@@ -199,22 +200,25 @@ const (
 // tellAgain is how often users are told of the same trouble.
 const tellAgain = 2 * time.Minute
 
-// due reports whether a pod may be asked, or told, now. Who was only asked may be told at
-// once.
-func (e *evictions) due(now time.Time, pod types.UID, tell bool) bool {
+// pending returns how long a pod may not be asked, or told, yet, and why it stays. Who was
+// only asked may be told at once.
+func (e *evictions) pending(now time.Time, pod types.UID, tell bool) (why string, left time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	w := e.wait[pod]
-	return !now.Before(w.until) || tell && !w.told
+	if tell && !w.told {
+		return "", 0
+	}
+	return w.why, w.until.Sub(now)
 }
 
-// refused waits longer each time, and returns for how long.
-func (e *evictions) refused(now time.Time, pod types.UID, told bool) time.Duration {
+// refused notes why a pod stays, and returns it with how long to wait: longer each time.
+func (e *evictions) refused(now time.Time, pod types.UID, told bool, why string) (string, time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delay := min(maxWait, max(firstWait, 2*e.wait[pod].delay))
-	e.keep(now, pod, wait{until: now.Add(delay), delay: delay, told: told})
-	return delay
+	e.keep(now, pod, wait{until: now.Add(delay), delay: delay, told: told, why: why})
+	return why, delay
 }
 
 // granted keeps a pod from being asked or told again before the watch has said that

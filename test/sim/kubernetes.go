@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -66,6 +65,8 @@ func (k *kubernetes) notice(obj client.Object, gone bool) {
 		if gone {
 			k.w.After(orphanDelay, func() { k.dropOrphans(o.Name) })
 		}
+	case *v1.NodeClaim:
+		k.adopt(o, gone)
 	}
 	if gone {
 		k.w.After(collectDelay, func() { k.collect(obj.GetUID()) })
@@ -143,6 +144,18 @@ func (k *kubernetes) dropOrphans(node string) {
 	}
 }
 
+// adopt has a NodeClaim collected that was made for a NodePool which is gone by now.
+func (k *kubernetes) adopt(claim *v1.NodeClaim, gone bool) {
+	if gone || claim.DeletionTimestamp != nil {
+		return
+	}
+	for _, owner := range claim.OwnerReferences {
+		if pool, ok := Get[*v1.NodePool](k.w.API, "", owner.Name); owner.Kind == "NodePool" && (!ok || pool.UID != owner.UID) {
+			k.w.After(collectDelay, func() { k.collect(owner.UID) })
+		}
+	}
+}
+
 // collect deletes what an object that is gone owned.
 func (k *kubernetes) collect(owner types.UID) {
 	for _, obj := range k.w.API.all() {
@@ -166,11 +179,7 @@ func (k *kubernetes) checkDrained(m *machine) {
 			k.w.Fail(fmt.Errorf("machine %s was given back with pod %s/%s on it", m.ID, pod.Namespace, pod.Name))
 		}
 	}
-	for _, a := range stored[*storagev1.VolumeAttachment](k.w.API) {
-		if m.node != "" && a.Spec.NodeName == m.node && !k.wanted(a, func(p *corev1.Pod) bool { return stays(p) || stuck(k.w.Now, p) }) {
-			k.w.Fail(fmt.Errorf("machine %s was given back with volume %s attached", m.ID, *a.Spec.Source.PersistentVolumeName))
-		}
-	}
+	k.checkDetached(m)
 }
 
 func stays(pod *corev1.Pod) bool {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -49,6 +50,20 @@ func (k *kubernetes) wanted(a *storagev1.VolumeAttachment, such func(*corev1.Pod
 	return slices.ContainsFunc(stored[*corev1.Pod](k.w.API), func(p *corev1.Pod) bool {
 		return p.Spec.NodeName == a.Spec.NodeName && such(p) && slices.Contains(k.volumesOf(p), *a.Spec.Source.PersistentVolumeName)
 	})
+}
+
+// checkDetached fails the world if a machine that is being given back still has a volume
+// that had to be detached first: one that exists, and is not of a pod that stays.
+func (k *kubernetes) checkDetached(m *machine) {
+	for _, a := range stored[*storagev1.VolumeAttachment](k.w.API) {
+		name := *a.Spec.Source.PersistentVolumeName
+		if _, exists := Get[*corev1.PersistentVolume](k.w.API, "", name); !exists || m.node == "" || a.Spec.NodeName != m.node {
+			continue
+		}
+		if !k.wanted(a, func(p *corev1.Pod) bool { return stays(p) || stuck(k.w.Now, p) }) {
+			k.w.Fail(fmt.Errorf("machine %s was given back with volume %s attached", m.ID, name))
+		}
+	}
 }
 
 // volumesOf lists the volumes of a pod's claims.
