@@ -52,6 +52,35 @@ func TestGrace(t *testing.T) {
 	}
 }
 
+// TestEvictions: why a pod stays is known until it may be asked again; one that was asked may
+// be told at once, and not asked because it was told.
+func TestEvictions(t *testing.T) {
+	var e evictions
+	expect := func(after time.Duration, tell bool, why string, wait time.Duration) {
+		t.Helper()
+		if gotWhy, got := e.pending(noon.Add(after), "pod", tell); gotWhy != why || max(got, 0) != wait {
+			t.Errorf("after %v it stays %v because of %q, want %v because of %q", after, got, gotWhy, wait, why)
+		}
+	}
+	expect(0, false, "", 0)
+	for _, want := range []time.Duration{100, 200, 400, 800, 1600, 3200, 6400, 10000, 10000} {
+		if _, got := e.refused(noon, "pod", false, "budget"); got != want*time.Millisecond {
+			t.Errorf("refused for %v, want %d ms", got, want)
+		}
+	}
+	expect(9*time.Second, false, "budget", time.Second)
+	expect(9*time.Second, true, "", 0)
+	e.granted(noon.Add(9*time.Second), "pod", true)
+	expect(12*time.Second, true, "", 7*time.Second)
+	expect(12*time.Second, false, "", 7*time.Second)
+	if _, got := e.refused(noon.Add(20*time.Second), "pod", true, "webhook"); got != firstWait {
+		t.Errorf("refused for %v after it was granted", got)
+	}
+	if e.refused(noon.Add(time.Hour), "another", false, "budget"); len(e.wait) != 1 {
+		t.Errorf("an hour later %d pods are remembered", len(e.wait))
+	}
+}
+
 // TestConcerned: pods and volumes matter to the claim of their node once that is going.
 func TestConcerned(t *testing.T) {
 	cluster := state.New()

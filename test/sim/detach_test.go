@@ -93,6 +93,19 @@ func TestVolumesAreDetachedFirst(t *testing.T) {
 	})
 }
 
+// TestDetachedSoonAfterTheDrain: nothing is waited for twice.
+func TestDetachedSoonAfterTheDrain(t *testing.T) {
+	eachSeed(t, func(t *testing.T, s *scene) {
+		node := s.ready("one")
+		s.bindWithVolume(sim.Pod("db", "10m", "16Mi"), "data", node.Name)
+		release := s.hang(s.attachment("data", node.Name))
+		s.delete(s.claim("one"))
+		s.until(time.Minute, "drained", func() bool { return s.is("one", v1.ConditionDrained) })
+		release()
+		s.until(s.MaxLag+2*time.Second, "given back", func() bool { return len(s.Cloud.Alive()) == 0 })
+	})
+}
+
 // TestVolumesAreNotAwaitedPastTheDeadline: nor is what was left behind of a volume that is
 // no more.
 func TestVolumesAreNotAwaitedPastTheDeadline(t *testing.T) {
