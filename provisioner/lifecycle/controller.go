@@ -66,8 +66,10 @@ const (
 	retrySoon = 500 * time.Millisecond
 	// holdPoll is how often Hold is asked again.
 	holdPoll = time.Second
-	// drainPoll is how often a drain looks at its pods.
+	// drainPoll is how often a drain looks at its pods and volumes.
 	drainPoll = time.Second
+	// lastCall is how long before the deadline those pods are ended that would outlast it.
+	lastCall = 10 * time.Second
 	// terminatePoll is how often a machine that is going is looked for.
 	terminatePoll = 5 * time.Second
 	// minDrain is the shortest drain: by then kube-scheduler has seen the taint,
@@ -133,6 +135,7 @@ func (c *Controller) advance(ctx context.Context, now time.Time, claim *v1.NodeC
 		if err = c.register(ctx, now, claim, node); err == nil {
 			err = c.initialize(ctx, now, claim, node)
 		}
+		c.compare(now, claim, node)
 	case !v1.IsTrue(claim.Status.Conditions, v1.ConditionRegistered):
 		set(claim, now, v1.ConditionRegistered, metav1.ConditionUnknown, "NodeNotFound", "no node with the provider ID has joined yet")
 		set(claim, now, v1.ConditionInitialized, metav1.ConditionUnknown, "NodeNotFound", "no node with the provider ID has joined yet")

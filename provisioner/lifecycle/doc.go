@@ -5,7 +5,7 @@
 //	NodeClaim ─ finalizer ─ Launch ─▶ Launched ─ node joins ─▶ Registered ─ ready ─▶ Initialized
 //	    │            no capacity: deleted │  timeout: deleted │
 //	    ▼ deleted                         ▼                   ▼
-//	taint ─ evict by groups ─▶ Drained ─ Terminate ─▶ InstanceTerminating ─ gone ─▶ finalizers off
+//	taint ─ evict by groups ─▶ Drained ─▶ VolumesDetached ─ Terminate ─▶ InstanceTerminating ─ gone ─▶ finalizers off
 //
 // Its laws:
 //
@@ -16,7 +16,9 @@
 //   - Every step may be repeated after a crash at any point. A launch is
 //     idempotent by the NodeClaim's UID, which is the cloud's duty.
 //   - A machine is not terminated while a pod that should be drained first is on
-//     its node, unless the NodeClaim's own deadline has passed or the machine is
-//     known to be gone already.
+//     its node, or a volume of such a pod is attached to it, unless the NodeClaim's
+//     own deadline has passed or the machine is known to be gone already.
+//   - Before the deadline a pod is only asked to go, by eviction, unless its own grace
+//     period would not end in time otherwise.
 //   - A node without a NodeClaim of ours is never touched.
 package lifecycle

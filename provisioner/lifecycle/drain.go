@@ -18,113 +18,152 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
-// drain evicts the pods of a claim's node, one group after the other, and reports
-// whether none is left to wait for. Past the deadline nothing is waited for.
-func (c *Controller) drain(ctx context.Context, now time.Time, claim *v1.NodeClaim, deadline time.Time) (done bool, err error) {
-	node, ok := c.Cluster.Snapshot().NodeOf(claim)
-	if !ok {
-		return true, nil
-	}
-	before := claim.DeepCopy()
-	started := v1.GetCondition(claim.Status.Conditions, v1.ConditionDrained)
-	if started == nil {
-		set(claim, now, v1.ConditionDrained, metav1.ConditionUnknown, "Draining", "pods are being evicted")
-		started = v1.GetCondition(claim.Status.Conditions, v1.ConditionDrained)
-	}
-	left := c.turn(now, node.Name)
-	overdue := !deadline.IsZero() && !now.Before(deadline)
-	switch {
-	case overdue && len(left) > 0:
-		set(claim, now, v1.ConditionDrained, metav1.ConditionFalse, "TerminationGracePeriodElapsed", "pods were left when the deadline passed")
-		done = true
-	case overdue || len(left) == 0 && !now.Before(started.LastTransitionTime.Add(minDrain)):
-		set(claim, now, v1.ConditionDrained, metav1.ConditionTrue)
-		c.Metrics.drained(claim)
-		done = true
-	default:
-		err = c.evict(ctx, now, node, evictionsOf{claim, left, deadline, drainReason(claim)})
-	}
-	if saveErr := c.saveStatus(ctx, now, claim, before); err == nil {
-		err = saveErr
-	}
-	return done && err == nil, err
+// A leaving is a node on its way out, as one step sees it. The claim is the step's own
+// copy.
+type leaving struct {
+	snapshot *state.Snapshot
+	claim    *v1.NodeClaim
+	node     *corev1.Node
+	deadline time.Time // when nothing is waited for any more; zero: never
 }
 
-// turn returns the pods of the first group that is not gone yet, by namespace and
-// name.
-func (c *Controller) turn(now time.Time, node string) []*corev1.Pod {
+// overdue reports whether the deadline has passed.
+func (l *leaving) overdue(now time.Time) bool {
+	return !l.deadline.IsZero() && !now.Before(l.deadline)
+}
+
+// empty moves a node towards being without pods and volumes that have to go first, and
+// reports whether there are none to wait for. If there are, it says when to look again.
+func (c *Controller) empty(ctx context.Context, now time.Time, l *leaving) (done bool, again time.Duration, err error) {
+	before := l.claim.DeepCopy()
+	drained, again := c.drain(ctx, now, l)
+	done = drained && c.detached(now, l)
+	if err := c.saveStatus(ctx, now, l.claim, before); err != nil {
+		return false, 0, err
+	}
+	if v1.IsTrue(l.claim.Status.Conditions, v1.ConditionDrained) && !v1.IsTrue(before.Status.Conditions, v1.ConditionDrained) {
+		c.Metrics.drained(l.claim)
+	}
+	return done, again, nil
+}
+
+// drain has the pods of a node go, one group after the other, and reports whether none
+// is left to wait for. Past the deadline nothing is waited for.
+func (c *Controller) drain(ctx context.Context, now time.Time, l *leaving) (done bool, again time.Duration) {
+	left := l.waitedFor(now)
+	again = c.move(ctx, now, l, left)
+	switch drained := v1.GetCondition(l.claim.Status.Conditions, v1.ConditionDrained); {
+	case l.overdue(now) && len(left) > 0:
+		set(l.claim, now, v1.ConditionDrained, metav1.ConditionFalse, elapsed, "pods were left when the deadline passed")
+		return true, 0
+	case len(left) > 0 || drained == nil && !l.overdue(now):
+		set(l.claim, now, v1.ConditionDrained, metav1.ConditionUnknown, "Draining", "pods are being evicted")
+		return false, again
+	case l.overdue(now) || drained.Status == metav1.ConditionTrue || !now.Before(drained.LastTransitionTime.Add(minDrain)):
+		set(l.claim, now, v1.ConditionDrained, metav1.ConditionTrue)
+		return true, again
+	}
+	return false, again
+}
+
+// elapsed is why conditions of the end are False: what they wait for was overruled.
+const elapsed = "TerminationGracePeriodElapsed"
+
+// waitedFor returns the pods that the drain waits for, by group, namespace and name.
+func (l *leaving) waitedFor(now time.Time) []*corev1.Pod {
 	var left []*corev1.Pod
-	for _, pod := range c.Cluster.Snapshot().PodsOn(node) {
+	for _, pod := range l.snapshot.PodsOn(l.node.Name) {
 		if Drainable(now, pod) {
 			left = append(left, pod)
 		}
 	}
 	slices.SortStableFunc(left, func(a, b *corev1.Pod) int { return cmp.Compare(drainGroup(a), drainGroup(b)) })
-	for i, pod := range left {
-		if drainGroup(pod) != drainGroup(left[0]) {
-			return left[:i]
-		}
-	}
 	return left
 }
 
-// evictionsOf are pods to evict, and when the claim stops to ask.
-type evictionsOf struct {
-	claim    *v1.NodeClaim
-	pods     []*corev1.Pod
-	deadline time.Time // zero: never
-	reason   string    // why the node is going
+// move tells the pods to go whose time ends, and asks those of the first group. What
+// refuses, or may not be asked, is no error: it is said on the node, and it is asked again
+// later. move returns when to look again.
+func (c *Controller) move(ctx context.Context, now time.Time, l *leaving, pods []*corev1.Pod) (again time.Duration) {
+	again = drainPoll
+	var blocked []string
+	for _, pod := range pods {
+		why, wait := "", time.Duration(0)
+		if grace, told := l.grace(now, pod); told {
+			why, wait = c.tell(ctx, now, l, pod, grace)
+		} else if pod.DeletionTimestamp == nil && drainGroup(pod) == drainGroup(pods[0]) {
+			why, wait = c.ask(ctx, now, l, pod)
+		}
+		if why != "" {
+			blocked = append(blocked, fmt.Sprintf("%s/%s %s", pod.Namespace, pod.Name, why))
+		}
+		if wait > 0 {
+			again = min(again, wait)
+		}
+	}
+	if len(blocked) > 0 && c.evictions.say(now, l.node.UID, "FailedDraining") {
+		c.Events.Event(l.node, corev1.EventTypeWarning, "FailedDraining", clip("Failed to drain node: "+strings.Join(blocked, "; ")))
+	}
+	return again
 }
 
-// evict asks each pod to go whose turn it is to be asked. A refusal by a
-// PodDisruptionBudget is no error: it is said on the node and asked again later.
-func (c *Controller) evict(ctx context.Context, now time.Time, node *corev1.Node, e evictionsOf) error {
-	var failed []error
-	var blocked []string
-	for _, pod := range e.pods {
-		name := pod.Namespace + "/" + pod.Name
-		switch {
-		case pod.DeletionTimestamp != nil:
-			continue
-		case !e.deadline.IsZero() && !now.Before(e.deadline.Add(-gracePeriod(pod))):
-			// Its own grace ends with the claim's: it is told, not asked.
-			if err := c.Write.Delete(ctx, pod); client.IgnoreNotFound(err) != nil {
-				failed = append(failed, fmt.Errorf("deleting pod %s: %w", name, err))
-			}
-			c.Events.Event(pod, corev1.EventTypeWarning, "Disrupted", "deleted: the node's termination grace period ends")
-			continue
-		case Protected(now, pod):
-			blocked = append(blocked, name+" has "+v1.AnnotationDoNotDisrupt)
-			continue
-		case !c.evictions.due(now, pod.UID):
-			continue
-		}
-		if handled, err := c.surge(ctx, e.claim, pod); handled {
-			failed = append(failed, err)
-			continue
-		}
-		err := c.Write.Evict(ctx, pod)
-		c.Metrics.evicted(err, e)
-		switch {
-		case err == nil:
-			c.evictions.granted(now, pod.UID)
-			c.Events.Event(pod, corev1.EventTypeNormal, "Evicted", "Evicted pod: node "+node.Name+" is going")
-		case apierrors.IsNotFound(err) || apierrors.IsConflict(err): // gone, or another of its name
-		case apierrors.IsTooManyRequests(err) || apierrors.IsInternalError(err): // 500: two budgets cover it
-			c.evictions.refused(now, pod.UID)
-			blocked = append(blocked, fmt.Sprintf("%s: %v", name, err))
-		default:
-			c.evictions.refused(now, pod.UID)
-			failed = append(failed, fmt.Errorf("evicting pod %s: %w", name, err))
-		}
+// grace reports whether a pod is to be told to go now, and with how many seconds to end:
+// so early that its own grace period ends with the node's, or else with what is left, and
+// never with none, which would take it out of the API while it still runs. One that was
+// told by others, and would outlast the node, is cut at the last moment.
+func (l *leaving) grace(now time.Time, pod *corev1.Pod) (seconds int64, told bool) {
+	switch {
+	case l.deadline.IsZero():
+		return 0, false
+	case pod.DeletionTimestamp != nil:
+		return 1, pod.DeletionTimestamp.After(l.deadline) && !now.Before(l.deadline.Add(-lastCall))
 	}
-	if len(blocked) > 0 && c.evictions.tell(now, node.UID) {
-		c.Events.Event(node, corev1.EventTypeWarning, "FailedDraining", clip("Failed to drain node: "+strings.Join(blocked, "; ")))
+	return max(1, int64(l.deadline.Sub(now)/time.Second)), !now.Before(l.deadline.Add(-gracePeriod(pod)))
+}
+
+// tell deletes a pod, whatever protects it. It returns why the pod stays, and how long until
+// something is to be tried again, 0 for when anything changes.
+func (c *Controller) tell(ctx context.Context, now time.Time, l *leaving, pod *corev1.Pod, grace int64) (why string, wait time.Duration) {
+	if why, wait := c.evictions.pending(now, pod.UID, true); wait > 0 {
+		return why, wait
 	}
-	return errors.Join(failed...)
+	if err := c.Write.Delete(ctx, pod, client.GracePeriodSeconds(grace)); client.IgnoreNotFound(err) != nil {
+		return c.evictions.refused(now, pod.UID, true, fmt.Sprintf("cannot be deleted: %v", err))
+	}
+	c.evictions.granted(now, pod.UID, true)
+	c.Events.Event(pod, corev1.EventTypeWarning, "Disrupted", fmt.Sprintf(
+		"Deleted, whatever protects it, with %d s to end: node %s goes at %s", grace, l.node.Name, l.deadline.UTC().Format(time.RFC3339)))
+	return "", 0
+}
+
+// ask has a pod evicted, if it may be asked. What it returns is as with tell.
+func (c *Controller) ask(ctx context.Context, now time.Time, l *leaving, pod *corev1.Pod) (why string, wait time.Duration) {
+	if Protected(now, pod) {
+		return "has " + v1.AnnotationDoNotDisrupt, 0
+	}
+	if why, wait := c.evictions.pending(now, pod.UID, false); wait > 0 {
+		return why, wait
+	}
+	if rolled, err := c.surge(ctx, l.claim, pod); err != nil {
+		return c.evictions.refused(now, pod.UID, false, fmt.Sprintf("cannot be replaced first: %v", err))
+	} else if rolled {
+		return "", 0
+	}
+	err := c.Write.Evict(ctx, pod)
+	c.Metrics.evicted(err, drainReason(l.claim))
+	switch {
+	case err == nil:
+		c.evictions.granted(now, pod.UID, false)
+		c.Events.Event(pod, corev1.EventTypeNormal, "Evicted", "Evicted pod: node "+l.node.Name+" is going")
+	case apierrors.IsNotFound(err) || apierrors.IsConflict(err): // gone, or another of its name
+	default: // 429: its PodDisruptionBudget; 500: it has two of them; others: a webhook, or no answer
+		return c.evictions.refused(now, pod.UID, false, fmt.Sprintf("cannot be evicted: %v", err))
+	}
+	return "", 0
 }
 
 func gracePeriod(pod *corev1.Pod) time.Duration {
@@ -134,23 +173,31 @@ func gracePeriod(pod *corev1.Pod) time.Duration {
 	return corev1.DefaultTerminationGracePeriodSeconds * time.Second
 }
 
-// evictions remembers when pods that were refused may be asked for again. It is
-// lost with the process, and then they are asked for at once.
+// evictions remembers when pods that were asked or told to go may be again. It is
+// lost with the process, and then they are at once.
 type evictions struct {
 	mu   sync.Mutex
 	wait map[types.UID]wait
-	told map[types.UID]time.Time // by node: when it was last said what blocks it
+	said map[said]time.Time // when it was last said what blocks a node
 }
 
 type wait struct {
 	until time.Time
 	delay time.Duration
+	told  bool   // the pod was told, not asked
+	why   string // it was refused; empty if it was granted
 }
 
-// The first wait after a refused eviction, the longest, and how long after its
-// end a wait is remembered.
+// said is a reason of an event on a node.
+type said struct {
+	node   types.UID
+	reason string
+}
+
+// The first wait after a refusal, the longest, and how long after its end a wait is
+// remembered.
 const (
-	firstWait = time.Second
+	firstWait = 100 * time.Millisecond
 	maxWait   = 10 * time.Second
 	forgetAll = 5 * time.Minute
 )
@@ -158,26 +205,33 @@ const (
 // tellAgain is how often users are told of the same trouble.
 const tellAgain = 2 * time.Minute
 
-func (e *evictions) due(now time.Time, pod types.UID) bool {
+// pending returns how long a pod may not be asked, or told, yet, and why it stays. Who was
+// only asked may be told at once.
+func (e *evictions) pending(now time.Time, pod types.UID, tell bool) (why string, left time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return !now.Before(e.wait[pod].until)
+	w := e.wait[pod]
+	if tell && !w.told {
+		return "", 0
+	}
+	return w.why, w.until.Sub(now)
 }
 
-// refused waits longer each time.
-func (e *evictions) refused(now time.Time, pod types.UID) {
+// refused notes why a pod stays, and returns it with how long to wait: longer each time.
+func (e *evictions) refused(now time.Time, pod types.UID, told bool, why string) (string, time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delay := min(maxWait, max(firstWait, 2*e.wait[pod].delay))
-	e.keep(now, pod, wait{until: now.Add(delay), delay: delay})
+	e.keep(now, pod, wait{until: now.Add(delay), delay: delay, told: told, why: why})
+	return why, delay
 }
 
-// granted keeps a pod from being asked for again before the watch has told that
+// granted keeps a pod from being asked or told again before the watch has said that
 // it is leaving.
-func (e *evictions) granted(now time.Time, pod types.UID) {
+func (e *evictions) granted(now time.Time, pod types.UID, told bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.keep(now, pod, wait{until: now.Add(maxWait)})
+	e.keep(now, pod, wait{until: now.Add(maxWait), told: told})
 }
 
 // keep remembers a wait, and forgets those long over. The lock is held.
@@ -189,18 +243,19 @@ func (e *evictions) keep(now time.Time, pod types.UID, w wait) {
 	e.wait[pod] = w
 }
 
-// tell reports whether it is time to say what blocks a node.
-func (e *evictions) tell(now time.Time, node types.UID) bool {
+// say reports whether it is time to say for a reason what blocks a node.
+func (e *evictions) say(now time.Time, node types.UID, reason string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.told == nil {
-		e.told = map[types.UID]time.Time{}
+	if e.said == nil {
+		e.said = map[said]time.Time{}
 	}
-	maps.DeleteFunc(e.told, func(_ types.UID, at time.Time) bool { return now.Sub(at) >= tellAgain })
-	if _, ok := e.told[node]; ok {
+	maps.DeleteFunc(e.said, func(_ said, at time.Time) bool { return now.Sub(at) >= tellAgain })
+	key := said{node, reason}
+	if _, ok := e.said[key]; ok {
 		return false
 	}
-	e.told[node] = now
+	e.said[key] = now
 	return true
 }
 

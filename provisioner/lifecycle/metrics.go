@@ -90,13 +90,13 @@ func (m *Metrics) drained(claim *v1.NodeClaim) {
 }
 
 // evicted counts an answer to a request to evict a pod.
-func (m *Metrics) evicted(err error, e evictionsOf) {
+func (m *Metrics) evicted(err error, reason string) {
 	if m == nil {
 		return
 	}
 	m.evictionRequests.WithLabelValues(evictionCode(err)).Inc()
 	if err == nil {
-		m.podsDrained.WithLabelValues(e.reason).Inc()
+		m.podsDrained.WithLabelValues(reason).Inc()
 	}
 }
 

@@ -31,7 +31,8 @@ func (c *Controller) terminate(ctx context.Context, now time.Time, claim *v1.Nod
 	if err != nil {
 		return 0, err
 	}
-	node, found := c.Cluster.Snapshot().NodeOf(claim)
+	s := c.Cluster.Snapshot()
+	node, found := s.NodeOf(claim)
 	if !found {
 		return c.giveBack(ctx, now, claim)
 	}
@@ -45,35 +46,37 @@ func (c *Controller) terminate(ctx context.Context, now time.Time, claim *v1.Nod
 	if err := c.closeNode(ctx, claim, node.DeepCopy()); err != nil {
 		return 0, err
 	}
-	drained, err := c.drain(ctx, now, claim, deadline)
-	if err != nil || !drained {
-		return drainPoll, err
+	done, again, err := c.empty(ctx, now, &leaving{snapshot: s, claim: claim, node: node, deadline: deadline})
+	if err != nil || !done {
+		return again, err
 	}
 	return c.giveBack(ctx, now, claim)
 }
 
 // setDeadline writes on a claim with a terminationGracePeriod when its drain
-// stops waiting, and returns that moment; the zero time is never.
+// stops waiting, and returns that moment; the zero time is never. It takes the lock:
+// whoever wrote a nearer one meanwhile is not overruled.
 func (c *Controller) setDeadline(ctx context.Context, claim *v1.NodeClaim) (time.Time, error) {
-	if at, ok := claim.Annotations[v1.AnnotationTerminationTimestamp]; ok {
-		// One that cannot be read is never: nothing is forced on a guess.
-		deadline, _ := time.Parse(time.RFC3339, at)
+	deadline, ok := Deadline(claim)
+	if _, written := claim.Annotations[v1.AnnotationTerminationTimestamp]; written || !ok {
 		return deadline, nil
 	}
-	grace, ok := claim.Spec.TerminationGracePeriod.Get()
-	if !ok {
-		return time.Time{}, nil
-	}
-	deadline := claim.DeletionTimestamp.Add(grace)
 	before := claim.DeepCopy()
 	if claim.Annotations == nil {
 		claim.Annotations = map[string]string{}
 	}
 	claim.Annotations[v1.AnnotationTerminationTimestamp] = deadline.UTC().Format(time.RFC3339)
-	if err := c.Write.Patch(ctx, claim, client.MergeFrom(before)); err != nil {
+	if err := c.Write.Patch(ctx, claim, locked(before)); err != nil {
 		return time.Time{}, fmt.Errorf("setting the termination deadline of NodeClaim %s: %w", claim.Name, err)
 	}
+	c.expiring(claim, claim.Annotations[v1.AnnotationTerminationTimestamp])
 	return deadline, nil
+}
+
+// expiring says on a claim, or on its node, that it has a deadline.
+func (c *Controller) expiring(obj client.Object, at string) {
+	c.Events.Event(obj, corev1.EventTypeWarning, "TerminationGracePeriodExpiring",
+		fmt.Sprintf("Pods that are left at %s are ended, whatever protects them", at))
 }
 
 // vanished reports whether the machine of a node is gone already: kubelet is
@@ -128,6 +131,9 @@ func (c *Controller) closeNode(ctx context.Context, claim *v1.NodeClaim, node *c
 		if err := c.Write.Patch(ctx, node, locked(before)); err != nil {
 			return fmt.Errorf("closing node %s: %w", node.Name, err)
 		}
+	}
+	if at := claim.Annotations[v1.AnnotationTerminationTimestamp]; at != before.Annotations[v1.AnnotationTerminationTimestamp] {
+		c.expiring(node, at)
 	}
 	if node.DeletionTimestamp != nil {
 		return nil

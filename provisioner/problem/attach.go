@@ -197,7 +197,7 @@ func (b *builder) attachableTo(bin *Bin, f form, has, taken binpack.Vector) {
 func (b *builder) attachedTo(bin *Bin, driver string) int64 {
 	var handles []string
 	for _, p := range bin.pods {
-		b.t.volumes.claimsOf(p, func(claim *corev1.PersistentVolumeClaim) {
+		b.t.volumes.ClaimsOf(p, func(claim *corev1.PersistentVolumeClaim) {
 			if handle, d := b.t.volumes.attachment(claim); d == driver {
 				handles = append(handles, handle)
 			}

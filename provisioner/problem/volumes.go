@@ -81,7 +81,7 @@ func (v *volumes) of(p *corev1.Pod) storageDemand {
 	var d storageDemand
 	attached := map[string]string{}
 	for i := range p.Spec.Volumes {
-		name, ok := claimName(p, &p.Spec.Volumes[i])
+		name, ok := state.ClaimName(p, &p.Spec.Volumes[i])
 		if !ok {
 			continue
 		}
@@ -109,17 +109,6 @@ func (v *volumes) of(p *corev1.Pod) storageDemand {
 	d.where = slices.CompactFunc(d.where, func(a, b choice) bool { return a.text == b.text })
 	slices.Sort(d.near)
 	return d
-}
-
-// claimName returns the claim of a volume, if it has one.
-func claimName(p *corev1.Pod, v *corev1.Volume) (string, bool) {
-	switch {
-	case v.PersistentVolumeClaim != nil:
-		return v.PersistentVolumeClaim.ClaimName, true
-	case v.Ephemeral != nil:
-		return ephemeral.VolumeClaimName(p, v), true
-	}
-	return "", false
 }
 
 // claim finds a claim of a pod, or says what the pod has to wait for first.

@@ -22,17 +22,6 @@ func key(claim *corev1.PersistentVolumeClaim) types.NamespacedName {
 	return types.NamespacedName{Namespace: claim.Namespace, Name: claim.Name}
 }
 
-// claimsOf calls yield with each claim of a pod that exists.
-func (v *volumes) claimsOf(p *corev1.Pod, yield func(*corev1.PersistentVolumeClaim)) {
-	for i := range p.Spec.Volumes {
-		if name, ok := claimName(p, &p.Spec.Volumes[i]); ok {
-			if claim, ok := v.Claims.Namespaced(p.Namespace, name); ok {
-				yield(claim)
-			}
-		}
-	}
-}
-
 // A suit is claims that may take the same volumes, which are free.
 type suit struct {
 	volumes []*corev1.PersistentVolume
@@ -88,7 +77,7 @@ func (v *volumes) deal() map[types.NamespacedName][]*corev1.PersistentVolume {
 func (v *volumes) suits() (claims []types.NamespacedName, suits []*suit) {
 	free, byVolumes, seen := v.free(), map[string]*suit{}, map[types.NamespacedName]bool{}
 	for _, p := range v.queue() {
-		v.claimsOf(p, func(claim *corev1.PersistentVolumeClaim) {
+		v.ClaimsOf(p, func(claim *corev1.PersistentVolumeClaim) {
 			if seen[key(claim)] || claim.Spec.VolumeName != "" {
 				return
 			}
@@ -187,7 +176,7 @@ func (v *volumes) holder(claim *corev1.PersistentVolumeClaim) *corev1.Pod {
 	if v.holders == nil {
 		v.holders = map[types.NamespacedName]*corev1.Pod{}
 		note := func(p *corev1.Pod) {
-			v.claimsOf(p, func(claim *corev1.PersistentVolumeClaim) {
+			v.ClaimsOf(p, func(claim *corev1.PersistentVolumeClaim) {
 				if _, held := v.holders[key(claim)]; !held && slices.Contains(claim.Spec.AccessModes, corev1.ReadWriteOncePod) {
 					v.holders[key(claim)] = p
 				}
@@ -211,7 +200,7 @@ func (v *volumes) shared(claim *corev1.PersistentVolumeClaim) bool {
 	if v.sharers == nil {
 		v.sharers = map[types.NamespacedName]int{}
 		note := func(p *corev1.Pod) {
-			v.claimsOf(p, func(claim *corev1.PersistentVolumeClaim) { v.sharers[key(claim)]++ })
+			v.ClaimsOf(p, func(claim *corev1.PersistentVolumeClaim) { v.sharers[key(claim)]++ })
 		}
 		for _, p := range v.batch {
 			note(p)
@@ -238,7 +227,7 @@ func (b *builder) nearClaims() {
 		a.Targets = a.Owners
 		for i := range b.t.Bins {
 			for _, p := range b.t.Bins[i].pods {
-				b.t.volumes.claimsOf(p, func(c *corev1.PersistentVolumeClaim) {
+				b.t.volumes.ClaimsOf(p, func(c *corev1.PersistentVolumeClaim) {
 					if d := b.p.Nodes[i].Domains[a.Key]; key(c).String() == claim && d != binpack.NoDomain {
 						a.Present.Add(d)
 					}
@@ -271,6 +260,6 @@ func (v *volumes) objects() (all []runtime.Object) {
 
 // hasClaims reports whether a pod has a claim that exists.
 func (v *volumes) hasClaims(p *corev1.Pod) (has bool) {
-	v.claimsOf(p, func(*corev1.PersistentVolumeClaim) { has = true })
+	v.ClaimsOf(p, func(*corev1.PersistentVolumeClaim) { has = true })
 	return has
 }

@@ -185,8 +185,10 @@ func (s *server) Patch(_ context.Context, o client.Object, p client.Patch) error
 	s.made[o.GetName()].(*v1.NodeClaim).DeepCopyInto(o.(*v1.NodeClaim))
 	return nil
 }
-func (s *server) Delete(context.Context, client.Object) error { return errors.New("unexpected") }
-func (s *server) Evict(context.Context, *corev1.Pod) error    { return errors.New("unexpected") }
+func (s *server) Delete(context.Context, client.Object, ...client.DeleteOption) error {
+	return errors.New("unexpected")
+}
+func (s *server) Evict(context.Context, *corev1.Pod) error { return errors.New("unexpected") }
 
 // events remembers what users were told.
 type events struct {

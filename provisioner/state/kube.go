@@ -51,8 +51,8 @@ func replace(obj client.Object, patch client.Patch, send func(answer client.Obje
 	return nil
 }
 
-func (k kube) Delete(ctx context.Context, obj client.Object) error {
-	return k.client.Delete(ctx, obj, client.Preconditions{UID: new(obj.GetUID())})
+func (k kube) Delete(ctx context.Context, obj client.Object, options ...client.DeleteOption) error {
+	return k.client.Delete(ctx, obj, append([]client.DeleteOption{client.Preconditions{UID: new(obj.GetUID())}}, options...)...)
 }
 
 func (k kube) Evict(ctx context.Context, pod *corev1.Pod) error {

@@ -331,8 +331,8 @@ func (a *answers) Patch(_ context.Context, obj client.Object, _ client.Patch) er
 func (a *answers) PatchStatus(_ context.Context, obj client.Object, _ client.Patch) error {
 	return a.answer(obj)
 }
-func (a *answers) Delete(context.Context, client.Object) error { return a.err }
-func (a *answers) Evict(context.Context, *corev1.Pod) error    { return a.err }
+func (a *answers) Delete(context.Context, client.Object, ...client.DeleteOption) error { return a.err }
+func (a *answers) Evict(context.Context, *corev1.Pod) error                            { return a.err }
 
 // TestOwnWritesAreSeen: before the watch tells, and not undone by what it tells
 // late.

@@ -3,10 +3,12 @@ package state
 import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/component-helpers/storage/ephemeral"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Storage is what decides where pods with volumes may go.
+// Storage is what decides where pods with volumes may go, and when a node may go that
+// has some attached.
 type Storage struct {
 	Claims      List[*corev1.PersistentVolumeClaim]
 	Volumes     List[*corev1.PersistentVolume]
@@ -14,6 +16,28 @@ type Storage struct {
 	Drivers     List[*storagev1.CSIDriver]
 	CSINodes    List[*storagev1.CSINode] // each has the name of its Node
 	Attachments List[*storagev1.VolumeAttachment]
+}
+
+// ClaimsOf calls yield with each claim of a pod that exists.
+func (s *Storage) ClaimsOf(p *corev1.Pod, yield func(*corev1.PersistentVolumeClaim)) {
+	for i := range p.Spec.Volumes {
+		if name, ok := ClaimName(p, &p.Spec.Volumes[i]); ok {
+			if claim, ok := s.Claims.Namespaced(p.Namespace, name); ok {
+				yield(claim)
+			}
+		}
+	}
+}
+
+// ClaimName returns the name of the claim of a pod's volume, if it has one.
+func ClaimName(p *corev1.Pod, v *corev1.Volume) (string, bool) {
+	switch {
+	case v.PersistentVolumeClaim != nil:
+		return v.PersistentVolumeClaim.ClaimName, true
+	case v.Ephemeral != nil:
+		return ephemeral.VolumeClaimName(p, v), true
+	}
+	return "", false
 }
 
 // storageTables are the live form of Storage.

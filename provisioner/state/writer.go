@@ -17,8 +17,9 @@ type Writer interface {
 	Patch(ctx context.Context, obj client.Object, patch client.Patch) error
 	PatchStatus(ctx context.Context, obj client.Object, patch client.Patch) error
 	// Delete deletes obj if it still has obj's UID. One that is gone is an
-	// error that apierrors.IsNotFound knows.
-	Delete(ctx context.Context, obj client.Object) error
+	// error that apierrors.IsNotFound knows. The option that is of use is
+	// client.GracePeriodSeconds, for pods.
+	Delete(ctx context.Context, obj client.Object, options ...client.DeleteOption) error
 	// Evict asks for the eviction of a pod with obj's UID. The error is
 	// TooManyRequests (429) where a PodDisruptionBudget refuses it.
 	Evict(ctx context.Context, pod *corev1.Pod) error

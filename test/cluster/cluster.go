@@ -48,7 +48,7 @@ type Cluster struct {
 	*controlplane.ControlPlane
 	EC2 *ec2sim.Server
 	// Client may do everything.
-	Client client.Client
+	Client client.WithWatch
 
 	kubeconfig string // of Stowage's service account
 }
@@ -75,7 +75,7 @@ func (c *Cluster) furnish(ctx context.Context, o Options) error {
 		return err
 	}
 	var err error
-	if c.Client, err = client.New(admin, client.Options{Scheme: scheme}); err != nil {
+	if c.Client, err = client.NewWithWatch(admin, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
 	o.EC2.Kube = admin

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -56,31 +54,4 @@ func budgetOfZero(t *testing.T) {
 	p.Budget = "1"
 	s.pool(p)
 	eventually(t, "the node goes when it may", s.left)
-}
-
-// nodePoolDeleted: the nodes of a NodePool that is deleted drain and go, and
-// their pods move to another.
-func nodePoolDeleted(t *testing.T) {
-	s := newScene(t, "deleted", class{})
-	s.pool(pool{Name: "old", Weight: 50, Types: "m5.large"})
-	s.pool(pool{Name: "new", Types: "c5.xlarge"})
-	s.poolsReady()
-	s.deploy(pods{Name: "web", Count: 2})
-	s.running("web", 2)
-	if old := len(s.bought("old")); old != 2 {
-		t.Fatalf("NodePool old bought %d instances, want 2", old)
-	}
-	s.must(s.delete(&v1.NodePool{ObjectMeta: metav1.ObjectMeta{Name: s.poolName("old")}}))
-	eventually(t, "the NodeClaims of the NodePool are gone", func() error {
-		if left := s.claims("old"); len(left) > 0 {
-			return fmt.Errorf("NodeClaim %s stands: %v", left[0].Name, left[0].Status.Conditions)
-		}
-		return nil
-	})
-	for _, node := range s.hosts(s.running("web", 2)) {
-		if got := node.Labels[v1.LabelNodePool]; got != s.poolName("new") {
-			t.Errorf("a pod is on a node of NodePool %s", got)
-		}
-	}
-	s.told("Pod", "web", "Evicted", "is going")
 }

@@ -39,6 +39,8 @@ type pool struct {
 	Limits, Labels, Startup, Annotations string
 	// After is consolidateAfter, Never when empty; Budget is all when empty.
 	After, Budget string
+	// Grace is the terminationGracePeriod, none when empty.
+	Grace string
 	// Class is the EC2NodeClass, the scene's when empty.
 	Class string
 }
@@ -59,6 +61,7 @@ spec:
       nodeClassRef: {group: karpenter.k8s.aws, kind: EC2NodeClass, name: {{or .Class .Scene}}}
       taints: [{key: stowage.example/scene, value: {{.Scene}}, effect: NoSchedule}]
       {{with .Startup}}startupTaints: [ {{.}} ]{{end}}
+      {{with .Grace}}terminationGracePeriod: {{.}}{{end}}
       requirements:
         - {key: karpenter.sh/capacity-type, operator: In, values: [on-demand]}
         - {key: node.kubernetes.io/instance-type, operator: In, values: [{{.Types}}]}
@@ -79,6 +82,8 @@ type pods struct {
 	Even bool
 	// Sandbox is their RuntimeClass; none when empty.
 	Sandbox string
+	// Undisrupted gives them karpenter.sh/do-not-disrupt.
+	Undisrupted bool
 }
 
 const podsManifest = `
@@ -89,7 +94,9 @@ spec:
   replicas: {{.Count}}
   selector: {matchLabels: {app: {{.Name}}}}
   template:
-    metadata: {labels: {app: {{.Name}}}}
+    metadata:
+      labels: {app: {{.Name}}}
+      {{if .Undisrupted}}annotations: {karpenter.sh/do-not-disrupt: "true"}{{end}}
     spec:
       terminationGracePeriodSeconds: 0
       nodeSelector: {stowage.example/scene: {{.Scene}}{{with .Select}}, {{.}}{{end}}}

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // TestScenes plays the scenes that share one controller, all at once.
@@ -24,7 +26,11 @@ func TestScenes(t *testing.T) {
 		{"InstanceTerminated", instanceTerminated},
 		{"EmptyNode", emptyNode},
 		{"BudgetOfZero", budgetOfZero},
-		{"NodePoolDeleted", nodePoolDeleted},
+		{"NodePoolDeleted", nodePoolDeleted("deleted", metav1.DeletePropagationBackground)},
+		{"NodePoolDeletedInForeground", nodePoolDeleted("foreground", metav1.DeletePropagationForeground)},
+		{"NodeClaimDeleted", nodeClaimDeleted},
+		{"NodeDeleted", nodeDeleted},
+		{"VolumeDetached", volumeDetached},
 	} {
 		t.Run(scene.name, func(t *testing.T) {
 			t.Parallel()

@@ -37,6 +37,8 @@ type API struct {
 	Writes map[string]int
 	// Hold, if set, says which deleted pods their kubelet never ends.
 	Hold func(*corev1.Pod) bool
+	// Slow, if set, says which pods take all of their grace period to end.
+	Slow func(*corev1.Pod) bool
 
 	world   *World
 	version uint64
@@ -212,8 +214,9 @@ func (a *API) Patch(obj client.Object, patch client.Patch, status bool) error {
 }
 
 // Delete begins the end of an object, or ends it if nothing holds it: its UID
-// must match if it has one. A bound pod is held by its kubelet.
-func (a *API) Delete(obj client.Object) error {
+// must match if it has one. A bound pod is held by its kubelet, for the grace period
+// that the options give it or else its own; a later, shorter one cuts it.
+func (a *API) Delete(obj client.Object, options ...client.DeleteOption) error {
 	current, ok := a.find(obj)
 	if !ok {
 		return apierrors.NewNotFound(resourceOf(obj), obj.GetName())
@@ -221,25 +224,45 @@ func (a *API) Delete(obj client.Object) error {
 	if uid := obj.GetUID(); uid != "" && uid != current.GetUID() {
 		return apierrors.NewConflict(resourceOf(obj), obj.GetName(), fmt.Errorf("the UID is %s, not %s", current.GetUID(), uid))
 	}
-	if current.GetDeletionTimestamp() != nil {
-		return nil
-	}
 	next := current.DeepCopyObject().(client.Object)
 	at := metav1.NewTime(a.world.Now.Truncate(time.Second))
 	if pod, ok := next.(*corev1.Pod); ok && pod.Spec.NodeName != "" && !ended(pod) {
-		grace := int64(corev1.DefaultTerminationGracePeriodSeconds)
-		if pod.Spec.TerminationGracePeriodSeconds != nil {
-			grace = *pod.Spec.TerminationGracePeriodSeconds
+		if expire(pod, at, options) {
+			a.store(pod)
 		}
-		at = metav1.NewTime(at.Add(time.Duration(grace) * time.Second))
-		pod.DeletionGracePeriodSeconds = &grace
-		pod.DeletionTimestamp = &at
-		a.store(pod)
+		return nil
+	}
+	if current.GetDeletionTimestamp() != nil {
 		return nil
 	}
 	next.SetDeletionTimestamp(&at)
 	a.store(next)
 	return nil
+}
+
+// expire says on a pod when its time ends that is deleted now, and reports whether that
+// is news: a pod that is on its way out gets no more time, and less counts from when it
+// was first deleted, as with the API server.
+func expire(pod *corev1.Pod, now metav1.Time, options []client.DeleteOption) bool {
+	asked := new(client.DeleteOptions).ApplyOptions(options).GracePeriodSeconds
+	grace := int64(corev1.DefaultTerminationGracePeriodSeconds)
+	switch {
+	case asked != nil:
+		grace = *asked
+	case pod.Spec.TerminationGracePeriodSeconds != nil:
+		grace = *pod.Spec.TerminationGracePeriodSeconds
+	}
+	begun := now.Time
+	if pod.DeletionTimestamp != nil {
+		was := *pod.DeletionGracePeriodSeconds
+		if asked == nil || grace >= was {
+			return false
+		}
+		begun = pod.DeletionTimestamp.Add(-time.Duration(was) * time.Second)
+	}
+	at := metav1.NewTime(begun.Add(time.Duration(grace) * time.Second))
+	pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = &at, &grace
+	return true
 }
 
 // Remove ends an object at once, whatever holds it.

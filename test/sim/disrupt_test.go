@@ -230,7 +230,8 @@ func TestMetrics(t *testing.T) {
 		for _, name := range []string{
 			"karpenter_nodeclaims_terminated_total", "karpenter_nodeclaims_disrupted_total", "karpenter_nodes_created_total",
 			"karpenter_nodes_terminated_total", "karpenter_nodes_drained_total", "karpenter_pods_eviction_requests_total",
-			"karpenter_nodeclaims_termination_duration_seconds", "karpenter_voluntary_disruption_decisions_total",
+			"karpenter_nodeclaims_termination_duration_seconds", "karpenter_nodeclaims_instance_termination_duration_seconds",
+			"karpenter_nodes_lifetime_duration_seconds", "karpenter_voluntary_disruption_decisions_total",
 			"karpenter_nodes_termination_duration_seconds", "karpenter_pods_drained_total",
 			"operator_nodeclaim_termination_duration_seconds", "operator_node_termination_duration_seconds",
 		} {

@@ -3,11 +3,17 @@ package sim_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 	"github.com/stowage-sh/stowage/test/sim"
@@ -98,43 +104,6 @@ func TestBlockedDrainStallsOnlyItsNode(t *testing.T) {
 	})
 }
 
-// TestTerminationGracePeriod: past the deadline, nothing holds a node.
-func TestTerminationGracePeriod(t *testing.T) {
-	eachSeed(t, func(t *testing.T, s *scene) {
-		node := s.ready("one", func(c *v1.NodeClaim) { c.Spec.TerminationGracePeriod = "10m" })
-		s.create(sim.Budget("guarded", 1))
-		pod := s.bind(sim.Pod("guarded", "10m", "16Mi"), node.Name)
-		grace := int64(120)
-		sim.Update(s.API, pod, func(p *corev1.Pod) { p.Spec.TerminationGracePeriodSeconds = &grace })
-		s.delete(s.claim("one"))
-		s.pass(7*time.Minute + 50*time.Second)
-		if p, ok := sim.Get[*corev1.Pod](s.API, "default", "guarded"); !ok || p.DeletionTimestamp != nil {
-			t.Fatal("the pod went before its own grace had to begin")
-		}
-		s.until(20*time.Second, "the pod told to go", func() bool {
-			p, ok := sim.Get[*corev1.Pod](s.API, "default", "guarded")
-			return !ok || p.DeletionTimestamp != nil
-		})
-		s.until(3*time.Minute, "the node gone", func() bool { return s.claim("one") == nil })
-	})
-}
-
-// TestDeadlineOverrulesPod: a pod that does not end in time does not hold its
-// node past the deadline.
-func TestDeadlineOverrulesPod(t *testing.T) {
-	eachSeed(t, func(t *testing.T, s *scene) {
-		node := s.ready("one", func(c *v1.NodeClaim) { c.Spec.TerminationGracePeriod = "1m" })
-		s.bind(sim.Pod("web", "10m", "16Mi"), node.Name)
-		s.API.Hold = func(*corev1.Pod) bool { return true }
-		s.delete(s.claim("one"))
-		s.pass(55 * time.Second)
-		if len(s.Cloud.Alive()) != 1 {
-			t.Fatal("given back before the deadline")
-		}
-		s.until(15*time.Second, "the machine given back", func() bool { return len(s.Cloud.Alive()) == 0 })
-	})
-}
-
 // TestDrainWhileCloudForgets: a machine that a List misses is still drained as
 // long as its kubelet speaks.
 func TestDrainWhileCloudForgets(t *testing.T) {
@@ -163,6 +132,125 @@ func TestStuckPodIsNotWaitedForForever(t *testing.T) {
 			t.Fatal("a terminating pod was not waited for")
 		}
 		s.until(time.Minute, "the node gone", func() bool { return s.claim("one") == nil })
+	})
+}
+
+// TestRefusedEvictionsAreAskedForAgain: soon at first, then less often, by a budget that
+// has no room as well as by two at once; a webhook that refuses one pod holds up no other.
+func TestRefusedEvictionsAreAskedForAgain(t *testing.T) {
+	eachSeed(t, func(t *testing.T, s *scene) {
+		node := s.ready("one")
+		s.create(sim.Budget("guarded", 1))
+		s.create(sim.Budget("twice", 0))
+		second := sim.Budget("twice", 0)
+		second.Name = "twice-again"
+		s.create(second)
+		for _, name := range []string{"guarded", "twice", "forbidden", "web"} {
+			s.bind(sim.Pod(name, "10m", "16Mi"), node.Name)
+		}
+		asked := map[string][]time.Time{}
+		s.proc.Before = func(verb string, obj client.Object) error {
+			if verb != "evict" {
+				return nil
+			}
+			asked[obj.GetName()] = append(asked[obj.GetName()], s.Now)
+			if obj.GetName() == "forbidden" {
+				return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, obj.GetName(), errors.New("says a webhook"))
+			}
+			return nil
+		}
+		s.delete(s.claim("one"))
+		s.pass(3 * time.Minute)
+		if _, there := sim.Get[*corev1.Pod](s.API, "default", "web"); there {
+			t.Error("a pod that nothing protects was held up")
+		}
+		for _, name := range []string{"guarded", "twice", "forbidden"} {
+			at := asked[name]
+			if len(at) < 15 || len(at) > 40 {
+				t.Fatalf("%s was asked for %d times in three minutes", name, len(at))
+			}
+			first, last := at[1].Sub(at[0]), at[len(at)-1].Sub(at[len(at)-2])
+			if first > 600*time.Millisecond || last < 10*time.Second || last > 12*time.Second {
+				t.Errorf("%s was asked for again after %v at first and after %v at last", name, first, last)
+			}
+			if !slices.ContainsFunc(s.Told("FailedDraining"), func(e sim.Event) bool {
+				return e.Name == node.Name && strings.Contains(e.Message, "default/"+name+" cannot be evicted")
+			}) {
+				t.Errorf("nobody was told of %s", name)
+			}
+		}
+		for _, name := range []string{"guarded", "twice", "twice-again"} {
+			budget, _ := sim.Get[*policyv1.PodDisruptionBudget](s.API, "default", name)
+			s.API.Remove(budget)
+		}
+		s.proc.Before = nil
+		s.until(30*time.Second, "the claim gone", func() bool { return s.claim("one") == nil })
+	})
+}
+
+// TestCrashWhileTerminating kills the process before each of the writes of a node's end,
+// one after the other, and after it. Each time the next process carries on.
+func TestCrashWhileTerminating(t *testing.T) {
+	eachSeed(t, func(t *testing.T, s *scene) {
+		crashes := 0
+		for write := 0; ; write++ {
+			name := fmt.Sprintf("claim-%d", write)
+			node := s.ready(name, bounded("30m"))
+			s.bindWithVolume(sim.Pod("web-"+name, "10m", "16Mi"), "data-"+name, node.Name)
+			seen := 0
+			count := func(string, client.Object) error {
+				if seen++; seen == write/2+1 {
+					return sim.ErrCrash
+				}
+				return nil
+			}
+			if s.proc.Conflicts = 0; write%2 == 0 {
+				s.proc.Before = count
+			} else {
+				s.proc.After = count
+			}
+			s.delete(s.claim(name))
+			if _, err := s.RunUntil(3*time.Minute, func() bool { return s.proc.Dead() || s.claim(name) == nil }); err != nil {
+				t.Fatal(err)
+			}
+			dead := s.proc.Dead()
+			s.restart()
+			s.until(3*time.Minute, name+" gone", func() bool {
+				_, there := sim.Get[*corev1.Node](s.API, "", node.Name)
+				return s.claim(name) == nil && !there && len(s.Cloud.Alive()) == 0
+			})
+			if !dead {
+				break
+			}
+			crashes++
+		}
+		if crashes < 14 {
+			t.Errorf("%d crashes: the end of a node is more than seven writes", crashes)
+		}
+	})
+}
+
+// TestClaimOfDeletedNodePool: a NodePool is deleted while a NodeClaim is being made for
+// it. What comes too late is not left behind.
+func TestClaimOfDeletedNodePool(t *testing.T) {
+	eachSeed(t, func(t *testing.T, s *scene) {
+		late := false
+		s.proc.Before = s.onClaim(func() error {
+			if pool, ok := sim.Get[*v1.NodePool](s.API, "", s.pool.Name); ok {
+				late = true
+				return s.API.Delete(pool)
+			}
+			return nil
+		})
+		s.could = func(*corev1.Pod) bool { return false }
+		s.pods(3, "web", "1500m", "1Gi")
+		s.until(time.Minute, "the NodePool deleted too late", func() bool { return late })
+		s.until(5*time.Minute, "nothing left", func() bool {
+			return len(sim.List[*v1.NodeClaim](s.API)) == 0 && len(sim.List[*corev1.Node](s.API)) == 0 && len(s.Cloud.Alive()) == 0
+		})
+		if s.API.Writes["NodeClaim"] == 0 {
+			t.Error("no NodeClaim was made: nothing was shown")
+		}
 	})
 }
 

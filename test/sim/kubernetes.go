@@ -26,6 +26,7 @@ const (
 	collectDelay = time.Second            // garbage collection, from an owner's end to its dependents' deletion
 	silenceDelay = 40 * time.Second       // from a machine's end to its node being not ready
 	orphanDelay  = 40 * time.Second       // from a node's end to its pods' end
+	attachDelay  = 200 * time.Millisecond // from a pod's start or end to its volumes' attachment or detachment
 )
 
 // kubernetes is the parts of Kubernetes that controllers lean on. They see the
@@ -36,6 +37,7 @@ type kubernetes struct {
 	scheduled bool // a round of the scheduler is due
 	replacing bool
 	weighing  bool // the status of PodDisruptionBudgets is about to be written
+	attaching bool
 }
 
 // A ReplicaSet keeps Replicas pods like Template.
@@ -63,6 +65,7 @@ func (k *kubernetes) notice(obj client.Object, gone bool) {
 		k.kubelet(o, gone)
 		k.soonReplace()
 		k.soonWeigh()
+		k.soonAttach(o)
 	case *policyv1.PodDisruptionBudget:
 		k.soonWeigh()
 	case *appsv1.Deployment:
@@ -71,6 +74,8 @@ func (k *kubernetes) notice(obj client.Object, gone bool) {
 		if gone {
 			k.w.After(orphanDelay, func() { k.dropOrphans(o.Name) })
 		}
+	case *v1.NodeClaim:
+		k.adopt(o, gone)
 	}
 	if gone {
 		k.w.After(collectDelay, func() { k.collect(obj.GetUID()) })
@@ -88,7 +93,10 @@ func (k *kubernetes) kubelet(pod *corev1.Pod, gone bool) {
 	switch {
 	case pod.DeletionTimestamp != nil:
 		grace := time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second
-		k.w.After(min(grace, startDelay), func() {
+		if k.w.API.Slow == nil || !k.w.API.Slow(pod) {
+			grace = min(grace, startDelay)
+		}
+		k.w.After(grace, func() {
 			if k.alive(pod.Spec.NodeName) && (k.w.API.Hold == nil || !k.w.API.Hold(pod)) {
 				k.w.API.Remove(pod)
 			}
@@ -143,6 +151,18 @@ func (k *kubernetes) dropOrphans(node string) {
 	}
 }
 
+// adopt has a NodeClaim collected that was made for a NodePool which is gone by now.
+func (k *kubernetes) adopt(claim *v1.NodeClaim, gone bool) {
+	if gone || claim.DeletionTimestamp != nil {
+		return
+	}
+	for _, owner := range claim.OwnerReferences {
+		if pool, ok := Get[*v1.NodePool](k.w.API, "", owner.Name); owner.Kind == "NodePool" && (!ok || pool.UID != owner.UID) {
+			k.w.After(collectDelay, func() { k.collect(owner.UID) })
+		}
+	}
+}
+
 // collect deletes what an object that is gone owned.
 func (k *kubernetes) collect(owner types.UID) {
 	for _, obj := range k.w.API.owned() {
@@ -166,6 +186,7 @@ func (k *kubernetes) checkDrained(m *machine) {
 			k.w.Fail(fmt.Errorf("machine %s was given back with pod %s/%s on it", m.ID, pod.Namespace, pod.Name))
 		}
 	}
+	k.checkDetached(m)
 }
 
 func stays(pod *corev1.Pod) bool {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
@@ -541,6 +542,43 @@ func TestForeignNodeIsNotTouched(t *testing.T) {
 		got, ok := sim.Get[*corev1.Node](s.API, "", "managed")
 		if !ok || got.ResourceVersion != node.ResourceVersion {
 			t.Errorf("the foreign node was changed: %+v", got)
+		}
+	})
+}
+
+// TestNodeSmallerThanExpected: a node that is clearly smaller than what was bought is said
+// to be, once, until it is not any more.
+func TestNodeSmallerThanExpected(t *testing.T) {
+	eachSeed(t, func(t *testing.T, s *scene) {
+		node := s.ready("one", func(c *v1.NodeClaim) {
+			c.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}
+		})
+		s.until(time.Minute, "found consistent", func() bool { return s.is("one", v1.ConditionConsistentStateFound) })
+		resize := func(memory string) {
+			sim.Update(s.API, node, func(n *corev1.Node) {
+				n.Status.Capacity = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memory)}
+			})
+		}
+		resize("7500Mi") // of 8 GiB
+		s.pass(time.Minute)
+		if !s.is("one", v1.ConditionConsistentStateFound) {
+			t.Error("nine tenths are too little")
+		}
+		resize("7Gi")
+		s.until(time.Minute, "said to be smaller", func() bool {
+			status, reason := s.condition("one", v1.ConditionConsistentStateFound)
+			return status == "False" && reason == "ConsistencyCheckFailed"
+		})
+		sim.Update(s.API, node, func(n *corev1.Node) { n.Annotations = map[string]string{"any": "change"} })
+		s.pass(time.Minute)
+		told := s.Told("FailedConsistencyCheck")
+		if len(told) == 0 || s.MaxLag == 0 && len(told) != 1 || told[0].Name != "one" || !strings.Contains(told[0].Message, "7Gi of 8Gi memory") {
+			t.Errorf("told: %v", told)
+		}
+		resize("8Gi")
+		s.until(time.Minute, "found consistent again", func() bool { return s.is("one", v1.ConditionConsistentStateFound) })
+		if !s.is("one", v1.ConditionReady) {
+			t.Error("its size made a node not ready")
 		}
 	})
 }

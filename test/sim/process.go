@@ -261,8 +261,8 @@ func (w writer) PatchStatus(_ context.Context, obj client.Object, patch client.P
 }
 
 // Delete implements state.Writer.
-func (w writer) Delete(_ context.Context, obj client.Object) error {
-	return w.do("delete", obj, func() error { return w.p.world.API.Delete(obj) })
+func (w writer) Delete(_ context.Context, obj client.Object, options ...client.DeleteOption) error {
+	return w.do("delete", obj, func() error { return w.p.world.API.Delete(obj, options...) })
 }
 
 // Evict implements state.Writer.

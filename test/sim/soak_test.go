@@ -196,7 +196,11 @@ func (x *trouble) stir(k int) {
 		for range 1 + x.Rand.IntN(8) {
 			x.pods++
 			cpus := []string{"250m", "1", "3", "3", "7", "20"}[x.Rand.IntN(6)]
-			_ = x.API.Create(sim.Pod(fmt.Sprintf("pod-%03d", x.pods), cpus, "1Gi")) // names never repeat
+			pod := sim.Pod(fmt.Sprintf("pod-%03d", x.pods), cpus, "1Gi")
+			if x.pods%4 == 0 {
+				_ = x.Volume(fmt.Sprintf("data-%03d", x.pods), pod)
+			}
+			_ = x.API.Create(pod) // names never repeat
 		}
 	case k < 17 && len(all) > 0:
 		for range 1 + x.Rand.IntN(8) {
