@@ -68,6 +68,9 @@ const (
 	// plan decided on, "type/zone/capacity-type" separated by commas. The launch
 	// takes one of them. Where it is absent, the requirements decide.
 	AnnotationOfferings = "stowage.sh/offerings"
+	// AnnotationReplaces on a NodeClaim names the one whose node its own is to
+	// replace. That one has the condition DisruptionReason since before.
+	AnnotationReplaces = "stowage.sh/replaces"
 	// MaxOfferings is the most offerings that AnnotationOfferings may list.
 	MaxOfferings = 60
 	// AnnotationPreferencePrice on a NodePool says how much more a pod may cost on its

@@ -19,6 +19,7 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/nodeoverlay"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	"github.com/stowage-sh/stowage/provisioner/provision"
+	"github.com/stowage-sh/stowage/provisioner/static"
 )
 
 // Controllers are the product's own, with their default settings; a test may
@@ -28,6 +29,7 @@ type Controllers struct {
 	Lifecycle *lifecycle.Controller
 	Collector *lifecycle.Collector
 	NodePool  *nodepool.Controller
+	Static    *static.Controller
 	Disrupt   *disrupt.Controller
 	// Availability knows which offerings ran out.
 	Availability *cloudprovider.Availability
@@ -43,7 +45,8 @@ func (p *Process) AddControllers() *Controllers {
 	claims, err1 := lifecycle.NewMetrics(c.Registry)
 	moves, err2 := disrupt.NewMetrics(c.Registry)
 	bought, err3 := provision.NewMetrics(c.Registry)
-	for _, err := range []error{err1, err2, err3, p.show(c.Registry, prices)} {
+	kept, err4 := static.NewMetrics(c.Registry)
+	for _, err := range []error{err1, err2, err3, err4, p.show(c.Registry, prices)} {
 		if err != nil {
 			p.world.Fail(err)
 		}
@@ -65,10 +68,12 @@ func (p *Process) AddControllers() *Controllers {
 		Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Instances: roster, Metrics: claims,
 	}
 	c.NodePool = &nodepool.Controller{Cluster: p.Cluster, Write: p.Write}
+	c.Static = &static.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: kept, NewName: p.world.newClaimName}
 	c.Disrupt = &disrupt.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: moves}
 	p.addProvision(c.Provision)
 	p.AddMapped("NodeClaim", lifecycle.Concerned, c.Lifecycle.Reconcile)
 	p.AddMapped("NodePool", nodepool.Concerned, c.NodePool.Reconcile)
+	p.AddMapped("static", nodepool.Concerned, c.Static.Reconcile)
 	p.AddStepper("collect", c.Collector.Step)
 	p.AddStepper("disrupt", c.Disrupt.Step)
 	p.addOverlays(&nodeoverlay.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud})

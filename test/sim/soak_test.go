@@ -57,6 +57,7 @@ func soak(seed uint64) error {
 	w.Check(sim.NoLostMachine(10 * time.Minute)) // crashes may fall into every collection
 	w.Check(sim.LaunchedOnce)
 	w.Check(sim.BudgetsKept)
+	w.Check(sim.ReplicasKept())
 	w.Check(sim.LimitsKept)
 	w.Check(sim.PlannedOnce())
 	w.Check(sim.PlansFit())
