@@ -1,5 +1,5 @@
 // Package cloudprovider says what a cloud is to a provisioner: a catalog of
-// offerings, and four things to do with instances. It decides nothing: what to
+// offerings, three things to do with instances, and what makes one broken. It decides nothing: what to
 // launch was decided by the plan, and comes in order of preference.
 //
 // It holds values and one interface. It knows no Kubernetes client and no
@@ -170,6 +170,16 @@ type Provider interface {
 	Terminate(ctx context.Context, id string) error
 	// List returns the cluster's instances that are not yet terminated, by ID.
 	List(ctx context.Context) ([]Instance, error)
+	// RepairPolicies says which nodes are broken and are to be replaced. It is
+	// always the same.
+	RepairPolicies() []RepairPolicy
+}
+
+// A RepairPolicy says that a node is broken whose condition of a type has had a
+// status for longer than the toleration.
+type RepairPolicy struct {
+	ConditionType, ConditionStatus string
+	Toleration                     time.Duration
 }
 
 // An InsufficientCapacityError says that a cloud had none of some offerings.

@@ -71,6 +71,9 @@ const (
 	// AnnotationReplaces on a NodeClaim names the one whose node its own is to
 	// replace. That one has the condition DisruptionReason since before.
 	AnnotationReplaces = "stowage.sh/replaces"
+	// AnnotationRepair on a NodeClaim is the condition of its node for which it is
+	// deleted, as in Ready=Unknown. With it the termination timestamp is written.
+	AnnotationRepair = "stowage.sh/repair"
 	// MaxOfferings is the most offerings that AnnotationOfferings may list.
 	MaxOfferings = 60
 	// AnnotationPreferencePrice on a NodePool says how much more a pod may cost on its

@@ -41,6 +41,8 @@ type Cloud struct {
 	// Devices, if set, says what device plugins report of a node, which the catalogue
 	// does not know.
 	Devices func(cloudprovider.Offering) cloudprovider.Resources
+	// Repairs says which nodes are broken; none at first.
+	Repairs []cloudprovider.RepairPolicy
 	// Untainted nodes join without the taint that keeps pods away.
 	Untainted bool
 
@@ -216,6 +218,9 @@ func (c *Cloud) List(context.Context) ([]cloudprovider.Instance, error) {
 	}
 	return list, nil
 }
+
+// RepairPolicies implements cloudprovider.Provider.
+func (c *Cloud) RepairPolicies() []cloudprovider.RepairPolicy { return c.Repairs }
 
 // machineOf finds a machine by its provider ID, nil if there is none.
 func (c *Cloud) machineOf(providerID string) *machine {

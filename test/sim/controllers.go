@@ -19,6 +19,7 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/nodeoverlay"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	"github.com/stowage-sh/stowage/provisioner/provision"
+	"github.com/stowage-sh/stowage/provisioner/repair"
 	"github.com/stowage-sh/stowage/provisioner/static"
 )
 
@@ -30,6 +31,7 @@ type Controllers struct {
 	Collector *lifecycle.Collector
 	NodePool  *nodepool.Controller
 	Static    *static.Controller
+	Repair    *repair.Controller
 	Disrupt   *disrupt.Controller
 	// Availability knows which offerings ran out.
 	Availability *cloudprovider.Availability
@@ -46,7 +48,8 @@ func (p *Process) AddControllers() *Controllers {
 	moves, err2 := disrupt.NewMetrics(c.Registry)
 	bought, err3 := provision.NewMetrics(c.Registry)
 	kept, err4 := static.NewMetrics(c.Registry)
-	for _, err := range []error{err1, err2, err3, err4, p.show(c.Registry, prices)} {
+	mended, err5 := repair.NewMetrics(c.Registry)
+	for _, err := range []error{err1, err2, err3, err4, err5, p.show(c.Registry, prices)} {
 		if err != nil {
 			p.world.Fail(err)
 		}
@@ -69,6 +72,7 @@ func (p *Process) AddControllers() *Controllers {
 	}
 	c.NodePool = &nodepool.Controller{Cluster: p.Cluster, Write: p.Write}
 	c.Static = &static.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: kept, NewName: p.world.newClaimName}
+	c.Repair = &repair.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Events: p.Events, Metrics: mended}
 	c.Disrupt = &disrupt.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: moves}
 	p.addProvision(c.Provision)
 	p.AddMapped("NodeClaim", lifecycle.Concerned, c.Lifecycle.Reconcile)
@@ -76,6 +80,7 @@ func (p *Process) AddControllers() *Controllers {
 	p.AddMapped("static", nodepool.Concerned, c.Static.Reconcile)
 	p.AddStepper("collect", c.Collector.Step)
 	p.AddStepper("disrupt", c.Disrupt.Step)
+	p.addRepair(c.Repair)
 	p.addOverlays(&nodeoverlay.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud})
 	return c
 }
@@ -111,6 +116,16 @@ func (p *Process) addOverlays(c *nodeoverlay.Controller) {
 	p.notices = append(p.notices, func(obj client.Object) {
 		if nodeoverlay.Concerns(obj) {
 			wake(100 * time.Millisecond)
+		}
+	})
+}
+
+// addRepair adds the controller that repairs nodes.
+func (p *Process) addRepair(c *repair.Controller) {
+	wake := p.AddStepper("repair", c.Step)
+	p.notices = append(p.notices, func(obj client.Object) {
+		if c.Concerns(obj) {
+			wake(time.Second)
 		}
 	})
 }
