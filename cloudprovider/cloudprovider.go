@@ -185,6 +185,9 @@ type Provider interface {
 	// makes no call and compares what is known already. Where known is false, that is
 	// not enough, and nothing is to be concluded either way.
 	Drift(q DriftQuery) (d Drift, known bool)
+	// RepairPolicies says which nodes are broken and are to be replaced. It is
+	// always the same.
+	RepairPolicies() []RepairPolicy
 }
 
 // A DriftQuery is what Drift looks at.
@@ -206,6 +209,13 @@ type Drift struct {
 	Reason string
 	// Message says what differs, for users.
 	Message string
+}
+
+// A RepairPolicy says that a node is broken whose condition of a type has had a
+// status for longer than the toleration.
+type RepairPolicy struct {
+	ConditionType, ConditionStatus string
+	Toleration                     time.Duration
 }
 
 // An InsufficientCapacityError says that a cloud had none of some offerings.

@@ -14,7 +14,9 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/metrics"
 	"github.com/stowage-sh/stowage/provisioner/provision"
+	"github.com/stowage-sh/stowage/provisioner/repair"
 	"github.com/stowage-sh/stowage/provisioner/state"
+	"github.com/stowage-sh/stowage/provisioner/static"
 )
 
 // instruments are all the metrics that are ours: they are made in one place, so
@@ -23,6 +25,8 @@ type instruments struct {
 	provision *provision.Metrics
 	lifecycle *lifecycle.Metrics
 	disrupt   *disrupt.Metrics
+	static    *static.Metrics
+	repair    *repair.Metrics
 	cloud     *cloudMeter
 	// observer is nil if the user does not want to see the state of the cluster.
 	observer *metrics.Observer
@@ -51,11 +55,13 @@ var vocabulary = metrics.Vocabulary{
 // newInstruments makes all metrics and registers them.
 func newInstruments(r prometheus.Registerer, of subject) (*instruments, error) {
 	i := &instruments{}
-	var errs [8]error
+	var errs [10]error
 	errs[0] = registerProcess(r, of)
 	i.provision, errs[1] = provision.NewMetrics(r)
 	i.lifecycle, errs[2] = lifecycle.NewMetrics(r)
 	i.disrupt, errs[3] = disrupt.NewMetrics(r)
+	i.static, errs[8] = static.NewMetrics(r)
+	i.repair, errs[9] = repair.NewMetrics(r)
 	i.cloud, errs[4] = newCloudMeter(r, "aws")
 	of.offerings.State, of.offerings.Now, of.offerings.Leading = of.cluster, of.now, of.leading
 	errs[5] = r.Register(metrics.NewOfferings(of.offerings))

@@ -82,7 +82,7 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestSettingsWithoutEffectAreNamed(t *testing.T) {
-	s, err := parse(t, map[string]string{"FEATURE_GATES": "NodeOverlay=true,SpotToSpotConsolidation=true,Drift=True", "INTERRUPTION_QUEUE": "q", "PREFERENCE_POLICY": "Respect", "EKS_CONTROL_PLANE": "true", "HELP": "abc"}, "--cluster-name=c")
+	s, err := parse(t, map[string]string{"FEATURE_GATES": "NodeOverlay=true,NodeRepair=true,StaticCapacity=true,SpotToSpotConsolidation=true,Drift=True", "INTERRUPTION_QUEUE": "q", "PREFERENCE_POLICY": "Respect", "EKS_CONTROL_PLANE": "true", "HELP": "abc"}, "--cluster-name=c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +103,22 @@ func TestNodeOverlayGate(t *testing.T) {
 		}
 		if got := s.gate(gateNodeOverlay, true); got != want {
 			t.Errorf("with %q the gate is on: %v", gates, got)
+		}
+	}
+}
+
+// TestGatesByDefault: static NodePools are kept unless the gate is off, nodes are
+// repaired only if it is on.
+func TestGatesByDefault(t *testing.T) {
+	for gates, want := range map[string][2]bool{
+		"": {true, false}, "StaticCapacity=false": {false, false}, "NodeRepair=true": {true, true}, "NodeRepair=false,StaticCapacity=true": {true, false},
+	} {
+		s, err := parse(t, map[string]string{"FEATURE_GATES": gates}, "--cluster-name=c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := [2]bool{s.gate(gateStaticCapacity, true), s.gate(gateNodeRepair, false)}; got != want {
+			t.Errorf("with %q they are on: %v, want %v", gates, got, want)
 		}
 	}
 }

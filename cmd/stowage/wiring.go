@@ -73,9 +73,11 @@ func (w *wiring) wire(ctx context.Context) error {
 		w.manager.Add(manager.RunnableFunc(refresh("launch templates", time.Hour, w.sweep))),
 		w.nodeClasses(),
 		w.nodePools(),
+		w.staticPools(ctx),
 		w.nodeOverlays(),
 		w.nodeClaims(),
 		w.disruption(),
+		w.nodeRepair(ctx),
 	)
 }
 

@@ -30,7 +30,7 @@ func NewDisruptions(r prometheus.Registerer) (*Disruptions, error) {
 func (d *Disruptions) Count(s *state.Snapshot, claim *v1.NodeClaim, reason string) {
 	policy := ""
 	if pool, ok := s.NodePools.Get(claim.Labels[v1.LabelNodePool]); ok {
-		policy = snakeCase(string(pool.Spec.Disruption.ConsolidationPolicy))
+		policy = SnakeCase(string(pool.Spec.Disruption.ConsolidationPolicy))
 	}
 	labels := []string{reason, claim.Labels[v1.LabelNodePool], claim.Labels[v1.LabelCapacityType], policy, terminationMode(claim)}
 	d.claims.WithLabelValues(labels...).Inc()
@@ -47,6 +47,9 @@ func (d *Disruptions) Count(s *state.Snapshot, claim *v1.NodeClaim, reason strin
 
 // terminationMode says how a claim's drain treats pods that do not want to go.
 func terminationMode(claim *v1.NodeClaim) string {
+	if _, ok := claim.Annotations[v1.AnnotationTerminationTimestamp]; ok { // set by who deletes it
+		return "forceful"
+	}
 	grace, bounded := claim.Spec.TerminationGracePeriod.Get()
 	switch {
 	case !bounded:
@@ -57,8 +60,8 @@ func terminationMode(claim *v1.NodeClaim) string {
 	return "forceful"
 }
 
-// snakeCase turns WhenEmpty into when_empty.
-func snakeCase(words string) string {
+// SnakeCase turns WhenEmpty into when_empty.
+func SnakeCase(words string) string {
 	var b strings.Builder
 	for i, r := range words {
 		if i > 0 && 'A' <= r && r <= 'Z' {

@@ -37,7 +37,7 @@ func (c *Controller) offerings(now time.Time, claim *v1.NodeClaim, catalog *clou
 	return offerings, nil
 }
 
-// derive lists the offerings that meet a claim's requirements, hold its requests,
+// derive lists the offerings that meet a claim's requirements and labels, hold its requests,
 // did not just run out and have a price: one of unknown price is never bought on
 // a guess.
 func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudprovider.Catalog) []cloudprovider.Offering {
@@ -55,7 +55,7 @@ func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudpr
 		}
 		for _, o := range t.Offerings {
 			on := offeringLabels(catalog, o)
-			if c.Availability.Unavailable(now, o) || !meets(claim.Spec.Requirements, on, known) {
+			if c.Availability.Unavailable(now, o) || !meets(claim.Spec.Requirements, on, known) || !bears(claim.Labels, on, known) {
 				continue
 			}
 			node := labels.Merge(own, on) // the machine has the last word
@@ -126,6 +126,17 @@ func meets(requirements []v1.Requirement, labels map[string]string, known map[st
 		}
 		value, present := labels[key]
 		if known[key] && !r.Allows(value, present) {
+			return false
+		}
+	}
+	return true
+}
+
+// bears reports whether what a claim's own labels say of the machine is true of an
+// offering: a NodePool's template may name a zone there.
+func bears(own, labels map[string]string, known map[string]bool) bool {
+	for key, value := range own {
+		if known[key] && labels[key] != value {
 			return false
 		}
 	}

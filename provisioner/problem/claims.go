@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
@@ -88,38 +87,13 @@ func (t *Translation) launch(pattern binpack.Pattern, pods []*corev1.Pod) Launch
 // newClaim writes a decision down: the smallest requirements around the decided
 // offerings, and their order in the annotation.
 func newClaim(l *Launch) *v1.NodeClaim {
-	pool := l.Rows[0].Pool
-	// A copy: the claim's writer may decode the server's answer into it.
-	template := pool.Spec.Template.DeepCopy()
+	claim := l.Rows[0].Pool.NewClaim()
 	total := maps.Clone(l.Requests)
 	add(total, l.Daemons)
-	requirements, relaxed := requirementsAround(l.Rows, template.Spec.Requirements)
-	claim := &v1.NodeClaim{
-		ObjectMeta: metav1.ObjectMeta{
-			Labels:      template.Metadata.Labels,
-			Annotations: template.Metadata.Annotations,
-			Finalizers:  []string{v1.FinalizerTermination},
-			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: v1.GroupVersion.String(), Kind: "NodePool", Name: pool.Name, UID: pool.UID, BlockOwnerDeletion: new(true),
-			}},
-		},
-		Spec: v1.NodeClaimSpec{
-			Taints:                 template.Spec.Taints,
-			StartupTaints:          template.Spec.StartupTaints,
-			Requirements:           requirements,
-			Resources:              v1.ResourceRequests{Requests: Quantities(total)},
-			NodeClassRef:           template.Spec.NodeClassRef,
-			TerminationGracePeriod: template.Spec.TerminationGracePeriod,
-			ExpireAfter:            template.Spec.ExpireAfter,
-		},
-	}
-	if claim.Labels == nil {
-		claim.Labels = map[string]string{}
-	}
+	var relaxed bool
+	claim.Spec.Requirements, relaxed = requirementsAround(l.Rows, claim.Spec.Requirements)
+	claim.Spec.Resources.Requests = Quantities(total)
 	maps.Copy(claim.Labels, l.Rows[0].chosen)
-	if claim.Annotations == nil {
-		claim.Annotations = map[string]string{}
-	}
 	words := make([]string, len(l.Rows))
 	for i, row := range l.Rows {
 		words[i] = row.Offering.String()
@@ -134,8 +108,6 @@ func newClaim(l *Launch) *v1.NodeClaim {
 	if slices.ContainsFunc(l.Rows, func(r *Row) bool { return r.capacityOverlaid }) {
 		claim.Annotations[v1.AnnotationCapacityOverlay] = "true"
 	}
-	claim.Annotations[v1.AnnotationNodePoolHash] = pool.Hash()
-	claim.Annotations[v1.AnnotationNodePoolHashVersion] = v1.NodePoolHashVersion
 	return claim
 }
 

@@ -176,7 +176,7 @@ func offeredRows(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Ro
 // version does not do, or cannot be read.
 func notUnderstood(pool *v1.NodePool, catalog *cloudprovider.Catalog, in *Input) string {
 	if pool.Spec.Replicas != nil {
-		return "spec.replicas: static NodePools are not supported yet"
+		return "spec.replicas: its nodes are there for pods, and none is bought for them"
 	}
 	if _, err := pool.PreferencePrice(); err != nil {
 		return fmt.Sprintf("metadata.annotations[%s]: %v", v1.AnnotationPreferencePrice, err)

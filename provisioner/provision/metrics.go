@@ -2,7 +2,6 @@ package provision
 
 import (
 	"errors"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 )
 
@@ -29,7 +29,7 @@ type Metrics struct {
 	// Witness may be nil.
 	Witness Witness
 
-	claims        *prometheus.CounterVec
+	claims        *lifecycle.Creations
 	pods          *prometheus.CounterVec
 	waves         *prometheus.CounterVec
 	depth         prometheus.Gauge
@@ -56,10 +56,6 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		return prometheus.GaugeOpts{Name: "karpenter_scheduler_" + name, Help: help, ConstLabels: scheduler}
 	}
 	m := &Metrics{
-		claims: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "karpenter_nodeclaims_created_total",
-			Help: "NodeClaims created, by reason, NodePool and whether minValues was relaxed.",
-		}, []string{"reason", "nodepool", "min_values_relaxed"}),
 		pods: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stowage_pods_bound_total",
 			Help: "Pods with a place decided that were bound, by placement: as_planned or elsewhere.",
@@ -87,7 +83,9 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		}
 		return 0
 	})
-	return m, errors.Join(r.Register(m.duration), r.Register(m.claims), r.Register(m.pods), r.Register(m.waves),
+	var err error
+	m.claims, err = lifecycle.NewCreations(r)
+	return m, errors.Join(err, r.Register(m.duration), r.Register(m.pods), r.Register(m.waves),
 		r.Register(m.depth), r.Register(m.unschedulable), r.Register(m.gap), r.Register(unfinished))
 }
 
@@ -109,7 +107,7 @@ func (m *Metrics) created(now time.Time, l *problem.Launch) {
 	if m == nil {
 		return
 	}
-	m.claims.WithLabelValues("provisioned", l.Rows[0].Pool.Name, strconv.FormatBool(l.Relaxed())).Inc()
+	m.claims.Count(l.Claim)
 	waited, _ := split(l.Pods)
 	m.placed(now, waited)
 }

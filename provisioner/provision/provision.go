@@ -28,7 +28,6 @@ import (
 	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/batch"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
-	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
@@ -241,30 +240,13 @@ func (c *Controller) input(ctx context.Context, now time.Time, s *state.Snapshot
 // backOff keeps a NodePool whose nodes keep failing to join from buying more,
 // and later lets it buy one at a time until one joins.
 func (c *Controller) backOff(now time.Time, s *state.Snapshot, pool *v1.NodePool, in *problem.Input) {
-	until, failures := nodepool.Backoff(pool)
-	if failures == 0 {
-		return
+	left, why := lifecycle.Probation(now, s, pool)
+	switch {
+	case why != "":
+		in.Excluded[pool.Name] = why
+	case left < lifecycle.Unlimited:
+		in.NodesLeft[pool.Name] = left
 	}
-	if now.Before(until) {
-		in.Excluded[pool.Name] = fmt.Sprintf("buys nothing until %s: %d node(s) in a row never joined the cluster", until.UTC().Format(time.RFC3339), failures)
-		return
-	}
-	for _, claim := range s.NodeClaims.All() {
-		if claim.Labels[v1.LabelNodePool] == pool.Name && joining(s, claim) {
-			in.Excluded[pool.Name] = fmt.Sprintf("waits for NodeClaim %s to join the cluster: %d node(s) in a row never did", claim.Name, failures)
-			return
-		}
-	}
-	in.NodesLeft[pool.Name] = 1
-}
-
-// joining reports whether it is open yet whether a NodeClaim becomes a node of use.
-func joining(s *state.Snapshot, claim *v1.NodeClaim) bool {
-	if !v1.IsTrue(claim.Status.Conditions, v1.ConditionRegistered) {
-		return true
-	}
-	node, ok := s.NodeOf(claim)
-	return ok && !lifecycle.NodeReady(node) && !v1.IsTrue(claim.Status.Conditions, v1.ConditionInitialized)
 }
 
 // place notes the places decided on machines that exist or are on their way.

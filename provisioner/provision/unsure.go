@@ -5,10 +5,6 @@ import (
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/stowage-sh/stowage/provisioner/state"
@@ -28,38 +24,17 @@ type draft struct {
 	at    time.Time
 }
 
-// write creates a claim. Where no answer came the claim may be there all the
-// same, so it is asked for again under the same name: that it exists is then half
-// the answer that was lost, and a patch that changes nothing fetches the rest.
+// write creates a claim. One of which no answer tells whether it is there counts as
+// made.
 func (c *Controller) write(ctx context.Context, now time.Time, claim *v1.NodeClaim) error {
 	draft := claim.DeepCopy()
-	err := c.Write.Create(ctx, claim)
-	if err == nil || refused(err) {
-		return err
-	}
-	if err = c.Write.Create(ctx, draft.DeepCopy()); err == nil {
-		return nil
-	}
-	if apierrors.IsAlreadyExists(err) {
-		there := draft.DeepCopy()
-		if err = c.Write.Patch(ctx, there, client.RawPatch(types.MergePatchType, []byte("{}"))); err == nil {
-			return nil
-		}
-	} else if refused(err) {
+	unsure, err := state.CreateNamed(ctx, c.Write, claim)
+	if err == nil || !unsure {
 		return err
 	}
 	log.FromContext(ctx).Error(err, "creating a NodeClaim, which may be there", "NodeClaim", claim.Name)
 	c.unsure.add(c.Cluster, now, draft)
 	return nil
-}
-
-// refused reports whether an error of a creation says that nothing was created.
-func refused(err error) bool {
-	switch apierrors.ReasonForError(err) {
-	case metav1.StatusReasonUnknown, metav1.StatusReasonTimeout, metav1.StatusReasonServerTimeout, metav1.StatusReasonInternalError:
-		return false // not from the server, or given up while it was at work
-	}
-	return true
 }
 
 func (u *unsure) add(c *state.Cluster, now time.Time, claim *v1.NodeClaim) {

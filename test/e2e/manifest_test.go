@@ -34,6 +34,8 @@ type pool struct {
 	// Types of instances, separated by commas.
 	Types  string
 	Weight int
+	// Replicas as it is written; one that is not empty makes the pool static.
+	Replicas string
 	// Limits, Labels, Startup (taints) and Annotations in flow YAML, without the
 	// outer brackets.
 	Limits, Labels, Startup, Annotations string
@@ -50,6 +52,7 @@ apiVersion: karpenter.sh/v1
 kind: NodePool
 metadata: {name: {{.Name}}}
 spec:
+  {{with .Replicas}}replicas: {{.}}{{end}}
   {{with .Weight}}weight: {{.}}{{end}}
   {{with .Limits}}limits: { {{.}} }{{end}}
   disruption: {consolidateAfter: {{or .After "Never"}}, budgets: [{nodes: "{{or .Budget "100%"}}"}]}

@@ -31,6 +31,7 @@ func TestScenes(t *testing.T) {
 		{"NodeClaimDeleted", nodeClaimDeleted},
 		{"NodeDeleted", nodeDeleted},
 		{"VolumeDetached", volumeDetached},
+		{"StaticPool", staticPool},
 	} {
 		t.Run(scene.name, func(t *testing.T) {
 			t.Parallel()

@@ -41,6 +41,8 @@ type Cloud struct {
 	// Devices, if set, says what device plugins report of a node, which the catalogue
 	// does not know.
 	Devices func(cloudprovider.Offering) cloudprovider.Resources
+	// Repairs says which nodes are broken; none at first.
+	Repairs []cloudprovider.RepairPolicy
 	// Untainted nodes join without the taint that keeps pods away.
 	Untainted bool
 	// Drifts says of machines, by their ID, that they have drifted.
@@ -224,6 +226,9 @@ func (c *Cloud) List(context.Context) ([]cloudprovider.Instance, error) {
 func (c *Cloud) Drift(q cloudprovider.DriftQuery) (d cloudprovider.Drift, known bool) {
 	return c.Drifts[q.Instance.ID], c.NotReady == ""
 }
+
+// RepairPolicies implements cloudprovider.Provider.
+func (c *Cloud) RepairPolicies() []cloudprovider.RepairPolicy { return c.Repairs }
 
 // machineOf finds a machine by its provider ID, nil if there is none.
 func (c *Cloud) machineOf(providerID string) *machine {

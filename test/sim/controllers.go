@@ -21,6 +21,8 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/nodeoverlay"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	"github.com/stowage-sh/stowage/provisioner/provision"
+	"github.com/stowage-sh/stowage/provisioner/repair"
+	"github.com/stowage-sh/stowage/provisioner/static"
 )
 
 // Controllers are the product's own, with their default settings; a test may
@@ -30,6 +32,8 @@ type Controllers struct {
 	Lifecycle *lifecycle.Controller
 	Collector *lifecycle.Collector
 	NodePool  *nodepool.Controller
+	Static    *static.Controller
+	Repair    *repair.Controller
 	Disrupt   *disrupt.Controller
 	Drift     *drift.Controller
 	// Availability knows which offerings ran out.
@@ -46,7 +50,9 @@ func (p *Process) AddControllers() *Controllers {
 	claims, err1 := lifecycle.NewMetrics(c.Registry)
 	moves, err2 := disrupt.NewMetrics(c.Registry)
 	bought, err3 := provision.NewMetrics(c.Registry)
-	for _, err := range []error{err1, err2, err3, p.show(c.Registry, prices)} {
+	kept, err4 := static.NewMetrics(c.Registry)
+	mended, err5 := repair.NewMetrics(c.Registry)
+	for _, err := range []error{err1, err2, err3, err4, err5, p.show(c.Registry, prices)} {
 		if err != nil {
 			p.world.Fail(err)
 		}
@@ -69,15 +75,19 @@ func (p *Process) AddControllers() *Controllers {
 	}
 	c.NodePool = &nodepool.Controller{Cluster: p.Cluster, Write: p.Write}
 	c.Disrupt = &disrupt.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: moves, Foresee: c.Provision.Foresee}
+	c.Static = &static.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: kept, NewName: p.world.newClaimName}
+	c.Repair = &repair.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Events: p.Events, Metrics: mended}
 	p.addProvision(c.Provision)
 	p.AddMapped("NodeClaim", lifecycle.Concerned, c.Lifecycle.Reconcile)
 	p.AddMapped("NodePool", nodepool.Concerned, c.NodePool.Reconcile)
+	p.AddMapped("static", nodepool.Concerned, c.Static.Reconcile)
 	p.AddStepper("collect", c.Collector.Step)
 	p.AddStepper("disrupt", c.Disrupt.Step)
 	c.Drift = &drift.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Instances: roster}
 	p.addWoken("drift", c.Drift.Step, drift.Concerns, 5*time.Second)
 	overlays := &nodeoverlay.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud}
 	p.addWoken("nodeoverlay", overlays.Step, nodeoverlay.Concerns, 100*time.Millisecond)
+	p.addRepair(c.Repair)
 	return c
 }
 
@@ -113,6 +123,16 @@ func (p *Process) addWoken(name string, step func(context.Context, time.Time) (t
 	p.notices = append(p.notices, func(obj client.Object) {
 		if concerns(obj) {
 			wake(delay)
+		}
+	})
+}
+
+// addRepair adds the controller that repairs nodes.
+func (p *Process) addRepair(c *repair.Controller) {
+	wake := p.AddStepper("repair", c.Step)
+	p.notices = append(p.notices, func(obj client.Object) {
+		if c.Concerns(obj) {
+			wake(time.Second)
 		}
 	})
 }

@@ -91,6 +91,51 @@ func LimitsKept(w *World) error {
 	return nil
 }
 
+// ReplicasKept is the law that a static NodePool never has more NodeClaims than
+// replicas, those aside that are being deleted, and one for each that was chosen for
+// disruption in the last minutes. While
+// there are too many, since replicas were lowered, there never come to be more; but
+// that they were lowered may be heard as late as watches are.
+func ReplicasKept() func(*World) error {
+	type asked struct {
+		replicas int64
+		until    time.Time
+	}
+	last, history := map[string]int64{}, map[string][]asked{} // by pool
+	chosen := map[string]time.Time{}                          // claims, and when last
+	return func(w *World) error {
+		have := map[string]int64{}
+		for _, claim := range stored[*v1.NodeClaim](w.API) {
+			if v1.IsTrue(claim.Status.Conditions, v1.ConditionDisruptionReason) {
+				chosen[claim.Name] = w.Now
+			}
+			if at, ok := chosen[claim.Name]; claim.DeletionTimestamp == nil && (!ok || w.Now.Sub(at) > 2*time.Minute) {
+				have[claim.Labels[v1.LabelNodePool]]++
+			}
+		}
+		for _, pool := range stored[*v1.NodePool](w.API) {
+			if pool.Spec.Replicas == nil {
+				continue
+			}
+			h := history[pool.Name]
+			if len(h) > 0 { // so many were asked for until just now
+				h[len(h)-1].until = w.Now
+			}
+			h = append(slices.DeleteFunc(h, func(a asked) bool { return w.Now.Sub(a.until) > w.MaxLag }), asked{*pool.Spec.Replicas, w.Now})
+			history[pool.Name] = h
+			most := last[pool.Name]
+			for _, a := range h {
+				most = max(most, a.replicas)
+			}
+			if have[pool.Name] > most {
+				return fmt.Errorf("static NodePool %s has %d NodeClaims, its replicas are %d", pool.Name, have[pool.Name], *pool.Spec.Replicas)
+			}
+		}
+		last = have
+		return nil
+	}
+}
+
 // BudgetsKept is the law that no more nodes of a NodePool are in voluntary
 // disruption than each of its budgets allows that is a plain number and always
 // active. Expiration asks no budget.

@@ -76,6 +76,7 @@ func eachSeed(t *testing.T, run func(t *testing.T, s *scene)) {
 			w.Check(sim.LaunchedOnce)
 			w.Check(sim.LimitsKept)
 			w.Check(sim.BudgetsKept)
+			w.Check(sim.ReplicasKept())
 			s := &scene{World: w, t: t, pool: sim.NodePool("pool"), could: fitsSomething}
 			w.Check(sim.NoPodForgotten(3*10*time.Second, func(p *corev1.Pod) bool { return s.could(p) }))
 			w.Check(sim.PlannedOnce())

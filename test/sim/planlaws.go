@@ -129,7 +129,8 @@ func hasTaint(node *corev1.Node, key string) bool {
 
 // PlansFit is the law that the pods planned for a NodeClaim, together with those
 // that are bound to it, fit every machine that it may become, as long as it is
-// not open to others; and that a NodeClaim is written for some pod.
+// not open to others; and that a NodeClaim is written for some pod,
+// if not for a static NodePool.
 func PlansFit() func(*World) error {
 	var last *Process
 	var revision uint64
@@ -152,7 +153,9 @@ func PlansFit() func(*World) error {
 			}
 		}
 		for _, claim := range s.NodeClaims.All() {
-			if w.named[claim.Name] && !fresh && !seen[claim.UID] && wanted[claim.Name] == nil {
+			pool, _ := s.NodePools.Get(claim.Labels[v1.LabelNodePool])
+			static := pool != nil && pool.Spec.Replicas != nil
+			if w.named[claim.Name] && !static && !fresh && !seen[claim.UID] && wanted[claim.Name] == nil {
 				return fmt.Errorf("NodeClaim %s was made for no pod", claim.Name)
 			}
 			seen[claim.UID] = true

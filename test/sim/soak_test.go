@@ -3,6 +3,7 @@ package sim_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
@@ -43,12 +45,14 @@ func TestSoak(t *testing.T) {
 type trouble struct {
 	*sim.World
 	pool *v1.NodePool
-	proc *sim.Process
-	web  *sim.ReplicaSet
-	show *prometheus.Registry // of the process that runs
-	calm bool
-	made int // NodeClaims made by hand
-	pods int // pods made by hand
+	// fixed is a static one.
+	fixed *v1.NodePool
+	proc  *sim.Process
+	web   *sim.ReplicaSet
+	show  *prometheus.Registry // of the process that runs
+	calm  bool
+	made  int // NodeClaims made by hand
+	pods  int // pods made by hand
 }
 
 func soak(seed uint64) error {
@@ -57,6 +61,7 @@ func soak(seed uint64) error {
 	w.Check(sim.NoLostMachine(10 * time.Minute)) // crashes may fall into every collection
 	w.Check(sim.LaunchedOnce)
 	w.Check(sim.BudgetsKept)
+	w.Check(sim.ReplicasKept())
 	w.Check(sim.LimitsKept)
 	w.Check(sim.PlannedOnce())
 	w.Check(sim.PlansFit())
@@ -75,6 +80,12 @@ func soak(seed uint64) error {
 	if err := w.API.Create(small); err != nil {
 		return err
 	}
+	x.fixed = sim.NodePool("fixed")
+	x.fixed.Spec.Replicas = new(int64(2))
+	if err := w.API.Create(x.fixed); err != nil {
+		return err
+	}
+	w.Cloud.Repairs = []cloudprovider.RepairPolicy{{ConditionType: "StorageReady", ConditionStatus: "False", Toleration: 5 * time.Minute}}
 	x.web = w.AddReplicaSet(6, sim.Pod("web", "1", "1Gi"))
 	if err := w.API.Create(sim.Budget("web", 1)); err != nil {
 		return err
@@ -88,10 +99,14 @@ func soak(seed uint64) error {
 	x.calm = true
 	w.Cloud.Empty = map[cloudprovider.Offering]bool{}
 	w.Cloud.LaunchError = nil
+	for _, n := range sim.List[*corev1.Node](w.API) {
+		x.ail(n, corev1.ConditionTrue)
+	}
 	if ok, err := w.RunUntil(2*time.Hour, x.allBound); err != nil || !ok {
 		return errors.Join(err, fmt.Errorf("pods bound: %v; last errors: %v", ok, last(x.proc.Errors, 3)))
 	}
 	w.Scale(x.web, 0)
+	sim.Update(w.API, x.fixed, func(p *v1.NodePool) { p.Spec.Replicas = new(int64(0)) })
 	for _, p := range sim.List[*corev1.Pod](w.API) {
 		_ = w.API.Delete(p) // the ReplicaSet may have been quicker
 	}
@@ -183,10 +198,24 @@ func (x *trouble) happen() {
 		if x.Rand.IntN(2) == 0 {
 			x.Cloud.LaunchError = fmt.Errorf("the cloud is not to be reached")
 		}
+	case k == 10:
+		sim.Update(x.API, x.fixed, func(p *v1.NodePool) { p.Spec.Replicas = new(x.Rand.Int64N(5)) })
+	case k == 11:
+		if nodes := sim.List[*corev1.Node](x.API); len(nodes) > 0 {
+			x.ail(nodes[x.Rand.IntN(len(nodes))], []corev1.ConditionStatus{corev1.ConditionTrue, corev1.ConditionFalse, corev1.ConditionFalse}[x.Rand.IntN(3)])
+		}
 	case k >= 12:
 		x.stir(k)
 	}
 	x.After(time.Duration(x.Rand.IntN(60))*time.Second, x.happen)
+}
+
+// ail makes a node break, or recover.
+func (x *trouble) ail(node *corev1.Node, storage corev1.ConditionStatus) {
+	sim.Update(x.API, node, func(n *corev1.Node) {
+		n.Status.Conditions = slices.DeleteFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type == "StorageReady" })
+		n.Status.Conditions = append(n.Status.Conditions, corev1.NodeCondition{Type: "StorageReady", Status: storage, LastTransitionTime: metav1.NewTime(x.Now)})
+	})
 }
 
 // stir makes pods come or go.
