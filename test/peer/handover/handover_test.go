@@ -93,12 +93,11 @@ func TestEditsAfterTakingOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.everything(2 * time.Second)
-	a, p := s.claim("one").Annotations, s.poolNow().Annotations
-	if a[v1.AnnotationNodePoolHash] == p[v1.AnnotationNodePoolHash] || a[v1.AnnotationNodePoolHashVersion] != p[v1.AnnotationNodePoolHashVersion] {
-		t.Errorf("the NodeClaim has %v, the NodePool %v", a, p)
+	if c := v1.GetCondition(s.claim("one").Status.Conditions, v1.ConditionDrifted); c == nil || c.Reason != "NodePoolDrifted" {
+		t.Errorf("after an edit of the NodePool the NodeClaim has %+v", c)
 	}
-	if c := s.classNow().Annotations; a[awsv1.AnnotationHash] == c[awsv1.AnnotationHash] || a[awsv1.AnnotationHashVersion] != c[awsv1.AnnotationHashVersion] {
-		t.Errorf("the NodeClaim has %v, the EC2NodeClass %v", a, c)
+	if a, c := s.claim("one").Annotations, s.classNow().Annotations; a[awsv1.AnnotationHash] == c[awsv1.AnnotationHash] || a[awsv1.AnnotationHashVersion] != c[awsv1.AnnotationHashVersion] {
+		t.Errorf("after an edit of the EC2NodeClass the NodeClaim has %v, the class %v", a, c)
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/batch"
+	"github.com/stowage-sh/stowage/provisioner/drift"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	"github.com/stowage-sh/stowage/provisioner/provision"
@@ -45,6 +46,7 @@ type stowage struct {
 	pool      *nodepool.Controller
 	life      *lifecycle.Controller
 	collector *lifecycle.Collector
+	drift     *drift.Controller
 	provision *provision.Controller
 }
 
@@ -111,6 +113,7 @@ func (s *stowage) wire() {
 		Availability: available, Prices: prices, Instances: roster,
 	}
 	s.collector = &lifecycle.Collector{Cluster: s.cluster, Write: write, Metrics: metrics, Cloud: s.provider, Instances: roster}
+	s.drift = &drift.Controller{Cluster: s.cluster, Write: write, Cloud: s.provider, Instances: roster}
 	names := 0
 	s.provision = &provision.Controller{
 		Cluster: s.cluster, Write: write, Events: told{s.T}, Cloud: s.provider, Availability: available, Prices: prices,
@@ -180,7 +183,9 @@ func (s *stowage) everything(d time.Duration) {
 				s.Fatalf("NodeClaim %s: %v", claim.Name, err)
 			}
 		}
-		if _, err := s.collector.Step(s.Context(), s.now); err != nil {
+		_, err4 := s.collector.Step(s.Context(), s.now)
+		_, err5 := s.drift.Step(s.Context(), s.now)
+		if err := errors.Join(err4, err5); err != nil {
 			s.Fatal(err)
 		}
 	}
