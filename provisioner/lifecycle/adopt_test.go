@@ -22,7 +22,11 @@ func TestOneMachineIsGivenOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	got := make([]bool, 50)
 	for i := range got {
-		wg.Go(func() { got[i] = s.give("machine", fmt.Sprint(i)) && s.give("machine", fmt.Sprint(i)) })
+		wg.Go(func() {
+			first := s.give("machine", fmt.Sprint(i))
+			again := s.give("machine", fmt.Sprint(i))
+			got[i] = first && again
+		})
 	}
 	wg.Wait()
 	winners := 0

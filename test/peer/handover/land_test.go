@@ -57,6 +57,7 @@ type land struct {
 
 func newLand(t *testing.T) *land {
 	t.Helper()
+	t.Parallel() // most of the time Karpenter sleeps
 	ctrl.SetLogger(logr.Discard())
 	l := &land{T: t, nodes: fake.NewClientset()}
 	world := ec2sim.NewWorld(region, ec2sim.Cluster{Name: eks.Name, Version: version})
