@@ -20,7 +20,7 @@ export CGO_ENABLED := 0
 export GOFLAGS     := -trimpath
 
 .DEFAULT_GOAL := help
-.PHONY: help build unit test demo lint fuzz bench bench-peer generate golden clean
+.PHONY: help build unit test demo lint fuzz test-peer bench bench-peer generate golden clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ test: lint unit ## everything that CI checks, end to end on a real control plane
 	$(MAKE) fuzz FUZZTIME=10000x WORLDS=10000
 	$(GO) run ./test/controlplane/build
 	$(GO) test -p 1 -timeout 30m $(SERVERS)
+	$(MAKE) test-peer
+
+test-peer: ## the released Karpenter and Stowage run one cluster in turn, and drift nothing
+	cd test/peer && $(GO) vet ./... && $(GO) test ./handover
 
 demo: build ## a cluster on loopback, 500 pods, live; KEEP=1 leaves it running
 	$(GO) run ./test/demo $(if $(KEEP),-keep)

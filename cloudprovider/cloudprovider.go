@@ -153,6 +153,9 @@ type Instance struct {
 	Annotations map[string]string
 	// Tags as the cloud has them.
 	Tags map[string]string
+	// Class is the NodeClass's name from the tags. Karpenter writes it, too; Claim only
+	// once the node has joined.
+	Class string
 }
 
 // An InstanceState is where an instance is in its life.

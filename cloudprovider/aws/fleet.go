@@ -71,6 +71,7 @@ func (p *Provider) ask(ctx context.Context, c *Class, r cloudprovider.LaunchRequ
 			ID: id, ProviderID: providerID(pl.offering.Zone, id), ImageID: pl.image.ID, Offering: pl.offering,
 			State: cloudprovider.Pending, Claim: r.Claim, NodePool: r.NodePool, Tags: tags, Annotations: hashAnnotations(tags),
 		}
+		out.instance.Class, out.instance.Annotations = c.Name, withProfile(out.instance.Annotations, c.InstanceProfile)
 		// By EC2's clock: this package has none.
 		out.instance.Launched, _ = middleware.GetServerTime(answer.ResultMetadata)
 		return out

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
@@ -126,6 +127,11 @@ func instance(i types.Instance) cloudprovider.Instance {
 	}
 	slices.Sort(out.SecurityGroupIDs)
 	out.Annotations = hashAnnotations(out.Tags)
+	out.Class = out.Tags[v1.TagNodeClass]
+	if i.IamInstanceProfile != nil {
+		arn := sdk.ToString(i.IamInstanceProfile.Arn)
+		out.Annotations = withProfile(out.Annotations, arn[strings.LastIndexByte(arn, '/')+1:])
+	}
 	return out
 }
 

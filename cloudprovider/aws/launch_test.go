@@ -119,7 +119,8 @@ func TestLaunchSaysEverythingToEC2(t *testing.T) {
 	wantInstance := cloudprovider.Instance{
 		ID: "i-1", ProviderID: "aws:///us-west-2a/i-1", ImageID: "ami-amd64", Offering: want(t, "m5.large/us-west-2a/spot")[0],
 		State: cloudprovider.Pending, Claim: "web-x7k2p", NodePool: "web", Tags: wantTags,
-		Annotations: map[string]string{v1.AnnotationHash: "0123", v1.AnnotationHashVersion: v1.HashVersion},
+		Annotations: map[string]string{v1.AnnotationHash: "0123", v1.AnnotationHashVersion: v1.HashVersion, v1.AnnotationInstanceProfile: "harbour_0123"},
+		Class:       "default",
 	}
 	if diff := cmp.Diff(wantInstance, i); diff != "" {
 		t.Errorf("instance:\n%s", diff)

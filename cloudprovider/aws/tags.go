@@ -54,6 +54,19 @@ func hashAnnotations(tags map[string]string) map[string]string {
 	return map[string]string{v1.AnnotationHash: hash, v1.AnnotationHashVersion: version}
 }
 
+// withProfile adds to the annotations of a NodeClaim the instance profile that its
+// instance runs under. Stowage keeps all profiles as long as their EC2NodeClass;
+// Karpenter, if it takes over, deletes those that neither a class nor such an
+// annotation names.
+func withProfile(annotations map[string]string, profile string) map[string]string {
+	if profile == "" {
+		return annotations
+	}
+	all := map[string]string{v1.AnnotationInstanceProfile: profile}
+	maps.Copy(all, annotations)
+	return all
+}
+
 // ec2Tags converts tags, in order of their keys.
 func ec2Tags(tags map[string]string) []types.Tag {
 	out := make([]types.Tag, 0, len(tags))

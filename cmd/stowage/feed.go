@@ -17,8 +17,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
+	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	"github.com/stowage-sh/stowage/provisioner/metrics"
 	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
 // A feed carries what the watches say into the state, and only then wakes the
@@ -86,8 +88,24 @@ func (f *feed) check(*http.Request) error {
 	return nil
 }
 
+// managed reports whether an object is Stowage's to act upon. A NodePool or NodeClaim
+// whose NodeClass is another cloud's is somebody else's, as those of EKS Auto Mode
+// are that a cluster may have beside ours; to Stowage their nodes are nodes like any.
+func managed(obj client.Object) bool {
+	switch o := obj.(type) {
+	case *v1.NodePool:
+		return o.Spec.Template.Spec.NodeClassRef.Group == awsv1.Group
+	case *v1.NodeClaim:
+		return o.Spec.NodeClassRef.Group == awsv1.Group
+	}
+	return true
+}
+
 func (f *feed) observe(obj any) {
 	o := obj.(client.Object)
+	if !managed(o) {
+		return
+	}
 	if f.observer != nil {
 		f.observer.Observe(o)
 	}
@@ -100,7 +118,7 @@ func (f *feed) forget(obj any) {
 		obj = last.Obj
 	}
 	o, ok := obj.(client.Object)
-	if !ok {
+	if !ok || !managed(o) {
 		return
 	}
 	if f.observer != nil {

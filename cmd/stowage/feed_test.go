@@ -6,12 +6,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
 // TestWhoeverIsWokenFindsTheChange: the state has an object before any
@@ -68,5 +70,23 @@ func TestABurstWakesOnce(t *testing.T) {
 	}
 	if request, _ := queue.Get(); request.Name != "cluster" || queue.Len() != 0 {
 		t.Errorf("woken for %q, and %d times more", request.Name, queue.Len())
+	}
+}
+
+// TestOthersAreLeftAlone: NodePools and NodeClaims of another cloud's NodeClass never
+// reach the state, so that no controller can touch them, and ours do.
+func TestOthersAreLeftAlone(t *testing.T) {
+	f := &feed{cluster: state.New()}
+	for name, group := range map[string]string{"auto": "eks.amazonaws.com", "ours": "karpenter.k8s.aws"} {
+		pool, claim := &v1.NodePool{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}}, &v1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}}
+		pool.Spec.Template.Spec.NodeClassRef.Group, claim.Spec.NodeClassRef.Group = group, group
+		f.observe(pool)
+		f.observe(claim)
+	}
+	s := f.cluster.Snapshot()
+	_, pool := s.NodePools.Get("ours")
+	_, claim := s.NodeClaims.Get("ours")
+	if !pool || !claim || s.NodePools.Len() != 1 || s.NodeClaims.Len() != 1 {
+		t.Errorf("the state has %d NodePools and %d NodeClaims, ours among them: %v, %v", s.NodePools.Len(), s.NodeClaims.Len(), pool, claim)
 	}
 }

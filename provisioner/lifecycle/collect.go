@@ -71,11 +71,9 @@ func (c *Collector) Step(ctx context.Context, now time.Time) (again time.Duratio
 // collectMachines terminates machines that no claim stands for, with the nodes
 // that they became.
 func (c *Collector) collectMachines(ctx context.Context, now time.Time, s *state.Snapshot, l *listing) error {
-	byUID := map[string]*v1.NodeClaim{}
-	byID := map[string]bool{}
+	byUID, byID := map[string]*v1.NodeClaim{}, providerIDs(s)
 	for _, claim := range s.NodeClaims.All() {
 		byUID[string(claim.UID)] = claim
-		byID[claim.Status.ProviderID] = true
 	}
 	var failed []error
 	for _, instance := range l.instances {
@@ -87,7 +85,7 @@ func (c *Collector) collectMachines(ctx context.Context, now time.Time, s *state
 		if claim, ok := byUID[instance.Tags[TagClaimUID]]; ok && claim.Status.ProviderID == "" {
 			continue
 		}
-		if now.Sub(instance.Launched) < orDefault(c.MinAge, 30*time.Second) {
+		if now.Sub(instance.Launched) < orDefault(c.MinAge, 30*time.Second) || awaited(s, instance) {
 			continue
 		}
 		logr.FromContextOrDiscard(ctx).Info("terminating an instance that no NodeClaim stands for", "provider-id", instance.ProviderID, "nodeclaim", instance.Claim)

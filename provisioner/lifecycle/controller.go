@@ -58,6 +58,7 @@ type Controller struct {
 	RegistrationTimeout time.Duration
 
 	evictions evictions
+	strays    strays
 }
 
 // Times between looks at something that nothing would tell us of.

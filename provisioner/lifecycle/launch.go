@@ -21,33 +21,44 @@ import (
 )
 
 // launch buys the machine of a claim and writes down what it got. kept is false
-// if the claim had to go instead.
+// if the claim had to go instead. What has begun is carried to its end when the
+// process is told to stop: a machine that is not written down would be bought once
+// more by another controller that takes over.
 func (c *Controller) launch(ctx context.Context, now time.Time, claim *v1.NodeClaim) (kept bool, err error) {
+	ctx = context.WithoutCancel(ctx)
 	catalog, err := c.Cloud.Catalog(ctx, classRef(claim))
 	if err != nil {
 		return c.notLaunched(ctx, now, claim, err)
 	}
-	offerings, err := c.offerings(now, claim, catalog)
+	own := ownLabels(claim, knownLabels(catalog))
+	instance, found, err := c.adopt(ctx, now, claim, catalog)
+	if err == nil && !found {
+		instance, err = c.buy(ctx, now, claim, catalog, own)
+	}
 	if err != nil {
 		return c.notLaunched(ctx, now, claim, err)
 	}
-	if len(offerings) == 0 {
-		return c.notLaunched(ctx, now, claim, &cloudprovider.InsufficientCapacityError{
-			Err: errors.New("no offering that is available and has a price meets the requirements"),
-		})
-	}
-	labels := ownLabels(claim, knownLabels(catalog))
-	instance, err := c.Cloud.Launch(ctx, cloudprovider.LaunchRequest{
-		Claim: claim.Name, UID: string(claim.UID),
-		Class: classRef(claim), NodePool: claim.Labels[v1.LabelNodePool],
-		Offerings: offerings, Ranked: claim.Annotations[v1.AnnotationPriceOverlay] != "", Labels: labels, Taints: launchTaints(claim),
-	})
-	if err != nil {
-		return c.notLaunched(ctx, now, claim, err)
-	}
-	labels = maps.Clone(labels)
+	labels := maps.Clone(own)
 	maps.Copy(labels, offeringLabels(catalog, instance.Offering)) // the machine has the last word
 	return true, c.launched(ctx, now, claim, catalog, bought{instance, labels})
+}
+
+// buy buys one of the claim's offerings.
+func (c *Controller) buy(ctx context.Context, now time.Time, claim *v1.NodeClaim, catalog *cloudprovider.Catalog, own map[string]string) (cloudprovider.Instance, error) {
+	offerings, err := c.offerings(now, claim, catalog)
+	if err != nil {
+		return cloudprovider.Instance{}, err
+	}
+	if len(offerings) == 0 {
+		return cloudprovider.Instance{}, &cloudprovider.InsufficientCapacityError{
+			Err: errors.New("no offering that is available and has a price meets the requirements"),
+		}
+	}
+	return c.Cloud.Launch(ctx, cloudprovider.LaunchRequest{
+		Claim: claim.Name, UID: string(claim.UID),
+		Class: classRef(claim), NodePool: claim.Labels[v1.LabelNodePool],
+		Offerings: offerings, Ranked: claim.Annotations[v1.AnnotationPriceOverlay] != "", Labels: own, Taints: launchTaints(claim),
+	})
 }
 
 // bought is a machine, and the labels that its node will have.

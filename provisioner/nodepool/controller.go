@@ -95,34 +95,6 @@ func Claims(s *state.Snapshot, pool *v1.NodePool) []*v1.NodeClaim {
 	return claims
 }
 
-// stamp writes the pool's hash on the pool, and on those of its claims whose hash
-// is of another version, Karpenter's for one: hashes of two versions cannot be
-// compared, and taking a cluster over must not drift its nodes. A claim that has
-// drifted already stays so.
-func (c *Controller) stamp(ctx context.Context, pool *v1.NodePool, claims []*v1.NodeClaim) error {
-	hash := pool.Hash()
-	for _, claim := range claims {
-		if claim.DeletionTimestamp != nil || claim.Annotations[v1.AnnotationNodePoolHashVersion] == v1.NodePoolHashVersion {
-			continue
-		}
-		add := map[string]string{v1.AnnotationNodePoolHashVersion: v1.NodePoolHashVersion}
-		if v1.GetCondition(claim.Status.Conditions, v1.ConditionDrifted) == nil {
-			add[v1.AnnotationNodePoolHash] = hash
-		}
-		claim = claim.DeepCopy()
-		if err := c.annotate(ctx, claim, add); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("stamping NodeClaim %s: %w", claim.Name, err)
-		}
-	}
-	err := c.annotate(ctx, pool, map[string]string{
-		v1.AnnotationNodePoolHash: hash, v1.AnnotationNodePoolHashVersion: v1.NodePoolHashVersion,
-	})
-	if err != nil {
-		return fmt.Errorf("stamping NodePool %s: %w", pool.Name, err)
-	}
-	return nil
-}
-
 // annotate adds annotations to obj and writes it, if anything changed.
 func (c *Controller) annotate(ctx context.Context, obj client.Object, add map[string]string) error {
 	before := obj.DeepCopyObject().(client.Object)

@@ -206,6 +206,10 @@ func (c *nodeConfig) kubelet(cluster Cluster) (*kubelet, error) {
 		if !ok || !strings.HasPrefix(name, "--") {
 			return nil, fmt.Errorf("starting kubelet: %q is not of the form --flag=value", f)
 		}
+		// systemd takes the quotes off that Karpenter writes around labels.
+		if n := len(value); n > 1 && value[0] == '"' && value[n-1] == '"' {
+			value = value[1 : n-1]
+		}
 		if err := k.flag(strings.TrimPrefix(name, "--"), value); err != nil {
 			return nil, err
 		}

@@ -86,6 +86,7 @@ func TestGoodUserData(t *testing.T) {
 		{"an archive with line ends of the network", strings.ReplaceAll(archive(shellPart, "#!/bin/sh\necho hello", configPart, whole), "\n", "\r\n"), NodeADM},
 		{"a user's part before ours", archive(configPart, "apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec:\n  kubelet:\n    config: {maxPods: 7, registerWithTaints: [{key: gone, effect: NoSchedule}]}\n    flags: ['--node-labels=team=red']\n", configPart, whole), NodeADM},
 		{"a script", script, Script},
+		{"a flag in quotes", nodeConfigYAML(c, "  kubelet:\n    config: {maxPods: 42, registerWithTaints: [{key: karpenter.sh/unregistered, effect: NoExecute}, {key: team, value: blue, effect: NoSchedule}]}\n    flags:\n    - --node-labels=\"karpenter.sh/nodepool=default,team=blue\"\n"), NodeADM},
 		{"the flag wins over the configuration", nodeConfigYAML(c, "  kubelet:\n    config: {maxPods: 42, registerWithTaints: [{key: gone, effect: NoSchedule}]}\n    flags:\n    - --node-labels=karpenter.sh/nodepool=default,team=blue\n    - --register-with-taints=karpenter.sh/unregistered:NoExecute,team=blue:NoSchedule\n"), NodeADM},
 	} {
 		k, err := bootstrap(x.by, []byte(x.data), c)

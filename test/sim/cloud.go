@@ -26,8 +26,8 @@ type Cloud struct {
 	Empty map[cloudprovider.Offering]bool
 	// NotReady, if set, is why no NodeClass can be launched from.
 	NotReady string
-	// LaunchError and ListError, if set, are returned by those calls.
-	LaunchError, ListError error
+	// CatalogError, LaunchError and ListError, if set, are returned by those calls.
+	CatalogError, LaunchError, ListError error
 	// JoinDelay, ReadyDelay and StartupDelay are how long a machine takes to join,
 	// a node to become Ready after that, and somebody to take its startup taints
 	// off after that.
@@ -133,6 +133,9 @@ func (c *Cloud) Prices() *pricing.Book {
 
 // Catalog implements cloudprovider.Provider.
 func (c *Cloud) Catalog(_ context.Context, class cloudprovider.NodeClassRef) (*cloudprovider.Catalog, error) {
+	if c.CatalogError != nil {
+		return nil, c.CatalogError
+	}
 	if c.NotReady != "" {
 		return nil, &cloudprovider.NotReadyError{Class: class, Reason: c.NotReady}
 	}
@@ -158,11 +161,26 @@ func (c *Cloud) Launch(_ context.Context, r cloudprovider.LaunchRequest) (cloudp
 	return cloudprovider.Instance{}, &cloudprovider.InsufficientCapacityError{Offerings: r.Offerings, Err: errors.New("no capacity")}
 }
 
+// LaunchAsKarpenter buys a machine for a NodeClaim as Karpenter does: nothing on it
+// says which NodeClaim it is for, and launching again gives another.
+func (c *Cloud) LaunchAsKarpenter(claim *v1.NodeClaim, o cloudprovider.Offering) cloudprovider.Instance {
+	r := cloudprovider.LaunchRequest{
+		Claim: claim.Name, NodePool: claim.Labels[v1.LabelNodePool], Labels: claim.Labels,
+		Class: cloudprovider.NodeClassRef{Name: claim.Spec.NodeClassRef.Name},
+	}
+	for _, t := range slices.Concat([]corev1.Taint{v1.UnregisteredTaint()}, claim.Spec.Taints, claim.Spec.StartupTaints) {
+		r.Taints = append(r.Taints, cloudprovider.Taint{Key: t.Key, Value: t.Value, Effect: string(t.Effect)})
+	}
+	m := c.machineOf(c.launch(r, o).ProviderID)
+	m.Claim, m.Tags = "", map[string]string{}
+	return m.Instance
+}
+
 func (c *Cloud) launch(r cloudprovider.LaunchRequest, o cloudprovider.Offering) cloudprovider.Instance {
 	id := fmt.Sprintf("i-%08d", len(c.machines)+1)
 	m := &machine{request: r, Instance: cloudprovider.Instance{
 		ID: id, ProviderID: "sim:///" + o.Zone + "/" + id, ImageID: "image-1", Offering: o,
-		State: cloudprovider.Running, Launched: c.world.Now, Claim: r.Claim, NodePool: r.NodePool,
+		State: cloudprovider.Running, Launched: c.world.Now, Claim: r.Claim, NodePool: r.NodePool, Class: r.Class.Name,
 		Tags: map[string]string{"stowage.sh/nodeclaim-uid": r.UID},
 	}}
 	c.machines = append(c.machines, m)
@@ -308,7 +326,7 @@ func (c *Cloud) join(m *machine) {
 
 // start takes the startup taints off, as whoever set the node up would.
 func (c *Cloud) start(m *machine, node *corev1.Node) {
-	claim, ok := Get[*v1.NodeClaim](c.world.API, "", m.Claim)
+	claim, ok := Get[*v1.NodeClaim](c.world.API, "", m.request.Claim)
 	if !ok || m.State == cloudprovider.Terminated {
 		return
 	}

@@ -175,7 +175,7 @@ func (k *kubernetes) collect(owner types.UID) {
 // checkDrained fails the world if a machine that is being given back still has a
 // pod that had to go first.
 func (k *kubernetes) checkDrained(m *machine) {
-	if claim, ok := Get[*v1.NodeClaim](k.w.API, "", m.Claim); ok && string(claim.UID) == m.request.UID {
+	if claim, ok := Get[*v1.NodeClaim](k.w.API, "", m.request.Claim); ok && string(claim.UID) == m.request.UID {
 		at, err := time.Parse(time.RFC3339, claim.Annotations[v1.AnnotationTerminationTimestamp])
 		if err == nil && !k.w.Now.Before(at) {
 			return // out of time: nothing is waited for

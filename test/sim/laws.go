@@ -20,14 +20,13 @@ import (
 func NoLostMachine(limit time.Duration) func(*World) error {
 	since := map[string]time.Time{} // by machine: when it was first seen lost
 	return func(w *World) error {
-		claims := map[string]*v1.NodeClaim{}
+		unwritten, had := map[string]bool{}, map[string]bool{} // claims without a machine, and machines with a claim
 		for _, c := range stored[*v1.NodeClaim](w.API) {
-			claims[string(c.UID)] = c
+			unwritten[string(c.UID)] = c.Status.ProviderID == ""
+			had[c.Status.ProviderID] = true
 		}
 		for _, m := range w.Cloud.machines {
-			claim, ok := claims[m.request.UID]
-			mine := ok && (claim.Status.ProviderID == "" || claim.Status.ProviderID == m.ProviderID)
-			if mine || m.State == cloudprovider.Stopping || m.State == cloudprovider.Terminated {
+			if had[m.ProviderID] || unwritten[m.request.UID] || m.State == cloudprovider.Stopping || m.State == cloudprovider.Terminated {
 				delete(since, m.ID)
 				continue
 			}
@@ -35,7 +34,7 @@ func NoLostMachine(limit time.Duration) func(*World) error {
 				since[m.ID] = w.Now
 			}
 			if w.Now.Sub(since[m.ID]) > limit {
-				return fmt.Errorf("machine %s of NodeClaim %s has been lost for %v", m.ID, m.Claim, limit)
+				return fmt.Errorf("machine %s of NodeClaim %s has been lost for %v", m.ID, m.request.Claim, limit)
 			}
 		}
 		return nil
@@ -46,11 +45,11 @@ func NoLostMachine(limit time.Duration) func(*World) error {
 func LaunchedOnce(w *World) error {
 	live := map[string]string{}
 	for _, m := range w.Cloud.machines {
-		if m.State == cloudprovider.Terminated || m.State == cloudprovider.Stopping {
+		if m.State == cloudprovider.Terminated || m.State == cloudprovider.Stopping || m.request.UID == "" { // the last: Karpenter's
 			continue
 		}
 		if other := live[m.request.UID]; other != "" {
-			return fmt.Errorf("machines %s and %s were both launched for NodeClaim %s", other, m.ID, m.Claim)
+			return fmt.Errorf("machines %s and %s were both launched for NodeClaim %s", other, m.ID, m.request.Claim)
 		}
 		live[m.request.UID] = m.ID
 	}

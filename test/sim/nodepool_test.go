@@ -89,31 +89,3 @@ func TestNodePoolConditions(t *testing.T) {
 		})
 	})
 }
-
-// TestTakeover: claims stamped by another controller's hash are stamped anew, and
-// one that has drifted stays so.
-func TestTakeover(t *testing.T) {
-	eachSeed(t, func(t *testing.T, s *scene) {
-		theirs := map[string]string{v1.AnnotationNodePoolHash: "123", v1.AnnotationNodePoolHashVersion: "v3"}
-		s.ready("old")
-		s.ready("drifted")
-		for _, name := range []string{"drifted", "old"} {
-			sim.Update(s.API, s.claim(name), func(c *v1.NodeClaim) {
-				c.Annotations = theirs
-				if name == "drifted" {
-					c.Status.Conditions = append(c.Status.Conditions, metav1.Condition{Type: v1.ConditionDrifted, Status: metav1.ConditionTrue, Reason: "RequirementsDrifted"})
-				}
-			})
-		}
-		s.until(time.Minute, "stamped anew", func() bool {
-			return s.claim("old").Annotations[v1.AnnotationNodePoolHashVersion] == v1.NodePoolHashVersion &&
-				s.claim("drifted").Annotations[v1.AnnotationNodePoolHashVersion] == v1.NodePoolHashVersion
-		})
-		if got := s.claim("old").Annotations[v1.AnnotationNodePoolHash]; got != s.nodePool().Hash() {
-			t.Errorf("hash %q", got)
-		}
-		if got := s.claim("drifted").Annotations[v1.AnnotationNodePoolHash]; got != "123" {
-			t.Errorf("the drifted claim's hash became %q", got)
-		}
-	})
-}
