@@ -57,8 +57,9 @@ type settings struct {
 	spreads                problem.DefaultSpreads // of schedulerConfig
 }
 
-// gateNodeOverlay is the one of Karpenter's feature gates that changes anything.
-const gateNodeOverlay = "NodeOverlay"
+// gateNodeOverlay and gateCapacityBuffer are those of Karpenter's feature gates that change
+// anything.
+const gateNodeOverlay, gateCapacityBuffer = "NodeOverlay", "CapacityBuffer"
 
 // schedulerNamesUsage explains scheduler-names, minValuesUsage min-values-policy.
 const (
@@ -93,7 +94,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.minValuesPolicy, "min-values-policy", strict, minValuesUsage)
 	f.StringSliceVar(&s.schedulers, "scheduler-names", nil, schedulerNamesUsage)
 	f.StringVar(&s.schedulerConfig, "scheduler-config", "", schedulerConfigUsage)
-	f.StringVar(&s.featureGates, "feature-gates", "", "Karpenter's gates, as in Name=false,Other=true; only NodeOverlay changes anything, and is on unless it is false")
+	f.StringVar(&s.featureGates, "feature-gates", "", "Karpenter's gates, as in Name=false,Other=true; only NodeOverlay and CapacityBuffer change anything, and are on unless they are false")
 	f.StringVar(&s.clusterName, "cluster-name", "", "name of the cluster (required)")
 	f.StringVar(&s.clusterEndpoint, "cluster-endpoint", "", "URL of the API server for nodes; empty: asked of EKS")
 	f.StringVar(&s.clusterCA, "cluster-ca-bundle", "", "certificate authority for nodes, base64; empty: asked of EKS")
@@ -219,7 +220,7 @@ func (s *settings) ignored() []string {
 	}
 	gates, _ := s.gates() // validate has read them
 	for _, name := range slices.Sorted(maps.Keys(gates)) {
-		if name != gateNodeOverlay {
+		if name != gateNodeOverlay && name != gateCapacityBuffer {
 			names = append(names, "feature-gates "+name)
 		}
 	}

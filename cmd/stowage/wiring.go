@@ -38,6 +38,7 @@ type wiring struct {
 	feed     *feed
 	guard    *guard
 	overlays bool // NodeOverlays are applied
+	buffers  bool // CapacityBuffers are
 	write    state.Writer
 	events   record.EventRecorder
 
@@ -56,7 +57,7 @@ const (
 func (w *wiring) wire(ctx context.Context) error {
 	w.guard = &guard{reader: w.manager.GetAPIReader(), name: w.settings.leaseName, namespace: w.settings.leaseSpace}
 	w.write = state.Recorded(state.Kube(w.manager.GetClient()), w.cluster)
-	if err := errors.Join(w.record(ctx), w.measure(), w.decideOverlays(ctx), w.watch(ctx)); err != nil {
+	if err := errors.Join(w.record(ctx), w.measure(), w.decideOptions(ctx), w.watch(ctx)); err != nil {
 		return err
 	}
 	return errors.Join(
@@ -71,6 +72,7 @@ func (w *wiring) wire(ctx context.Context) error {
 		w.nodeOverlays(),
 		w.nodeClaims(),
 		w.disruption(),
+		w.headroom(),
 	)
 }
 

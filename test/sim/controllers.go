@@ -14,11 +14,14 @@ import (
 	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/batch"
 	"github.com/stowage-sh/stowage/provisioner/disrupt"
+	"github.com/stowage-sh/stowage/provisioner/headroom"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/metrics"
 	"github.com/stowage-sh/stowage/provisioner/nodeoverlay"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	"github.com/stowage-sh/stowage/provisioner/provision"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1beta1"
 )
 
 // Controllers are the product's own, with their default settings; a test may
@@ -71,6 +74,7 @@ func (p *Process) AddControllers() *Controllers {
 	p.AddMapped("NodePool", nodepool.Concerned, c.NodePool.Reconcile)
 	p.AddStepper("collect", c.Collector.Step)
 	p.AddStepper("disrupt", c.Disrupt.Step)
+	p.addHeadroom(&headroom.Controller{Cluster: p.Cluster, Write: p.Write, Read: p.Read, Missing: c.Provision.Missing})
 	p.addOverlays(&nodeoverlay.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud})
 	return c
 }
@@ -105,6 +109,17 @@ func (p *Process) addOverlays(c *nodeoverlay.Controller) {
 	wake := p.AddStepper("nodeoverlay", c.Step)
 	p.notices = append(p.notices, func(obj client.Object) {
 		if nodeoverlay.Concerns(obj) {
+			wake(100 * time.Millisecond)
+		}
+	})
+}
+
+// addHeadroom adds the controller of CapacityBuffers.
+func (p *Process) addHeadroom(c *headroom.Controller) {
+	wake := p.AddStepper("capacitybuffer", c.Step)
+	p.notices = append(p.notices, func(obj client.Object) {
+		switch obj.(type) {
+		case *v1beta1.CapacityBuffer, *v1.NodeClaim:
 			wake(100 * time.Millisecond)
 		}
 	})

@@ -26,7 +26,7 @@ var mayImport = map[string]string{
 }
 
 // mayHold lists the folders that may hold a Kubernetes client.
-var mayHold = []string{"provisioner/state", "provisioner/nodepool", "provisioner/nodeoverlay", "provisioner/provision", "provisioner/disrupt",
+var mayHold = []string{"provisioner/state", "provisioner/nodepool", "provisioner/nodeoverlay", "provisioner/headroom", "provisioner/provision", "provisioner/disrupt",
 	"provisioner/lifecycle", "cloudprovider/aws/nodeclass", "cmd", "test"}
 
 func TestImportsPointDown(t *testing.T) {
