@@ -25,6 +25,7 @@ func TestScenes(t *testing.T) {
 		{"EmptyNode", emptyNode},
 		{"BudgetOfZero", budgetOfZero},
 		{"NodePoolDeleted", nodePoolDeleted},
+		{"Headroom", headroom},
 	} {
 		t.Run(scene.name, func(t *testing.T) {
 			t.Parallel()
