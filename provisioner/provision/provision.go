@@ -179,7 +179,7 @@ func (c *Controller) solve(ctx context.Context, now time.Time, s *state.Snapshot
 		return err
 	}
 	launches, placements := t.Placed(solution)
-	c.spare.doubtful = true
+	c.spare.doubtful = c.spare.doubtful || len(launches)+len(placements) > 0
 	c.tried = map[types.UID]time.Time{}
 	c.announced.Store(0)
 	c.place(now, placements)

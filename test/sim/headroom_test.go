@@ -32,12 +32,18 @@ func template(name string) corev1.PodTemplateSpec {
 func (s *scene) buffer(replicas int32, edits ...func(*v1beta1.CapacityBufferSpec)) *v1beta1.CapacityBuffer {
 	s.t.Helper()
 	s.create(&corev1.PodTemplate{ObjectMeta: meta("web"), Template: template("web")})
-	b := &v1beta1.CapacityBuffer{ObjectMeta: meta("spare")}
-	b.Spec.PodTemplateRef, b.Spec.Replicas = &v1beta1.LocalObjectRef{Name: "web"}, &replicas
+	b := spareFor(replicas)
 	for _, edit := range edits {
 		edit(&b.Spec)
 	}
 	s.create(b)
+	return b
+}
+
+// spareFor is a buffer for some pods like those of the PodTemplate web.
+func spareFor(replicas int32) *v1beta1.CapacityBuffer {
+	b := &v1beta1.CapacityBuffer{ObjectMeta: meta("spare")}
+	b.Spec.PodTemplateRef, b.Spec.Replicas = &v1beta1.LocalObjectRef{Name: "web"}, &replicas
 	return b
 }
 
@@ -99,8 +105,13 @@ func TestHeadroomIsBought(t *testing.T) {
 		s.buffer(6)
 		s.untilRoom(2*time.Minute, 6)
 		bought := len(s.Cloud.Machines())
+		s.pass(time.Minute)
+		writes := s.API.Writes["CapacityBuffer"]
 		s.pass(20 * time.Minute)
 		s.wantLaunches(bought)
+		if got := s.API.Writes["CapacityBuffer"]; got != writes {
+			t.Errorf("%d writes when nothing changed", got-writes)
+		}
 		if n := len(sim.List[*corev1.Node](s.API)); n != bought {
 			t.Errorf("of %d nodes %d are left", bought, n)
 		}
@@ -286,6 +297,37 @@ func TestCrashAmidHeadroom(t *testing.T) {
 		s.restart()
 		s.untilRoom(3*time.Minute, 45)
 		s.wantLaunches(3)
+	})
+}
+
+// TestHeadroomCannotBeRead: a buffer says what is wrong while the API server does not answer, others
+// are served meanwhile, and it is served once it does.
+func TestHeadroomCannotBeRead(t *testing.T) {
+	eachSeed(t, func(t *testing.T, s *scene) {
+		s.proc.Before = func(verb string, obj client.Object) error {
+			if verb == "get" && obj.GetName() == "web" {
+				return errors.New("not allowed")
+			}
+			return nil
+		}
+		s.create(&corev1.PodTemplate{ObjectMeta: meta("other"), Template: template("other")})
+		other := &v1beta1.CapacityBuffer{ObjectMeta: meta("theirs")}
+		other.Spec.PodTemplateRef, other.Spec.Replicas = &v1beta1.LocalObjectRef{Name: "other"}, new(int32(1))
+		s.create(other)
+		s.buffer(3)
+		s.until(time.Minute, "it is said", func() bool {
+			c := v1.GetCondition(s.spare().Status.Conditions, v1beta1.ConditionReadyForProvisioning)
+			return c != nil && c.Reason == v1beta1.ReasonResolutionFailed && strings.Contains(c.Message, "not allowed")
+		})
+		s.until(2*time.Minute, "the other is served", func() bool {
+			b, _ := sim.Get[*v1beta1.CapacityBuffer](s.API, "default", "theirs")
+			return v1.IsTrue(b.Status.Conditions, v1beta1.ConditionProvisioning)
+		})
+		s.proc.Before = nil
+		s.untilRoom(3*time.Minute, 3)
+		if free := s.free(); free < 4 {
+			t.Errorf("there is room for %d pods, of 4 in all", free)
+		}
 	})
 }
 
