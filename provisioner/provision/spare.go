@@ -190,10 +190,10 @@ func (c *Controller) placeHeadroom(ctx context.Context, now time.Time, s *state.
 	}
 	launches, placements := t.Placed(solution)
 	c.place(now, placements)
-	err = c.create(ctx, now, launches)
-	for i, plans := 0, c.Cluster.Snapshot().Plans; err != nil && i < len(launches); i++ {
-		for _, p := range launches[i].Pods {
-			if !plans[p.UID].At.Equal(now) {
+	if err = c.create(ctx, now, launches); err != nil {
+		plans := c.Cluster.Snapshot().Plans
+		for _, p := range pods {
+			if !plans[p.UID].At.Equal(now) { // unless it found no place at all; see below
 				why[headroom.BufferOf(p)] = err.Error()
 			}
 		}

@@ -115,6 +115,11 @@ func TestHeadroomIsBought(t *testing.T) {
 		if n := len(sim.List[*corev1.Node](s.API)); n != bought {
 			t.Errorf("of %d nodes %d are left", bought, n)
 		}
+		for _, c := range sim.List[*v1.NodeClaim](s.API) {
+			if why := v1.GetCondition(c.Status.Conditions, v1.ConditionDisrupting); why == nil || why.Reason != "HoldsHeadroom" || !strings.Contains(why.Message, "default/spare") {
+				t.Errorf("NodeClaim %s stays because of %+v", c.Name, why)
+			}
+		}
 		template := s.spare().Status
 		if template.PodTemplateRef.Name != "web" || *template.PodTemplateGeneration != 1 || *template.ProvisioningStrategy != v1beta1.ActiveCapacity {
 			t.Errorf("status %+v", template)

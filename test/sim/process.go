@@ -35,7 +35,7 @@ type Process struct {
 	// (create, patch, patchStatus, delete, evict). An error of Before is returned in place of the write; one
 	// of After is returned although the write happened.
 	Before, After func(verb string, obj client.Object) error
-	// Read asks the API itself. Before is called with the verbs get and list, too.
+	// Read asks the API itself. Before is called with the verb get, too.
 	Read client.Reader
 	// Conflicts is the odds of a patch losing a race that did not take place, if it
 	// insists on a version: the server tries others again by itself.
