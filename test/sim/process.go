@@ -268,7 +268,7 @@ type reader struct{ p *Process }
 
 // Get implements client.Reader.
 func (r reader) Get(_ context.Context, key client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
-	if err := (writer{r.p}).fault(r.p.Before, "get", obj); err != nil {
+	if err := writer(r).fault(r.p.Before, "get", obj); err != nil {
 		return err
 	}
 	obj.SetNamespace(key.Namespace)
