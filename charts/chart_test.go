@@ -167,7 +167,7 @@ func TestChart(t *testing.T) {
 		"metrics port":    container.Ports[0].Name == "http-metrics" && container.Ports[0].ContainerPort == 8080,
 		"health port":     container.Ports[1].Name == "http" && container.Ports[1].ContainerPort == 8081,
 		"minValues":       slices.Contains(container.Env, corev1.EnvVar{Name: "MIN_VALUES_POLICY", Value: "Strict"}),
-		"overlays":        slices.Contains(container.Env, corev1.EnvVar{Name: "FEATURE_GATES", Value: "NodeOverlay=true,StaticCapacity=true,NodeRepair=false"}),
+		"overlays":        slices.Contains(container.Env, corev1.EnvVar{Name: "FEATURE_GATES", Value: "NodeOverlay=true,CapacityBuffer=true,StaticCapacity=true,NodeRepair=false"}),
 		"cluster":         slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_NAME", Value: "harbour"}),
 	} {
 		if !ok {
@@ -190,7 +190,7 @@ func TestChartValues(t *testing.T) {
 		values["imagePullSecrets"] = []any{map[string]any{"name": "secret"}}
 		settings := values["settings"].(map[string]any)
 		settings["minValuesPolicy"] = "BestEffort"
-		settings["featureGates"] = map[string]any{"nodeOverlay": false, "staticCapacity": false, "nodeRepair": true}
+		settings["featureGates"] = map[string]any{"nodeOverlay": false, "capacityBuffer": false, "staticCapacity": false, "nodeRepair": true}
 		settings["clusterEndpoint"], settings["clusterCABundle"] = "https://example.com", "Q0E="
 		controller := values["controller"].(map[string]any)
 		controller["env"] = []any{map[string]any{"name": "AWS_REGION", "value": "us-east-1"}}
@@ -202,6 +202,11 @@ func TestChartValues(t *testing.T) {
 	}
 	if _, ok := objects["ServiceAccount/karpenter"]; ok {
 		t.Error("the service account is made, though it is not to be")
+	}
+	for _, rule := range objects["ClusterRole/stowage"].(*rbacv1.ClusterRole).Rules {
+		if slices.Contains(rule.APIGroups, "autoscaling.x-k8s.io") || slices.Contains(rule.Resources, "deployments") || slices.Contains(rule.Resources, "resourcequotas") {
+			t.Errorf("without CapacityBuffers the controller may %v %v", rule.Verbs, rule.Resources)
+		}
 	}
 	binding := objects["ClusterRoleBinding/stowage"].(*rbacv1.ClusterRoleBinding)
 	pod := objects["Deployment/stowage"].(*appsv1.Deployment).Spec.Template
@@ -215,7 +220,7 @@ func TestChartValues(t *testing.T) {
 		"endpoint":    slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_ENDPOINT", Value: "https://example.com"}),
 		"bundle":      slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_CA_BUNDLE", Value: "Q0E="}),
 		"minValues":   slices.Contains(container.Env, corev1.EnvVar{Name: "MIN_VALUES_POLICY", Value: "BestEffort"}),
-		"gates":       slices.Contains(container.Env, corev1.EnvVar{Name: "FEATURE_GATES", Value: "NodeOverlay=false,StaticCapacity=false,NodeRepair=true"}),
+		"gates":       slices.Contains(container.Env, corev1.EnvVar{Name: "FEATURE_GATES", Value: "NodeOverlay=false,CapacityBuffer=false,StaticCapacity=false,NodeRepair=true"}),
 		"env":         container.Env[len(container.Env)-1].Name == "AWS_REGION",
 		"envFrom":     container.EnvFrom[0].SecretRef.Name == "more",
 		"resources":   container.Resources.Requests.Cpu().Value() == 1,
@@ -272,10 +277,10 @@ func TestRightsThatFollowSettings(t *testing.T) {
 // readable is what the controller may read: what it watches, and leases. A kind
 // comes here together with the code that reads it.
 var readable = []string{
-	"apps/daemonsets", "apps/replicasets", "apps/statefulsets", "coordination.k8s.io/leases",
+	"apps/daemonsets", "apps/replicasets", "apps/statefulsets", "autoscaling.x-k8s.io/capacitybuffers", "coordination.k8s.io/leases",
 	"karpenter.k8s.aws/ec2nodeclasses", "karpenter.sh/nodeclaims", "karpenter.sh/nodeoverlays", "karpenter.sh/nodepools", "namespaces", "node.k8s.io/runtimeclasses", "nodes", "persistentvolumeclaims", "persistentvolumes", "pods",
 	"policy/poddisruptionbudgets",
-	"replicationcontrollers", "services",
+	"replicationcontrollers", "resourcequotas", "services",
 	"storage.k8s.io/csidrivers", "storage.k8s.io/csinodes", "storage.k8s.io/storageclasses", "storage.k8s.io/volumeattachments",
 }
 

@@ -70,7 +70,7 @@ func RBAC(namespace string) ([]*unstructured.Unstructured, error) {
 	// What Helm hands to its templates, as far as rbac.yaml asks for it.
 	values := map[string]any{
 		"Release": map[string]any{"Namespace": namespace},
-		"Values":  map[string]any{"serviceAccount": map[string]any{"name": ServiceAccount}, "settings": map[string]any{"nominatePods": true, "surgeSingleReplicas": false}},
+		"Values":  map[string]any{"serviceAccount": map[string]any{"name": ServiceAccount}, "settings": map[string]any{"nominatePods": true, "surgeSingleReplicas": false, "featureGates": map[string]any{"capacityBuffer": true}}},
 	}
 	var b bytes.Buffer
 	if err := t.Execute(&b, values); err != nil {

@@ -36,7 +36,7 @@ func TestCRDsAreUpToDate(t *testing.T) {
 
 // TestDeepCopyIsUpToDate generates the deep copies of the types again and compares.
 func TestDeepCopyIsUpToDate(t *testing.T) {
-	for _, folder := range []string{"provisioner/v1", "provisioner/v1alpha1", "cloudprovider/aws/v1"} {
+	for _, folder := range []string{"provisioner/v1", "provisioner/v1alpha1", "provisioner/v1beta1", "cloudprovider/aws/v1"} {
 		const file = "zz_generated.deepcopy.go"
 		dir := t.TempDir()
 		cmd := exec.Command("go", "tool", "controller-gen", "object", "paths=./"+folder, "output:object:dir="+dir)

@@ -1,5 +1,5 @@
 // Command crdgen writes the CRDs of the chart from the Go types: it runs
-// controller-gen over provisioner/v1, provisioner/v1alpha1 and cloudprovider/aws/v1, and then adds to
+// controller-gen over provisioner/v1, v1alpha1 and v1beta1, and cloudprovider/aws/v1, and then adds to
 // what comes out the rules that markers on those types cannot carry (amend.go):
 // on fields of Kubernetes' own types, on the values of maps, and about AWS labels
 // on NodePool and NodeClaim, which know no cloud.
@@ -44,7 +44,8 @@ func generate(dir string) error {
 	}
 	defer os.RemoveAll(raw)
 	cmd := exec.Command("go", "tool", "controller-gen", "crd",
-		"paths="+module+"/provisioner/v1", "paths="+module+"/provisioner/v1alpha1", "paths="+module+"/cloudprovider/aws/v1", "output:crd:dir="+raw)
+		"paths="+module+"/provisioner/v1", "paths="+module+"/provisioner/v1alpha1", "paths="+module+"/provisioner/v1beta1",
+		"paths="+module+"/cloudprovider/aws/v1", "output:crd:dir="+raw)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("running controller-gen: %w\n%s", err, out)
 	}

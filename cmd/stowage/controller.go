@@ -34,6 +34,7 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
+	"github.com/stowage-sh/stowage/provisioner/v1beta1"
 )
 
 func newControllerCommand() *cobra.Command {
@@ -57,7 +58,7 @@ func newControllerCommand() *cobra.Command {
 // scheme knows every kind that Stowage reads or writes.
 func scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	return s, errors.Join(clientgoscheme.AddToScheme(s), v1.AddToScheme(s), v1alpha1.AddToScheme(s), awsv1.AddToScheme(s))
+	return s, errors.Join(clientgoscheme.AddToScheme(s), v1.AddToScheme(s), v1alpha1.AddToScheme(s), v1beta1.AddToScheme(s), awsv1.AddToScheme(s))
 }
 
 // runController runs until ctx ends or the Lease is lost.
@@ -154,6 +155,9 @@ func (w *wiring) watch(ctx context.Context) error {
 	}
 	if w.overlays {
 		kinds = append(kinds, &v1alpha1.NodeOverlay{})
+	}
+	if w.buffers {
+		kinds = append(kinds, &v1beta1.CapacityBuffer{})
 	}
 	if err := w.feed.watch(ctx, kinds...); err != nil {
 		return err

@@ -16,12 +16,13 @@ import (
 // Those of Karpenter's feature gates that change anything.
 const (
 	gateNodeOverlay    = "NodeOverlay"
+	gateCapacityBuffer = "CapacityBuffer"
 	gateStaticCapacity = "StaticCapacity"
 	gateNodeRepair     = "NodeRepair"
 )
 
 // gatesRead are all of them.
-var gatesRead = []string{gateNodeOverlay, gateStaticCapacity, gateNodeRepair}
+var gatesRead = []string{gateNodeOverlay, gateCapacityBuffer, gateStaticCapacity, gateNodeRepair}
 
 // staticPools keeps the replicas of static NodePools, unless the gate is off.
 func (w *wiring) staticPools(ctx context.Context) error {

@@ -144,8 +144,8 @@ func (f *planFlags) validate() error {
 }
 
 // read returns the manifests, over the objects of the cluster if there is one,
-// and expanded to pods; and what in the cluster says which pods belong together, which
-// stands for no pods.
+// and expanded to pods; and what in the cluster says which pods belong together, or is
+// referred to by CapacityBuffers, which stands for no pods.
 func (f *planFlags) read(cmd *cobra.Command) (set *manifest.Set, selecting []client.Object, err error) {
 	sources, err := manifest.Open(f.files, cmd.InOrStdin())
 	if err != nil {
@@ -160,15 +160,20 @@ func (f *planFlags) read(cmd *cobra.Command) (set *manifest.Set, selecting []cli
 		if err != nil {
 			return nil, nil, err
 		}
-		live, err := listAll(cmd.Context(), cluster, planned)
+		live, err := listAll(cmd.Context(), cluster, planned())
 		if err != nil {
 			return nil, nil, err
 		}
 		set.Merge(live)
+		kinds := []client.ObjectList{}
 		if len(f.spreads) > 0 {
-			if selecting, err = listAll(cmd.Context(), cluster, selected); err != nil {
-				return nil, nil, err
-			}
+			kinds = append(kinds, selected()...)
+		}
+		if set.HasKind("CapacityBuffer") {
+			kinds = append(kinds, referred()...)
+		}
+		if selecting, err = listAll(cmd.Context(), cluster, kinds); err != nil {
+			return nil, nil, err
 		}
 	}
 	if err := set.Expand(); err != nil {

@@ -23,6 +23,7 @@ import (
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
+	"github.com/stowage-sh/stowage/provisioner/v1beta1"
 )
 
 // planned are the kinds that a plan depends on.
@@ -31,7 +32,7 @@ func planned() []client.ObjectList {
 		&corev1.PodList{}, &corev1.NodeList{}, &corev1.NamespaceList{}, &appsv1.DaemonSetList{}, &policyv1.PodDisruptionBudgetList{}, &schedulingv1.PriorityClassList{},
 		&nodev1.RuntimeClassList{}, &corev1.PersistentVolumeClaimList{}, &corev1.PersistentVolumeList{}, &storagev1.StorageClassList{},
 		&storagev1.CSIDriverList{}, &storagev1.CSINodeList{}, &storagev1.VolumeAttachmentList{}, &v1.NodePoolList{}, &v1.NodeClaimList{},
-		&v1alpha1.NodeOverlayList{}, &awsv1.EC2NodeClassList{},
+		&v1alpha1.NodeOverlayList{}, &v1beta1.CapacityBufferList{}, &awsv1.EC2NodeClassList{},
 	}
 }
 
@@ -39,6 +40,11 @@ func planned() []client.ObjectList {
 // say it themselves.
 func selected() []client.ObjectList {
 	return []client.ObjectList{&corev1.ServiceList{}, &corev1.ReplicationControllerList{}, &appsv1.ReplicaSetList{}, &appsv1.StatefulSetList{}}
+}
+
+// referred are the kinds that say how much room CapacityBuffers ask for.
+func referred() []client.ObjectList {
+	return []client.ObjectList{&corev1.PodTemplateList{}, &corev1.ResourceQuotaList{}, &appsv1.DeploymentList{}, &appsv1.ReplicaSetList{}, &appsv1.StatefulSetList{}}
 }
 
 // openCluster returns a client for a running cluster.
@@ -54,9 +60,9 @@ func openCluster(kubeconfig string) (client.Reader, error) {
 
 // listAll lists all objects of some kinds. It only lists. A cluster that does not serve our
 // kinds yet has none of them.
-func listAll(ctx context.Context, reader client.Reader, kinds func() []client.ObjectList) ([]client.Object, error) {
+func listAll(ctx context.Context, reader client.Reader, kinds []client.ObjectList) ([]client.Object, error) {
 	var all []client.Object
-	for _, l := range kinds() {
+	for _, l := range kinds {
 		err := reader.List(ctx, l)
 		if apierrors.IsNotFound(err) { // the whole kind: a list itself is always found
 			continue
@@ -80,7 +86,7 @@ func kindOf(l client.ObjectList) string {
 	return strings.TrimSuffix(reflect.TypeOf(l).Elem().Name(), "List")
 }
 
-// newLister returns a client for the kinds of planned and selected. It knows their paths,
+// newLister returns a client for the kinds of planned, selected and referred. It knows their paths,
 // and does not ask the server for them.
 func newLister(config *rest.Config) (client.Reader, error) {
 	known, err := scheme()
@@ -99,6 +105,10 @@ func newLister(config *rest.Config) (client.Reader, error) {
 		{appsv1.SchemeGroupVersion, "DaemonSet", meta.RESTScopeNamespace},
 		{corev1.SchemeGroupVersion, "Service", meta.RESTScopeNamespace},
 		{corev1.SchemeGroupVersion, "ReplicationController", meta.RESTScopeNamespace},
+		{appsv1.SchemeGroupVersion, "Deployment", meta.RESTScopeNamespace},
+		{corev1.SchemeGroupVersion, "PodTemplate", meta.RESTScopeNamespace},
+		{corev1.SchemeGroupVersion, "ResourceQuota", meta.RESTScopeNamespace},
+		{v1beta1.GroupVersion, "CapacityBuffer", meta.RESTScopeNamespace},
 		{appsv1.SchemeGroupVersion, "ReplicaSet", meta.RESTScopeNamespace},
 		{appsv1.SchemeGroupVersion, "StatefulSet", meta.RESTScopeNamespace},
 		{policyv1.SchemeGroupVersion, "PodDisruptionBudget", meta.RESTScopeNamespace},

@@ -108,6 +108,31 @@ func TestPlanAgainstCluster(t *testing.T) {
 	}
 }
 
+// TestPlanKeepsHeadroom: a cluster with a CapacityBuffer is asked for what that refers to, and for no pods
+// of it.
+func TestPlanKeepsHeadroom(t *testing.T) {
+	kubeconfig := startCluster(t, &listServer{lists: map[string]string{
+		"/apis/autoscaling.x-k8s.io/v1beta1/capacitybuffers": `{"apiVersion": "autoscaling.x-k8s.io/v1beta1", "kind": "CapacityBufferList", "metadata": {}, "items": [
+			{"metadata": {"name": "spare", "namespace": "shop", "uid": "b"}, "spec": {"scalableRef": {"kind": "Deployment", "name": "web"}, "percentage": 50}}]}`,
+		"/apis/apps/v1/deployments": `{"apiVersion": "apps/v1", "kind": "DeploymentList", "metadata": {}, "items": [
+			{"metadata": {"name": "web", "namespace": "shop", "uid": "d"}, "spec": {"replicas": 6, "template": {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "100m"}}}]}}}}]}`,
+		"/api/v1/resourcequotas": `{"apiVersion": "v1", "kind": "ResourceQuotaList", "metadata": {}, "items": [
+			{"metadata": {"name": "few", "namespace": "shop", "uid": "q"}, "status": {"hard": {"pods": "8"}, "used": {"pods": "6"}}}]}`,
+	}})
+	code, out, errs := stowage(t, "plan", "--kubeconfig", kubeconfig, "-f", "testdata/market/pool.yaml", "-o", "json",
+		"--instance-types", "testdata/market/types.json", "--prices", "testdata/market/prices.csv")
+	if want := "note: CapacityBuffer shop/spare: ResourceQuota few lets in 2 of 3 more pods\n"; code != 0 || errs != want {
+		t.Fatalf("exit code %d, notes %q, want %q", code, errs, want)
+	}
+	var d plan.Document
+	if err := json.Unmarshal([]byte(out), &d); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(d.Headroom, " "); got != "shop/capacity-buffer-spare-0 shop/capacity-buffer-spare-1" || len(d.Nodes) != 1 || d.Stats.Pods != 0 {
+		t.Errorf("headroom %q, nodes %v, pods %d", got, d.Nodes, d.Stats.Pods)
+	}
+}
+
 // TestPlanSpreadsByDefault asks a cluster for what selects its pods, where these are to be spread
 // by default, and for no pods that this could stand for.
 func TestPlanSpreadsByDefault(t *testing.T) {

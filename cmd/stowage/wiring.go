@@ -39,6 +39,7 @@ type wiring struct {
 	feed     *feed
 	guard    *guard
 	overlays bool // NodeOverlays are applied
+	buffers  bool // CapacityBuffers are
 	write    state.Writer
 	events   record.EventRecorder
 
@@ -61,7 +62,7 @@ const driftDelay = 5 * time.Second
 func (w *wiring) wire(ctx context.Context) error {
 	w.guard = &guard{reader: w.manager.GetAPIReader(), name: w.settings.leaseName, namespace: w.settings.leaseSpace}
 	w.write = state.Recorded(state.Kube(w.manager.GetClient()), w.cluster)
-	if err := errors.Join(w.record(ctx), w.measure(), w.decideOverlays(ctx), w.watch(ctx)); err != nil {
+	if err := errors.Join(w.record(ctx), w.measure(), w.decideOptions(ctx), w.watch(ctx)); err != nil {
 		return err
 	}
 	return errors.Join(
@@ -78,6 +79,7 @@ func (w *wiring) wire(ctx context.Context) error {
 		w.nodeClaims(),
 		w.disruption(),
 		w.nodeRepair(ctx),
+		w.headroom(),
 	)
 }
 

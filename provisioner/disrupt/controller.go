@@ -131,6 +131,8 @@ func (v *view) notEmpty(n candidate) block {
 		return block{inUse, "pods run on the node"}
 	case v.awaited(n).code != "":
 		return v.awaited(n)
+	case v.spared(n).code != "":
+		return v.spared(n)
 	case v.shielded(n).code != "":
 		return v.shielded(n)
 	case v.kept(n).code != "":

@@ -25,6 +25,7 @@ const (
 	never               code = "ConsolidationOff"
 	static              code = "StaticNodePool"
 	podsExpected        code = "PodsExpected"
+	holdsHeadroom       code = "HoldsHeadroom"
 	doNotDisrupt        code = "DoNotDisrupt"
 	podDoNotDisrupt     code = "PodDoNotDisrupt"
 	podDisruptionBudget code = "PodDisruptionBudget"

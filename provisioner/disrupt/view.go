@@ -7,7 +7,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/stowage-sh/stowage/provisioner/headroom"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
@@ -23,12 +25,27 @@ type view struct {
 	served problem.Schedulers
 	// claims and nodes hold the names of those that a pod is planned for or nominated to.
 	claims, nodes map[string]bool
+	// spare are the places of headroom, with one of its CapacityBuffers each, and moved those that
+	// were decided for what was on a NodeClaim on its way out, by its name.
+	spare map[place]types.NamespacedName
+	moved map[string][]state.Plan
+	// unplanned is a CapacityBuffer whose headroom has to be somewhere, and it is not known where.
+	unplanned types.NamespacedName
 }
+
+// A place is a NodeClaim, or else an existing Node, by name.
+type place struct{ claim, node string }
 
 func (c *Controller) look(now time.Time) *view {
 	s := c.Cluster.Snapshot()
-	v := &view{Snapshot: s, now: now, guards: lifecycle.GuardsOf(s), served: c.Schedulers, claims: map[string]bool{}, nodes: map[string]bool{}}
+	v := &view{Snapshot: s, now: now, guards: lifecycle.GuardsOf(s), served: c.Schedulers, claims: map[string]bool{}, nodes: map[string]bool{}, spare: map[place]types.NamespacedName{}, moved: map[string][]state.Plan{}}
+	v.unplanned = headroom.Unplanned(s)
 	for _, plan := range s.Plans {
+		if plan.IsHeadroom() {
+			v.spare[place{plan.NodeClaim, plan.Node}] = plan.Headroom.Buffer
+			v.moved[plan.Headroom.From] = append(v.moved[plan.Headroom.From], plan)
+			continue
+		}
 		v.claims[plan.NodeClaim] = true
 		v.nodes[plan.Node] = true
 	}
@@ -127,6 +144,21 @@ func (v *view) awaited(c candidate) block {
 	return block{}
 }
 
+// spared says that a node without pods is there for headroom.
+func (v *view) spared(c candidate) block {
+	buffer, ok := v.spare[place{claim: c.claim.Name}]
+	if !ok {
+		buffer, ok = v.spare[place{node: c.node.Name}]
+	}
+	switch {
+	case ok:
+		return block{holdsHeadroom, fmt.Sprintf("the node has room that CapacityBuffer %s asks for", buffer)}
+	case v.unplanned.Name != "":
+		return block{holdsHeadroom, fmt.Sprintf("it is being looked where the room is that CapacityBuffer %s asks for", v.unplanned)}
+	}
+	return block{}
+}
+
 // quietSince is the moment from which consolidateAfter counts: the later of
 // initialization and the last pod event.
 func quietSince(claim *v1.NodeClaim) time.Time {
@@ -168,6 +200,11 @@ func (v *view) places(c candidate) (missing int, awaits string) {
 		}
 		if where, ready := v.readyPlace(plan); !ready && awaits == "" {
 			awaits = where
+		}
+	}
+	for _, plan := range v.moved[c.claim.Name] { // headroom is to be had at all times
+		if where, ready := v.readyPlace(plan); !ready {
+			awaits = min(cmp.Or(awaits, where), where)
 		}
 	}
 	return missing, awaits

@@ -48,6 +48,9 @@ func resources(list corev1.ResourceList) cloudprovider.Resources {
 	return r
 }
 
+// Amounts converts a list of quantities to the integers that decisions are made with.
+func Amounts(list corev1.ResourceList) cloudprovider.Resources { return resources(list) }
+
 // add adds to sum; what would be beyond an int64 becomes the largest there is.
 func add(sum, more cloudprovider.Resources) {
 	for name, q := range more {

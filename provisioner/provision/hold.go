@@ -77,14 +77,14 @@ type gathering struct {
 func gatherings(s *state.Snapshot) []*gathering {
 	decided := map[string]time.Time{}
 	for _, p := range s.Plans {
-		if at, known := decided[p.NodeClaim]; p.NodeClaim != "" && p.Move.From == "" && (!known || p.At.Before(at)) {
+		if at, known := decided[p.NodeClaim]; nominable(p) && (!known || p.At.Before(at)) {
 			decided[p.NodeClaim] = p.At
 		}
 	}
 	all, priority := map[time.Time]*gathering{}, map[time.Time]int32{}
 	for _, p := range s.Plans {
-		if p.NodeClaim == "" || p.Move.From != "" {
-			continue // a pod that is on a node cannot be nominated to another
+		if !nominable(p) {
+			continue
 		}
 		at := decided[p.NodeClaim]
 		g := all[at]
@@ -101,6 +101,10 @@ func gatherings(s *state.Snapshot) []*gathering {
 	}
 	return slices.Collect(maps.Values(all))
 }
+
+// nominable reports whether a plan is for a pod that can be nominated to a new node: one that is
+// on a node cannot be, to another, and for headroom there is none.
+func nominable(p state.Plan) bool { return p.NodeClaim != "" && p.Move.From == "" && !p.IsHeadroom() }
 
 // round returns the NodeClaims of a gathering whose nodes are Ready and closed by our own taint
 // alone, those left out whose round has been called, and how long they have to wait yet: not at

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/stowage-sh/stowage/provisioner/headroom"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/oracle"
 	"github.com/stowage-sh/stowage/provisioner/problem"
@@ -108,12 +109,18 @@ func (c *Controller) Foresee(ctx context.Context, now time.Time, s *state.Snapsh
 // moves reports whether a pod is on a node still.
 func moves(p *corev1.Pod) bool { return p.Spec.NodeName != "" }
 
-// split parts pods that wait from those that are on a node still.
+// hears reports whether a pod is to be told of its place: it waits for one. One that is on a node
+// runs yet, and one that stands for headroom is not there.
+func hears(p *corev1.Pod) bool { return !moves(p) && !headroom.Virtual(p) }
+
+// split parts pods that wait from those that are on a node still. Those that stand for headroom
+// are neither.
 func split(pods []*corev1.Pod) (waiting, moving []*corev1.Pod) {
 	for _, p := range pods {
-		if moves(p) {
+		switch {
+		case moves(p):
 			moving = append(moving, p)
-		} else {
+		case hears(p):
 			waiting = append(waiting, p)
 		}
 	}

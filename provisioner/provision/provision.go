@@ -27,6 +27,7 @@ import (
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/batch"
+	"github.com/stowage-sh/stowage/provisioner/headroom"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
@@ -75,6 +76,7 @@ type Controller struct {
 	unsure unsure                                          // claims that may have been written
 	rounds rounds                                          // of nodes that open together
 	left   map[types.UID]departure                         // pods whose places wait for those that come after them
+	spare  spare                                           // headroom
 
 	announced atomic.Int64 // Nominated events of this batch
 }
@@ -120,6 +122,8 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 	if at, ok := c.Window.Deadline(); ok {
 		again = min(again, max(at.Sub(now), 0))
 	}
+	wait, failed := c.keepHeadroom(ctx, now)
+	again, err = min(again, wait), errors.Join(err, failed)
 	snapshot = c.Cluster.Snapshot() // what was decided is in it
 	again = min(again, c.nominateOpen(ctx, now, snapshot))
 	c.withdrawStray(ctx, snapshot)
@@ -168,16 +172,13 @@ func (c *Controller) solve(ctx context.Context, now time.Time, s *state.Snapshot
 		c.fail(now, pods, "solving", err)
 		return err
 	}
-	verify := c.verify
-	if verify == nil {
-		verify = binpack.Verify
-	}
-	if err := verify(t.Problem, solution); err != nil {
+	if err := c.check(t, solution); err != nil {
 		err = fmt.Errorf("refusing the plan for a batch of %d pods, nothing is launched: %w", len(pods), err)
 		c.fail(now, pods, "refusing", err)
 		return err
 	}
 	launches, placements := t.Placed(solution)
+	c.spare.doubtful = c.spare.doubtful || len(launches)+len(placements) > 0
 	c.tried = map[types.UID]time.Time{}
 	c.announced.Store(0)
 	c.place(now, placements)
@@ -187,6 +188,14 @@ func (c *Controller) solve(ctx context.Context, now time.Time, s *state.Snapshot
 	log.FromContext(ctx).Info("solved a batch", "pods", len(pods), "nodeclaims", len(launches), "unplaced", unplaced,
 		"usd-per-hour", usd(solution.Cost), "lower-bound", usd(solution.LowerBound), "steps", solution.Steps)
 	return err
+}
+
+// check has a plan verified.
+func (c *Controller) check(t *problem.Translation, s *binpack.Solution) error {
+	if c.verify != nil {
+		return c.verify(t.Problem, s)
+	}
+	return binpack.Verify(t.Problem, s)
 }
 
 func usd(m binpack.MicroUSD) float64 { return float64(m) / 1e6 }
@@ -272,6 +281,7 @@ func (c *Controller) place(now time.Time, placements []problem.Placement) {
 // planned is the plan of a pod for a place.
 func planned(now time.Time, p *corev1.Pod, place state.Plan) state.Plan {
 	place.At, place.Spread, place.Priority, place.Move = now, spreadsOverDomains(p), corev1helpers.PodPriority(p), moveOf(p)
+	place.Headroom.Buffer = headroom.BufferOf(p)
 	return place
 }
 
@@ -322,7 +332,7 @@ const maxNominated = 10
 
 // nominated tells a pod where it is to go.
 func (c *Controller) nominated(p *corev1.Pod, place string) {
-	if !moves(p) && c.announced.Add(1) <= maxNominated {
+	if hears(p) && c.announced.Add(1) <= maxNominated {
 		c.Events.Event(p, corev1.EventTypeNormal, "Nominated", "Pod should schedule on: "+place)
 	}
 }
@@ -337,7 +347,7 @@ func (c *Controller) fail(now time.Time, pods []*corev1.Pod, what string, cause 
 	}
 	for _, p := range pods {
 		c.tried[p.UID] = now
-		if !moves(p) {
+		if hears(p) {
 			c.say(now, p, what, cause.Error())
 		}
 	}

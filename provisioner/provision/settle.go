@@ -42,7 +42,7 @@ func (c *Controller) settle(now time.Time, s *state.Snapshot) {
 		}
 	}
 	for uid, plan := range s.Plans {
-		if !known[uid] && plan.Move.From == "" {
+		if !known[uid] && plan.Move.From == "" && !plan.IsHeadroom() {
 			drop = append(drop, uid)
 		}
 	}
@@ -149,7 +149,7 @@ const unrest = 5 * time.Second
 // isUnsettled reports whether pods are still to come to nodes that are open.
 func isUnsettled(s *state.Snapshot) bool {
 	for _, plan := range s.Plans {
-		if claim, ok := s.NodeClaims.Get(plan.NodeClaim); ok && plan.Move.From == "" {
+		if claim, ok := s.NodeClaims.Get(plan.NodeClaim); ok && plan.Move.From == "" && !plan.IsHeadroom() {
 			if node, ok := s.NodeOf(claim); ok && opening(node, claim) && !hasOwnTaint(node) {
 				return true
 			}

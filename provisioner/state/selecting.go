@@ -8,7 +8,7 @@ import (
 
 // Selecting are the objects by whose selectors kube-scheduler knows which pods belong together,
 // where it spreads pods that do not say it themselves. They are empty unless somebody watches
-// them.
+// them, but for those that CapacityBuffers refer to.
 type Selecting struct {
 	Services               List[*corev1.Service]
 	ReplicationControllers List[*corev1.ReplicationController]

@@ -35,6 +35,7 @@ type Snapshot struct {
 	RuntimeClasses List[*nodev1.RuntimeClass]
 	Storage        Storage
 	Selecting      Selecting
+	Buffers        Buffers
 	// NodeClasses are all of one kind: there is one cloud.
 	NodeClasses List[NodeClass]
 	// Plans says where pods without a node are to go, by pod UID.
@@ -50,7 +51,7 @@ type Snapshot struct {
 }
 
 // A Plan is the place decided for a pod that kube-scheduler has not bound yet, or that
-// has to leave its node: a NodeClaim of ours, or else an existing Node.
+// has to leave its node, or for headroom: a NodeClaim of ours, or else an existing Node.
 type Plan struct {
 	NodeClaim, Node string
 	// At is when it was decided: the same for all that was decided together.
@@ -62,7 +63,20 @@ type Plan struct {
 	Priority int32
 	// Move is of a pod that runs yet; zero for one that waits.
 	Move Move
+	// Headroom is of room for which there is no pod; zero for a pod's place.
+	Headroom Headroom
 }
+
+// Headroom says for whom room is kept free, to which no pod of its own is to come.
+type Headroom struct {
+	// Buffer names the CapacityBuffer.
+	Buffer types.NamespacedName
+	// From names the NodeClaim on its way out that had the room before; empty if there is none.
+	From string
+}
+
+// IsHeadroom reports whether no pod is to come to the place: it is room that is kept free.
+func (p Plan) IsHeadroom() bool { return p.Headroom.Buffer.Name != "" }
 
 // A Move says from where a pod is to go to its place. It does not go itself: it ends, and
 // whoever controls it makes another, which has the place then.
@@ -112,7 +126,7 @@ func (s *Snapshot) Leaving(claim *v1.NodeClaim) bool {
 }
 
 // PlannedFor returns the UIDs of the pods planned for a NodeClaim, sorted, without those that
-// are to move there.
+// are to move there and without headroom.
 func (s *Snapshot) PlannedFor(claim string) []types.UID {
 	return slices.Sorted(slices.Values(s.plannedFor()[claim]))
 }
@@ -156,7 +170,7 @@ func (c *Cluster) freezePlans() {
 	c.plannedFor = sync.OnceValue(func() map[string][]types.UID {
 		index := map[string][]types.UID{}
 		for uid, p := range plans {
-			if p.NodeClaim != "" && p.Move.From == "" {
+			if p.NodeClaim != "" && p.Move.From == "" && !p.IsHeadroom() {
 				index[p.NodeClaim] = append(index[p.NodeClaim], uid)
 			}
 		}
@@ -179,6 +193,7 @@ func (c *Cluster) freeze() *Snapshot {
 		RuntimeClasses: c.runtimeClasses.freeze(),
 		Storage:        c.storage.freeze(),
 		Selecting:      c.selecting.freeze(),
+		Buffers:        c.buffers.freeze(),
 		NodeClasses:    c.classes.freeze(),
 		Plans:          c.frozenPlans,
 		plannedFor:     c.plannedFor,

@@ -37,6 +37,7 @@ type Cluster struct {
 	daemonSets     table[*appsv1.DaemonSet]
 	namespaces     table[*corev1.Namespace]
 	selecting      selecting
+	buffers        buffers
 	runtimeClasses table[*nodev1.RuntimeClass]
 	overlays       table[*v1alpha1.NodeOverlay]
 	classes        table[NodeClass]
@@ -108,7 +109,7 @@ func (c *Cluster) Observe(obj client.Object) {
 	case NodeClass:
 		changed = c.classes.put(o)
 	default:
-		changed = c.storage.put(o) || c.selecting.put(o)
+		changed = c.storage.put(o) || c.selecting.put(o) || c.buffers.put(o)
 	}
 	c.touch(changed)
 }
@@ -148,7 +149,7 @@ func (c *Cluster) Forget(obj client.Object) {
 	case NodeClass:
 		changed = c.classes.remove(o)
 	default:
-		changed = c.storage.remove(o) || c.selecting.remove(o)
+		changed = c.storage.remove(o) || c.selecting.remove(o) || c.buffers.remove(o)
 	}
 	c.touch(changed)
 }

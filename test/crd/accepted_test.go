@@ -15,6 +15,7 @@ import (
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
+	"github.com/stowage-sh/stowage/provisioner/v1beta1"
 )
 
 // TestAccepted creates each accepted manifest, status included, and reads it
@@ -51,6 +52,8 @@ func TestAccepted(t *testing.T) {
 			{"nodeclaims", "accepted-1 ip-10-0-0-1.ec2.internal"},
 			{"ec2ncs", "accepted-1 True"},
 			{"ec2nc", "accepted-1 True"},
+			{"cb", "accepted-1 buffer.x-k8s.io/active-capacity web 3 ReadyForProvisioning True Resolved"},
+			{"autoscaling", "accepted-1 buffer.x-k8s.io/active-capacity web 3"},
 			{"karpenter", "nodepool.karpenter.sh/accepted-1 default 3 True"},
 		} {
 			out, err := cp.Kubectl(t.Context(), "get", list.name)
@@ -117,10 +120,11 @@ func missing(path string, said, got any) (paths []string) {
 func checkTypes(t *testing.T, said, got *unstructured.Unstructured) {
 	t.Helper()
 	fresh := map[string]func() client.Object{
-		"NodePool":     func() client.Object { return &v1.NodePool{} },
-		"NodeClaim":    func() client.Object { return &v1.NodeClaim{} },
-		"NodeOverlay":  func() client.Object { return &v1alpha1.NodeOverlay{} },
-		"EC2NodeClass": func() client.Object { return &awsv1.EC2NodeClass{} },
+		"NodePool":       func() client.Object { return &v1.NodePool{} },
+		"NodeClaim":      func() client.Object { return &v1.NodeClaim{} },
+		"NodeOverlay":    func() client.Object { return &v1alpha1.NodeOverlay{} },
+		"CapacityBuffer": func() client.Object { return &v1beta1.CapacityBuffer{} },
+		"EC2NodeClass":   func() client.Object { return &awsv1.EC2NodeClass{} },
 	}[said.GetKind()]
 	read := func(u *unstructured.Unstructured) client.Object {
 		object := fresh()

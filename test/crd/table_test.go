@@ -69,8 +69,8 @@ func kinds(t *testing.T) []kind {
 		}
 		all = append(all, k)
 	}
-	if len(all) != 4 {
-		t.Fatalf("there are %d CRDs, want 4", len(all))
+	if len(all) != 5 {
+		t.Fatalf("there are %d CRDs, want 5", len(all))
 	}
 	return all
 }
@@ -85,6 +85,9 @@ func (k *kind) object(t *testing.T, name string, manifest []byte) *unstructured.
 	u.SetAPIVersion(k.crd.Spec.Group + "/" + k.crd.Spec.Versions[0].Name)
 	u.SetKind(k.name)
 	u.SetName(name)
+	if k.crd.Spec.Scope == apiextensionsv1.NamespaceScoped {
+		u.SetNamespace("default")
+	}
 	return u
 }
 

@@ -76,6 +76,7 @@ rules:
   - {apiGroups: [scheduling.k8s.io], resources: [priorityclasses], verbs: [list]}
   - {apiGroups: [node.k8s.io], resources: [runtimeclasses], verbs: [list]}
   - {apiGroups: [karpenter.sh], resources: [nodepools, nodeclaims, nodeoverlays], verbs: [list]}
+  - {apiGroups: [autoscaling.x-k8s.io], resources: [capacitybuffers], verbs: [list]}
   - {apiGroups: [karpenter.k8s.aws], resources: [ec2nodeclasses], verbs: [list]}
 `, `
 apiVersion: rbac.authorization.k8s.io/v1

@@ -32,6 +32,7 @@ func TestScenes(t *testing.T) {
 		{"NodeDeleted", nodeDeleted},
 		{"VolumeDetached", volumeDetached},
 		{"StaticPool", staticPool},
+		{"Headroom", headroom},
 	} {
 		t.Run(scene.name, func(t *testing.T) {
 			t.Parallel()

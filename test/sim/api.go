@@ -27,6 +27,7 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
+	"github.com/stowage-sh/stowage/provisioner/v1beta1"
 )
 
 // An API keeps objects as an API server does: resource versions that rise,
@@ -96,6 +97,11 @@ func KindOf(obj client.Object) string {
 	return reflect.TypeOf(obj).Elem().Name()
 }
 
+// watched reports whether processes watch objects of a kind.
+func watched(obj client.Object) bool {
+	return slices.ContainsFunc(kinds, func(kind client.Object) bool { return KindOf(kind) == KindOf(obj) })
+}
+
 // Get returns a copy of an object of obj's kind, nil if there is none.
 func Get[T client.Object](a *API, namespace, name string) (T, bool) {
 	var zero T
@@ -126,9 +132,10 @@ func stored[T client.Object](a *API) []T {
 	return all
 }
 
-// kinds are all that the API knows, in the order in which a process lists them.
+// kinds are all that processes watch, in the order in which they list them. The API keeps others as
+// well.
 var kinds = []client.Object{
-	&awsv1.EC2NodeClass{}, &v1.NodePool{}, &v1alpha1.NodeOverlay{}, &v1.NodeClaim{}, &corev1.Node{}, &corev1.Pod{}, &appsv1.DaemonSet{}, &appsv1.Deployment{}, &corev1.Namespace{}, &nodev1.RuntimeClass{}, &policyv1.PodDisruptionBudget{},
+	&awsv1.EC2NodeClass{}, &v1.NodePool{}, &v1alpha1.NodeOverlay{}, &v1beta1.CapacityBuffer{}, &v1.NodeClaim{}, &corev1.Node{}, &corev1.Pod{}, &appsv1.DaemonSet{}, &appsv1.Deployment{}, &corev1.Namespace{}, &nodev1.RuntimeClass{}, &policyv1.PodDisruptionBudget{},
 	&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &storagev1.StorageClass{}, &storagev1.CSIDriver{}, &storagev1.CSINode{}, &storagev1.VolumeAttachment{},
 }
 
@@ -169,6 +176,8 @@ func (a *API) Create(obj client.Object) error {
 	case *v1.NodePool:
 		o.SetDefaults()
 	case *v1.NodeClaim:
+		o.SetDefaults()
+	case *v1beta1.CapacityBuffer:
 		o.SetDefaults()
 	}
 	a.uids++

@@ -16,6 +16,7 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/batch"
 	"github.com/stowage-sh/stowage/provisioner/disrupt"
 	"github.com/stowage-sh/stowage/provisioner/drift"
+	"github.com/stowage-sh/stowage/provisioner/headroom"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/metrics"
 	"github.com/stowage-sh/stowage/provisioner/nodeoverlay"
@@ -23,6 +24,8 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/provision"
 	"github.com/stowage-sh/stowage/provisioner/repair"
 	"github.com/stowage-sh/stowage/provisioner/static"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1beta1"
 )
 
 // Controllers are the product's own, with their default settings; a test may
@@ -83,6 +86,7 @@ func (p *Process) AddControllers() *Controllers {
 	p.AddMapped("static", nodepool.Concerned, c.Static.Reconcile)
 	p.AddStepper("collect", c.Collector.Step)
 	p.AddStepper("disrupt", c.Disrupt.Step)
+	p.addHeadroom(&headroom.Controller{Cluster: p.Cluster, Write: p.Write, Read: p.Read, Missing: c.Provision.Missing})
 	c.Drift = &drift.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Instances: roster}
 	p.addWoken("drift", c.Drift.Step, drift.Concerns, 5*time.Second)
 	overlays := &nodeoverlay.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud}
@@ -133,6 +137,17 @@ func (p *Process) addRepair(c *repair.Controller) {
 	p.notices = append(p.notices, func(obj client.Object) {
 		if c.Concerns(obj) {
 			wake(time.Second)
+		}
+	})
+}
+
+// addHeadroom adds the controller of CapacityBuffers.
+func (p *Process) addHeadroom(c *headroom.Controller) {
+	wake := p.AddStepper("capacitybuffer", c.Step)
+	p.notices = append(p.notices, func(obj client.Object) {
+		switch obj.(type) {
+		case *v1beta1.CapacityBuffer, *v1.NodeClaim:
+			wake(100 * time.Millisecond)
 		}
 	})
 }

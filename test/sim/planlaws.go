@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/headroom"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
@@ -127,10 +128,10 @@ func hasTaint(node *corev1.Node, key string) bool {
 	return slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == key })
 }
 
-// PlansFit is the law that the pods planned for a NodeClaim, together with those
-// that are bound to it, fit every machine that it may become, as long as it is
-// not open to others; and that a NodeClaim is written for some pod,
-// if not for a static NodePool.
+// PlansFit is the law that the pods planned for a NodeClaim, headroom included, together
+// with those that are bound to it, fit every machine that it may become, as long as it is
+// not open to others; and that a NodeClaim is written for some pod, for headroom, or for a
+// static NodePool.
 func PlansFit() func(*World) error {
 	var last *Process
 	var revision uint64
@@ -147,7 +148,7 @@ func PlansFit() func(*World) error {
 		fresh := p != last // what it finds was planned by the one before
 		last, revision = p, s.Revision
 		wanted := map[string]corev1.ResourceList{}
-		for _, pod := range s.Pods.All() {
+		for _, pod := range slices.Concat(s.Pods.All(), headroom.Pods(headroom.Asks(s))) {
 			if plan := s.Plans[pod.UID]; plan.NodeClaim != "" && pod.Spec.NodeName == plan.Move.From {
 				add(wanted, plan.NodeClaim, requests(pod))
 			}

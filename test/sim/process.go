@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -34,6 +35,8 @@ type Process struct {
 	// (create, patch, patchStatus, delete, evict). An error of Before is returned in place of the write; one
 	// of After is returned although the write happened.
 	Before, After func(verb string, obj client.Object) error
+	// Read asks the API itself. Before is called with the verb get, too.
+	Read client.Reader
 	// Conflicts is the odds of a patch losing a race that did not take place, if it
 	// insists on a version: the server tries others again by itself.
 	Conflicts float64
@@ -58,6 +61,7 @@ func (w *World) Start() *Process {
 	p := &Process{Cluster: state.New(), world: w, last: map[string]time.Time{}}
 	p.Write = state.Recorded(writer{p}, p.Cluster)
 	p.Events = recorder{w}
+	p.Read = reader{p}
 	for _, obj := range w.API.all() {
 		p.Cluster.Observe(obj)
 	}
@@ -74,7 +78,7 @@ func (p *Process) Dead() bool { return p.dead }
 
 // watch delivers a change after a lag, in order by kind.
 func (p *Process) watch(obj client.Object, gone bool) {
-	if p.dead {
+	if p.dead || !watched(obj) {
 		return
 	}
 	w, kind := p.world, KindOf(obj)
@@ -268,6 +272,37 @@ func (w writer) Delete(_ context.Context, obj client.Object, options ...client.D
 // Evict implements state.Writer.
 func (w writer) Evict(_ context.Context, pod *corev1.Pod) error {
 	return w.do("evict", pod, func() error { return w.p.world.API.evict(pod) })
+}
+
+// reader is a process's way to ask the API. It gets single objects, and lists what it has to.
+type reader struct{ p *Process }
+
+// Get implements client.Reader.
+func (r reader) Get(_ context.Context, key client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
+	if err := writer(r).fault(r.p.Before, "get", obj); err != nil {
+		return err
+	}
+	obj.SetNamespace(key.Namespace)
+	obj.SetName(key.Name)
+	found, ok := r.p.world.API.find(obj)
+	if !ok {
+		return apierrors.NewNotFound(resourceOf(obj), key.Name)
+	}
+	reflect.ValueOf(obj).Elem().Set(reflect.ValueOf(found.DeepCopyObject()).Elem())
+	return nil
+}
+
+// List implements client.Reader, for ResourceQuotas.
+func (r reader) List(_ context.Context, list client.ObjectList, options ...client.ListOption) error {
+	var o client.ListOptions
+	o.ApplyOptions(options)
+	quotas := list.(*corev1.ResourceQuotaList)
+	for _, q := range List[*corev1.ResourceQuota](r.p.world.API) {
+		if q.Namespace == o.Namespace {
+			quotas.Items = append(quotas.Items, *q)
+		}
+	}
+	return nil
 }
 
 // evict deletes a pod unless a PodDisruptionBudget refuses.

@@ -17,6 +17,7 @@ import (
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1beta1"
 	"github.com/stowage-sh/stowage/test/sim"
 )
 
@@ -26,7 +27,12 @@ import (
 // come and go. Every law holds all the time; when the trouble ends, every pod that
 // fits anything gets its place; and when the pods go, everything goes, and
 // nothing is paid for.
-func TestSoak(t *testing.T) {
+func TestSoak(t *testing.T) { soakSeeds(t, 0) }
+
+// TestSoakWithHeadroom is TestSoak with a CapacityBuffer, for which there is room in the end.
+func TestSoakWithHeadroom(t *testing.T) { soakSeeds(t, 5) }
+
+func soakSeeds(t *testing.T, headroom int32) {
 	first, last := uint64(0), *seeds
 	if *seed != 0 {
 		first, last = *seed, *seed+1
@@ -34,8 +40,8 @@ func TestSoak(t *testing.T) {
 	for n := first; n < last; n++ {
 		t.Run(fmt.Sprintf("seed %d", n), func(t *testing.T) {
 			t.Parallel()
-			if err := soak(n); err != nil {
-				t.Errorf("%v\nrepeat with: go test ./test/sim -run '^TestSoak$' -seed %d", err, n)
+			if err := soak(n, headroom); err != nil {
+				t.Errorf("%v\nrepeat with: go test ./test/sim -run '^%s$' -seed %d", err, strings.Split(t.Name(), "/")[0], n)
 			}
 		})
 	}
@@ -53,9 +59,10 @@ type trouble struct {
 	calm  bool
 	made  int // NodeClaims made by hand
 	pods  int // pods made by hand
+	most  int // of all, beyond which no more are
 }
 
-func soak(seed uint64) error {
+func soak(seed uint64, headroom int32) error {
 	w := newWorld(seed)
 	w.MaxLag = 3 * time.Second
 	w.Check(sim.NoLostMachine(10 * time.Minute)) // crashes may fall into every collection
@@ -66,7 +73,7 @@ func soak(seed uint64) error {
 	w.Check(sim.PlannedOnce())
 	w.Check(sim.PlansFit())
 	w.Cloud.ListLag = 5 * time.Second
-	x := &trouble{World: w, pool: sim.NodePool("pool")}
+	x := &trouble{World: w, pool: sim.NodePool("pool"), most: 12 + 4*int(headroom)}
 	x.pool.Spec.Disruption.ConsolidateAfter = "2m"
 	x.pool.Spec.Disruption.Budgets = []v1.Budget{{Nodes: "2"}}
 	if err := errors.Join(w.API.Create(sim.NodeClass()), w.API.Create(x.pool)); err != nil {
@@ -90,6 +97,11 @@ func soak(seed uint64) error {
 	if err := w.API.Create(sim.Budget("web", 1)); err != nil {
 		return err
 	}
+	if headroom > 0 {
+		if err := errors.Join(w.API.Create(&corev1.PodTemplate{ObjectMeta: meta("web"), Template: template("web")}), w.API.Create(spareFor(headroom))); err != nil {
+			return err
+		}
+	}
 	w.Cloud.Broken = func(cloudprovider.Instance) bool { return !x.calm && w.Rand.IntN(4) == 0 }
 	x.live()
 	x.happen()
@@ -104,6 +116,14 @@ func soak(seed uint64) error {
 	}
 	if ok, err := w.RunUntil(2*time.Hour, x.allBound); err != nil || !ok {
 		return errors.Join(err, fmt.Errorf("pods bound: %v; last errors: %v", ok, last(x.proc.Errors, 3)))
+	}
+	if headroom > 0 {
+		if ok, err := w.RunUntil(time.Hour, x.hasHeadroom); err != nil || !ok {
+			return errors.Join(err, fmt.Errorf("headroom: %v; last errors: %v", ok, last(x.proc.Errors, 3)))
+		}
+		if err := w.API.Delete(spareFor(headroom)); err != nil {
+			return err
+		}
 	}
 	w.Scale(x.web, 0)
 	sim.Update(w.API, x.fixed, func(p *v1.NodePool) { p.Spec.Replicas = new(int64(0)) })
@@ -133,6 +153,12 @@ func (x *trouble) allBound() bool {
 		}
 	}
 	return true
+}
+
+// hasHeadroom reports whether the CapacityBuffer says that there is room for all it asks for.
+func (x *trouble) hasHeadroom() bool {
+	b, _ := sim.Get[*v1beta1.CapacityBuffer](x.API, "default", "spare")
+	return v1.IsTrue(b.Status.Conditions, v1beta1.ConditionProvisioning)
 }
 
 // live keeps a process running: whenever one has crashed, the next begins.
@@ -170,7 +196,7 @@ func (x *trouble) happen() {
 	}
 	claims := sim.List[*v1.NodeClaim](x.API)
 	switch k := x.Rand.IntN(18); {
-	case k < 5 && len(claims) < 12:
+	case k < 5 && len(claims) < x.most:
 		x.made++
 		claim := sim.NodeClaim(x.pool, fmt.Sprintf("claim-%03d", x.made), smallSpot, smallB)
 		if x.Rand.IntN(3) == 0 {

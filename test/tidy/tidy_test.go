@@ -28,7 +28,7 @@ var mayImport = map[string]string{
 // mayHold lists the folders that may hold a Kubernetes client: those that write to the
 // cluster. provisioner/drift writes one condition of NodeClaims, apart from what acts on it, so
 // that a mistake in either can be told from one in the other.
-var mayHold = []string{"provisioner/state", "provisioner/nodepool", "provisioner/nodeoverlay", "provisioner/provision", "provisioner/disrupt",
+var mayHold = []string{"provisioner/state", "provisioner/nodepool", "provisioner/nodeoverlay", "provisioner/headroom", "provisioner/provision", "provisioner/disrupt",
 	"provisioner/drift", "provisioner/static", "provisioner/repair", "provisioner/lifecycle", "cloudprovider/aws/nodeclass", "cmd", "test"}
 
 func TestImportsPointDown(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+	"github.com/stowage-sh/stowage/provisioner/v1beta1"
 )
 
 // setDefaults fills what is unset, as the API server does. Pod templates stay as
@@ -30,6 +31,8 @@ func setDefaults(o client.Object) {
 	case *v1.NodeClaim:
 		o.SetDefaults()
 	case *awsv1.EC2NodeClass:
+		o.SetDefaults()
+	case *v1beta1.CapacityBuffer:
 		o.SetDefaults()
 	case *corev1.Pod:
 		problem.SetDefaults(&o.Spec)
@@ -48,6 +51,8 @@ func check(o client.Object) field.ErrorList {
 	case *corev1.Node:
 		c.quantities(field.NewPath("status", "allocatable"), o.Status.Allocatable)
 		c.taints(spec.Child("taints"), o.Spec.Taints)
+	case *corev1.PodTemplate:
+		c.podSpec(field.NewPath("template", "spec"), &o.Template.Spec)
 	case *appsv1.Deployment:
 		c.replicas(spec.Child("replicas"), o.Spec.Replicas)
 		c.template(spec, o.Spec.Selector, &o.Spec.Template)

@@ -15,6 +15,7 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
+	"github.com/stowage-sh/stowage/provisioner/v1beta1"
 )
 
 // ours checks the kinds that Stowage serves. Their CRDs have more rules than stand
@@ -36,11 +37,32 @@ func (c *checker) ours(o client.Object) {
 		}
 	case *v1alpha1.NodeOverlay:
 		c.problems = append(c.problems, problem.CheckOverlay(o)...)
+	case *v1beta1.CapacityBuffer:
+		c.capacityBuffer(spec, &o.Spec)
 	case *awsv1.EC2NodeClass:
 		err := aws.CheckNodeClass(&o.Spec)
 		if wrong, ok := errors.AsType[*aws.NodeClassError](err); ok {
 			c.problems = append(c.problems, &field.Error{Type: field.ErrorTypeForbidden, Field: "spec." + wrong.Field, Detail: wrong.Problem})
 		}
+	}
+}
+
+// capacityBuffer checks what the CRD does.
+func (c *checker) capacityBuffer(spec *field.Path, s *v1beta1.CapacityBufferSpec) {
+	c.replicas(spec.Child("replicas"), s.Replicas)
+	c.replicas(spec.Child("percentage"), s.Percentage)
+	c.quantities(spec.Child("limits"), s.Limits)
+	switch {
+	case s.PodTemplateRef != nil && s.ScalableRef != nil:
+		c.problems = append(c.problems, field.Forbidden(spec.Child("scalableRef"), "must not be set with podTemplateRef"))
+	case s.PodTemplateRef != nil && s.Replicas == nil && s.Limits == nil:
+		c.required(spec.Child("replicas"), "must be set with podTemplateRef, or limits")
+	}
+	if r := s.PodTemplateRef; r != nil && r.Name == "" {
+		c.required(spec.Child("podTemplateRef", "name"), "")
+	}
+	if r := s.ScalableRef; r != nil && (r.Kind == "" || r.Name == "") {
+		c.required(spec.Child("scalableRef"), "must have kind and name")
 	}
 }
 

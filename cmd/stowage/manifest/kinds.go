@@ -16,6 +16,7 @@ import (
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 	"github.com/stowage-sh/stowage/provisioner/v1alpha1"
+	"github.com/stowage-sh/stowage/provisioner/v1beta1"
 )
 
 // A kind is what has to be known of one to read its objects.
@@ -38,6 +39,7 @@ var kinds = map[schema.GroupKind]kind{
 	{Kind: "Namespace"}:             {"v1", false, false, func() client.Object { return &corev1.Namespace{} }},
 	{Kind: "Service"}:               {"v1", true, false, func() client.Object { return &corev1.Service{} }},
 	{Kind: "ReplicationController"}: {"v1", true, false, func() client.Object { return &corev1.ReplicationController{} }},
+	{Kind: "PodTemplate"}:           {"v1", true, false, func() client.Object { return &corev1.PodTemplate{} }},
 	{Kind: "PersistentVolumeClaim"}: {"v1", true, false, func() client.Object { return &corev1.PersistentVolumeClaim{} }},
 	{Kind: "PersistentVolume"}:      {"v1", false, false, func() client.Object { return &corev1.PersistentVolume{} }},
 
@@ -57,6 +59,8 @@ var kinds = map[schema.GroupKind]kind{
 	{Group: v1.Group, Kind: "NodeClaim"}:                {"v1", false, true, func() client.Object { return &v1.NodeClaim{} }},
 	{Group: v1.Group, Kind: "NodeOverlay"}:              {"v1alpha1", false, true, func() client.Object { return &v1alpha1.NodeOverlay{} }},
 	{Group: awsv1.Group, Kind: awsv1.Kind}:              {"v1", false, true, func() client.Object { return &awsv1.EC2NodeClass{} }},
+
+	{Group: v1beta1.GroupVersion.Group, Kind: "CapacityBuffer"}: {"v1beta1", true, true, func() client.Object { return &v1beta1.CapacityBuffer{} }},
 }
 
 // kindNames says which kind a Go type is.

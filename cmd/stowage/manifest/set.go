@@ -90,6 +90,16 @@ func (s *Set) Has(kind, namespace, name string) bool {
 	return ok
 }
 
+// HasKind reports whether there is an object of a kind.
+func (s *Set) HasKind(kind string) bool {
+	for key := range s.objects {
+		if key.Kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
 // keys returns the total order of the objects.
 func (s *Set) keys() []Key {
 	return slices.SortedFunc(maps.Keys(s.objects), Key.compare)

@@ -27,6 +27,9 @@ type Document struct {
 	Existing []Existing `json:"existing"`
 	// Unschedulable pods, by namespace and name.
 	Unschedulable []Unschedulable `json:"unschedulable"`
+	// Headroom are those of the pods above that are not there: they stand for what
+	// CapacityBuffers ask for.
+	Headroom []string `json:"headroom,omitzero"`
 	// Refused are the placements that kube-scheduler's own filters refuse; nil where they
 	// were not asked.
 	Refused []Refusal `json:"refused,omitzero"`
@@ -156,6 +159,9 @@ func (p *Plan) Document() *Document {
 		}
 	}
 	slices.SortFunc(d.Unschedulable, func(a, b Unschedulable) int { return strings.Compare(a.Pod, b.Pod) })
+	if len(p.headroom) > 0 {
+		d.Headroom = names(p.headroom)
+	}
 	d.Refused = p.refused()
 	return d
 }

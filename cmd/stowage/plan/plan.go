@@ -15,6 +15,7 @@ import (
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+	"github.com/stowage-sh/stowage/provisioner/headroom"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
@@ -71,6 +72,7 @@ type Plan struct {
 	unplaced    []unplaced
 	overlays    int // applied
 	pods        int
+	headroom    []*corev1.Pod
 	solveTime   time.Duration
 	verdict     *verdict // nil where nobody asked
 }
@@ -108,6 +110,7 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	p.overlay(question)
 	question.MaxSteps = in.MaxSteps
 	p.pods = len(question.Pods) + len(in.Refused)
+	p.addHeadroom(question, in.Schedulers)
 	before := in.Now()
 	question.IgnorePreferences, question.RelaxMinValues, question.Spreads = in.IgnorePreferences, in.RelaxMinValues, in.Spreads
 	p.translation, p.solution, err = problem.Decide(ctx, question)
@@ -131,11 +134,13 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	return p, nil
 }
 
-// Unschedulable returns the number of pods that found no place.
+// Unschedulable returns the number of pods that found no place, without headroom.
 func (p *Plan) Unschedulable() int {
 	n := 0
 	for _, u := range p.unplaced {
-		n += len(u.pods)
+		if !headroom.Virtual(u.pods[0]) { // a group is all of one priority
+			n += len(u.pods)
+		}
 	}
 	return n
 }

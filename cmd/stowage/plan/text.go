@@ -15,6 +15,7 @@ import (
 
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/headroom"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 )
 
@@ -37,7 +38,11 @@ const hoursPerMonth = 730
 // where there is something to say.
 func (p *Plan) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Plan for %s in %s\n", count(p.pods, "pending pod"), p.where())
+	what := count(p.pods, "pending pod")
+	if n := len(p.headroom); n > 0 {
+		what += " and headroom for " + strconv.Itoa(n)
+	}
+	fmt.Fprintf(&b, "Plan for %s in %s\n", what, p.where())
 	fmt.Fprintf(&b, "Instance types: %s. Prices: %s.", p.market.Source, p.market.Prices.Source())
 	if p.overlays > 0 {
 		fmt.Fprintf(&b, " Changed by %s.", count(p.overlays, "NodeOverlay"))
@@ -153,6 +158,9 @@ func workloadOf(pod *corev1.Pod) string {
 		return nameOf(pod)
 	}
 	name := owner.Name
+	if headroom.Virtual(pod) {
+		name += " (headroom)"
+	}
 	if hash := pod.Labels["pod-template-hash"]; hash != "" && owner.Kind == "ReplicaSet" {
 		name = strings.TrimSuffix(name, "-"+hash)
 	}
@@ -182,7 +190,11 @@ func (p *Plan) writeUnplaced(b *strings.Builder) {
 	if len(p.unplaced) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\n%s without a place:\n", count(p.Unschedulable(), "pod"))
+	n := 0
+	for _, u := range p.unplaced {
+		n += len(u.pods)
+	}
+	fmt.Fprintf(b, "\n%s without a place:\n", count(n, "pod"))
 	for _, u := range p.unplaced {
 		fmt.Fprintf(b, "  %s\n", workloads(u.pods))
 		for _, r := range u.reasons {
