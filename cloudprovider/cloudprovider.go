@@ -188,9 +188,6 @@ type Provider interface {
 	// makes no call and compares what is known already. Where known is false, that is
 	// not enough, and nothing is to be concluded either way.
 	Drift(q DriftQuery) (d Drift, known bool)
-	// RepairPolicies says which nodes are broken and are to be replaced. It is
-	// always the same.
-	RepairPolicies() []RepairPolicy
 }
 
 // A DriftQuery is what Drift looks at.

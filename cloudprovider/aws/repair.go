@@ -6,9 +6,9 @@ import (
 	"github.com/stowage-sh/stowage/cloudprovider"
 )
 
-// RepairPolicies implements cloudprovider.Provider: the Ready of kubelet, and what the
+// RepairPolicies says which nodes are broken: by the Ready of kubelet, and by what the
 // node monitoring agent of EKS says of a node's parts.
-func (p *Provider) RepairPolicies() []cloudprovider.RepairPolicy {
+func RepairPolicies() []cloudprovider.RepairPolicy {
 	return []cloudprovider.RepairPolicy{
 		{ConditionType: "Ready", ConditionStatus: "False", Toleration: 30 * time.Minute},
 		{ConditionType: "Ready", ConditionStatus: "Unknown", Toleration: 30 * time.Minute},

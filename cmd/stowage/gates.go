@@ -7,6 +7,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/stowage-sh/stowage/cloudprovider/aws"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	"github.com/stowage-sh/stowage/provisioner/repair"
 	"github.com/stowage-sh/stowage/provisioner/static"
@@ -46,7 +47,7 @@ func (w *wiring) nodeRepair(ctx context.Context) error {
 	log.FromContext(ctx).Info("nodes that are unhealthy for long are replaced by force: the feature gate " + gateNodeRepair + " is on")
 	const name = "node.health"
 	c := &repair.Controller{
-		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: w.instruments.repair, Cloud: w.instruments.cloud.of(w.cloud.provider, name),
+		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: w.instruments.repair, Policies: aws.RepairPolicies,
 	}
 	keys := func(obj client.Object) []string {
 		if c.Concerns(obj) {

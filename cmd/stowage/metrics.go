@@ -132,8 +132,6 @@ func (m *metered) Terminate(ctx context.Context, id string) (err error) {
 	return m.cloud.Terminate(ctx, id)
 }
 
-func (m *metered) RepairPolicies() []cloudprovider.RepairPolicy { return m.cloud.RepairPolicies() }
-
 func (m *metered) List(ctx context.Context) (all []cloudprovider.Instance, err error) {
 	defer m.observe("List", time.Now(), &err)
 	return m.cloud.List(ctx)

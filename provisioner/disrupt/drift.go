@@ -59,7 +59,7 @@ func (c *Controller) inTurn(v *view, candidates []candidate) []candidate {
 		_, unsure := c.unsure[n.claim.UID]
 		return unsure || !v1.IsTrue(n.claim.Status.Conditions, v1.ConditionDrifted)
 	})
-	last := func(n candidate) int { // its replacement failed a while ago
+	last := func(n candidate) int { // its replacement failed a while ago, or there is no place for its pods
 		if v.now.Before(c.setAside[n.claim.UID]) {
 			return 1
 		}
@@ -103,6 +103,9 @@ func (c *Controller) wait(v *view, n candidate, underWay map[string]int, allowed
 	return allowed.take(n.pool, v1.ReasonDrifted)
 }
 
+// stuckFor is how long a node of which a pod would find no other place comes after others.
+const stuckFor = 5 * time.Minute
+
 // placeable returns the picks whose pods would all find another place. Where nobody's would,
 // half as many may: they are in each other's way.
 func (c *Controller) placeable(ctx context.Context, v *view, picks []candidate, said verdicts) ([]candidate, error) {
@@ -119,6 +122,7 @@ func (c *Controller) placeable(ctx context.Context, v *view, picks []candidate, 
 			why := stuckOn(n, stuck)
 			if why != "" {
 				said[n.claim.UID] = verdict{block{noPlace, why}, v1.ReasonDrifted}
+				c.putAside(v.now, n.claim, stuckFor)
 			}
 			return why != ""
 		})

@@ -187,16 +187,21 @@ func (c *Controller) rollBack(ctx context.Context, v *view, claim *v1.NodeClaim,
 
 // noteFailure lets other nodes come before one whose replacement failed, and its NodePool wait.
 func (c *Controller) noteFailure(v *view, claim *v1.NodeClaim, why string) {
-	maps.DeleteFunc(c.setAside, func(_ types.UID, until time.Time) bool { return !v.now.Before(until) })
-	if c.setAside == nil {
-		c.setAside = map[types.UID]time.Time{}
-	}
-	c.setAside[claim.UID] = v.now.Add(asideFor)
+	c.putAside(v.now, claim, asideFor)
 	pause := c.wave(claim.Labels[v1.LabelNodePool]).failed(v.now)
 	if pool, ok := v.NodePools.Get(claim.Labels[v1.LabelNodePool]); ok {
 		c.Events.Event(pool, corev1.EventTypeWarning, "DisruptionBlocked",
 			fmt.Sprintf("replacing NodeClaim %s failed: %s. No other drifted node is replaced for %v, and then one at a time", claim.Name, why, pause))
 	}
+}
+
+// putAside lets other nodes that drifted come before one, for a while.
+func (c *Controller) putAside(now time.Time, claim *v1.NodeClaim, d time.Duration) {
+	maps.DeleteFunc(c.setAside, func(_ types.UID, until time.Time) bool { return !now.Before(until) })
+	if c.setAside == nil {
+		c.setAside = map[types.UID]time.Time{}
+	}
+	c.setAside[claim.UID] = now.Add(d)
 }
 
 // reopen takes the disrupted taint off the node of a claim that is to stay.

@@ -23,7 +23,9 @@ func Decide(ctx context.Context, in *Input) (*Translation, *binpack.Solution, er
 	if d.s, err = binpack.Solve(ctx, d.t.Problem); err == nil {
 		d.standBack(ctx)
 		d.leavePreferences(ctx)
+		d.openFewer(ctx)
 		d.relaxMinValues(ctx)
+		d.dropFees()
 	}
 	return d.t, d.s, err
 }
@@ -63,6 +65,36 @@ func (d *decision) standBack(ctx context.Context) {
 		in.standBack = back
 		d.again(ctx, in, -1)
 	}
+}
+
+// openFewer decides again where the number of nodes is limited and pods find no place: what is cheapest
+// may be many small nodes.
+func (d *decision) openFewer(ctx context.Context) {
+	for _, u := range d.s.Unplaced {
+		for _, r := range u.Reasons {
+			if r.Code == binpack.LimitReached && r.Pool >= 0 && d.t.Problem.Pools[r.Pool].NodesLeft != binpack.Unlimited && d.t.Problem.Pools[r.Pool].NodesLeft > 0 {
+				in := *d.in
+				in.fewNodes = true
+				d.again(ctx, in, -1)
+				return
+			}
+		}
+	}
+}
+
+// dropFees takes what openFewer added off the plan: it is paid to nobody. Of the lower bound nothing
+// is left then.
+func (d *decision) dropFees() {
+	if !d.in.fewNodes {
+		return
+	}
+	for _, n := range d.s.New {
+		d.s.Cost -= binpack.MicroUSD(n.Count) * d.t.Problem.Pools[d.t.Problem.Offers[n.Offers[0]].Pool].NodeFee
+	}
+	for i := range d.t.Problem.Pools {
+		d.t.Problem.Pools[i].NodeFee = 0
+	}
+	d.s.LowerBound = 0
 }
 
 // leavePreferences decides again without those that may keep pods from a place.

@@ -48,6 +48,8 @@ type Input struct {
 	// MaxSteps as in binpack.Problem.
 	MaxSteps int64
 
+	// fewNodes makes nodes of NodePools dear that may open only so many.
+	fewNodes bool
 	// standBack are pods that Decide lets come last where they compete for claims and volumes.
 	standBack map[types.UID]bool
 	// unheard are pods whose preferences Decide leaves out, relaxed those whose nodes it lets

@@ -20,6 +20,13 @@ func (b *builder) pool(np *v1.NodePool) binpack.Pool {
 		p.NodesLeft = max(0, left)
 		b.t.capped[np.Name] = true
 	}
+	if b.in.fewNodes && p.NodesLeft != binpack.Unlimited {
+		for i := range b.t.Rows {
+			if b.t.Rows[i].Pool == np {
+				p.NodeFee = max(p.NodeFee, b.t.Rows[i].Price)
+			}
+		}
+	}
 	limits := resources(np.Spec.Limits)
 	delete(limits, limitNodes)
 	if len(limits) == 0 {

@@ -21,10 +21,10 @@ type Controller struct {
 	// Cluster to read from; Write must record into it (see state.Recorded).
 	Cluster *state.Cluster
 	Write   state.Writer
-	// Cloud says what is broken.
-	Cloud   cloudprovider.Provider
-	Events  state.Recorder
-	Metrics *Metrics
+	// Policies says which nodes are broken; it is the cloud's.
+	Policies func() []cloudprovider.RepairPolicy
+	Events   state.Recorder
+	Metrics  *Metrics
 
 	since map[symptom]time.Time  // when each was seen first
 	told  map[types.UID]struct{} // claims of which it was said that they are blocked
@@ -38,13 +38,13 @@ const poll = time.Minute
 // broken.
 func (c *Controller) Concerns(obj client.Object) bool {
 	node, ok := obj.(*corev1.Node)
-	return ok && broken(node, c.Cloud.RepairPolicies())
+	return ok && broken(node, c.Policies())
 }
 
 // Step looks at every node once, and returns when to look again. What failed is in
 // the error and is done by a later step.
 func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Duration, err error) {
-	s, policies := c.Cluster.Snapshot(), c.Cloud.RepairPolicies()
+	s, policies := c.Cluster.Snapshot(), c.Policies()
 	c.look(now, s, policies)
 	health, again := count(s, policies), poll
 	told, gone := map[types.UID]struct{}{}, map[types.UID]struct{}{}
@@ -125,7 +125,7 @@ func (c *Controller) repair(ctx context.Context, now time.Time, p patient) (dele
 	if err := c.Write.Patch(ctx, there, client.RawPatch(types.MergePatchType, []byte("{}"))); err != nil {
 		return false, client.IgnoreNotFound(err)
 	}
-	if !persists(there, p.symptom, c.Cloud.RepairPolicies()) {
+	if !persists(there, p.symptom, c.Policies()) {
 		return false, nil
 	}
 	claim := p.claim.DeepCopy()

@@ -121,7 +121,6 @@ func (s *server) Delete(_ context.Context, obj client.Object, _ ...client.Delete
 }
 func (s *server) Evict(context.Context, *corev1.Pod) error     { return nil }
 func (s *server) Event(runtime.Object, string, string, string) {}
-func (s *server) RepairPolicies() []cloudprovider.RepairPolicy { return policies }
 func (s *server) at(n *corev1.Node) *server                    { s.nodes = map[string]*corev1.Node{n.Name: n}; return s }
 func (s *server) step(t *testing.T, c *Controller, at time.Time) (ok bool) {
 	t.Helper()
@@ -129,17 +128,12 @@ func (s *server) step(t *testing.T, c *Controller, at time.Time) (ok bool) {
 	return err == nil
 }
 
-// cloud has nothing but policies.
-type cloud struct{ cloudprovider.Provider }
-
-func (cloud) RepairPolicies() []cloudprovider.RepairPolicy { return policies }
-
 // TestOutage: the watch stood still, and the API server could not be reached. What
 // has recovered meanwhile is left alone when it can be, and what has not goes once.
 func TestOutage(t *testing.T) {
 	for _, status := range []string{"True", "Unknown"} {
 		cluster, api := state.New(), &server{}
-		c := &Controller{Cluster: cluster, Write: state.Recorded(api, cluster), Cloud: cloud{}, Events: api}
+		c := &Controller{Cluster: cluster, Write: state.Recorded(api, cluster), Policies: func() []cloudprovider.RepairPolicy { return policies }, Events: api}
 		sick, there := node("n", "Ready", "Unknown"), node("n", "Ready", status)
 		sick.ResourceVersion, there.ResourceVersion = "1", "2"
 		cluster.Observe(claim("n", "a"))

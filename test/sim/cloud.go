@@ -245,7 +245,7 @@ func (c *Cloud) Drift(q cloudprovider.DriftQuery) (d cloudprovider.Drift, known 
 	return c.Drifts[q.Instance.ID], c.NotReady == ""
 }
 
-// RepairPolicies implements cloudprovider.Provider.
+// RepairPolicies says which nodes are broken.
 func (c *Cloud) RepairPolicies() []cloudprovider.RepairPolicy { return c.Repairs }
 
 // machineOf finds a machine by its provider ID, nil if there is none.

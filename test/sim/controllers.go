@@ -79,7 +79,7 @@ func (p *Process) AddControllers() *Controllers {
 	c.NodePool = &nodepool.Controller{Cluster: p.Cluster, Write: p.Write}
 	c.Disrupt = &disrupt.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: moves, Foresee: c.Provision.Foresee}
 	c.Static = &static.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: kept, NewName: p.world.newClaimName}
-	c.Repair = &repair.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Events: p.Events, Metrics: mended}
+	c.Repair = &repair.Controller{Cluster: p.Cluster, Write: p.Write, Policies: p.world.Cloud.RepairPolicies, Events: p.Events, Metrics: mended}
 	p.addProvision(c.Provision)
 	p.AddMapped("NodeClaim", lifecycle.Concerned, c.Lifecycle.Reconcile)
 	p.AddMapped("NodePool", nodepool.Concerned, c.NodePool.Reconcile)

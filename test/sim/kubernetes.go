@@ -175,18 +175,22 @@ func (k *kubernetes) collect(owner types.UID) {
 // checkDrained fails the world if a machine that is being given back still has a
 // pod that had to go first.
 func (k *kubernetes) checkDrained(m *machine) {
+	now := k.w.Now
+	if p := k.w.process(); p != nil { // by whose clock it is judged
+		now = p.now()
+	}
 	if claim, ok := Get[*v1.NodeClaim](k.w.API, "", m.request.Claim); ok && string(claim.UID) == m.request.UID {
 		at, err := time.Parse(time.RFC3339, claim.Annotations[v1.AnnotationTerminationTimestamp])
-		if err == nil && !k.w.Now.Before(at) {
+		if err == nil && !now.Before(at) {
 			return // out of time: nothing is waited for
 		}
 	}
 	for _, pod := range stored[*corev1.Pod](k.w.API) {
-		if m.node != "" && pod.Spec.NodeName == m.node && !ended(pod) && !stays(pod) && !stuck(k.w.Now, pod) {
+		if m.node != "" && pod.Spec.NodeName == m.node && !ended(pod) && !stays(pod) && !stuck(now, pod) {
 			k.w.Fail(fmt.Errorf("machine %s was given back with pod %s/%s on it", m.ID, pod.Namespace, pod.Name))
 		}
 	}
-	k.checkDetached(m)
+	k.checkDetached(now, m)
 }
 
 func stays(pod *corev1.Pod) bool {

@@ -153,6 +153,9 @@ func (l *life) live() error {
 	l.proc.Skew = 0
 	l.Cloud.Empty = map[cloudprovider.Offering]bool{}
 	l.Cloud.LaunchError = nil
+	for _, app := range l.apps {
+		l.Scale(app, 18) // more than their PodDisruptionBudgets ask for
+	}
 	for _, p := range sim.List[*corev1.Pod](l.API) {
 		sim.Update(l.API, p, func(p *corev1.Pod) { delete(p.Annotations, v1.AnnotationDoNotDisrupt) })
 	}

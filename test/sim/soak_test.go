@@ -80,19 +80,9 @@ func soak(seed uint64, headroom int32) error {
 		return err
 	}
 	w.Check(sim.NoPodForgotten(time.Minute, x.could))
-	// A second pool that is preferred, and small.
-	small, weight := sim.NodePool("small"), int32(10)
-	small.Spec.Weight, small.Spec.Disruption = &weight, x.pool.Spec.Disruption
-	small.Spec.Limits = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("20"), "nodes": resource.MustParse("4")}
-	if err := w.API.Create(small); err != nil {
+	if err := x.morePools(); err != nil {
 		return err
 	}
-	x.fixed = sim.NodePool("fixed")
-	x.fixed.Spec.Replicas = new(int64(2))
-	if err := w.API.Create(x.fixed); err != nil {
-		return err
-	}
-	w.Cloud.Repairs = []cloudprovider.RepairPolicy{{ConditionType: "StorageReady", ConditionStatus: "False", Toleration: 5 * time.Minute}}
 	x.web = w.AddReplicaSet(6, sim.Pod("web", "1", "1Gi"))
 	if err := w.API.Create(sim.Budget("web", 1)); err != nil {
 		return err
@@ -137,6 +127,17 @@ func soak(seed uint64, headroom int32) error {
 }
 
 func last(errs []error, n int) []error { return errs[max(0, len(errs)-n):] }
+
+// morePools makes a second NodePool that is preferred, and small, and a static one.
+func (x *trouble) morePools() error {
+	small, weight := sim.NodePool("small"), int32(10)
+	small.Spec.Weight, small.Spec.Disruption = &weight, x.pool.Spec.Disruption
+	small.Spec.Limits = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("20"), "nodes": resource.MustParse("4")}
+	x.fixed = sim.NodePool("fixed")
+	x.fixed.Spec.Replicas = new(int64(2))
+	x.Cloud.Repairs = []cloudprovider.RepairPolicy{{ConditionType: "StorageReady", ConditionStatus: "False", Toleration: 5 * time.Minute}}
+	return errors.Join(x.API.Create(small), x.API.Create(x.fixed))
+}
 
 // could reports whether the NodePool without limits would buy for a pod now.
 func (x *trouble) could(p *corev1.Pod) bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -68,8 +69,8 @@ func (k *kubernetes) onNodes(such func(*corev1.Pod) bool) map[mount]bool {
 
 // checkDetached fails the world if a machine that is being given back still has a volume
 // that had to be detached first: one that exists, and is not of a pod that stays.
-func (k *kubernetes) checkDetached(m *machine) {
-	kept := k.onNodes(func(p *corev1.Pod) bool { return stays(p) || stuck(k.w.Now, p) })
+func (k *kubernetes) checkDetached(now time.Time, m *machine) {
+	kept := k.onNodes(func(p *corev1.Pod) bool { return stays(p) || stuck(now, p) })
 	for _, a := range stored[*storagev1.VolumeAttachment](k.w.API) {
 		at := mountOf(a)
 		_, exists := Get[*corev1.PersistentVolume](k.w.API, "", at.volume)
