@@ -36,6 +36,7 @@ type Controller struct {
 	// seconds.
 	Settle time.Duration
 
+	viewed  *view                   // the last
 	begun   time.Time               // the first step
 	seen    map[types.UID]podSet    // pods by NodeClaim, as of the last step
 	told    map[types.UID]string    // what holds nodes back, by NodePool

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,7 +21,7 @@ import (
 type view struct {
 	*state.Snapshot
 	now    time.Time
-	guards lifecycle.Guards
+	guards func() lifecycle.Guards
 	// served are the schedulers whose pods get machines.
 	served problem.Schedulers
 	// claims and nodes hold the names of those that a pod is planned for or nominated to.
@@ -38,7 +39,10 @@ type place struct{ claim, node string }
 
 func (c *Controller) look(now time.Time) *view {
 	s := c.Cluster.Snapshot()
-	v := &view{Snapshot: s, now: now, guards: lifecycle.GuardsOf(s), served: c.Schedulers, claims: map[string]bool{}, nodes: map[string]bool{}, spare: map[place]types.NamespacedName{}, moved: map[string][]state.Plan{}}
+	if c.viewed != nil && c.viewed.Snapshot == s && c.viewed.now.Equal(now) {
+		return c.viewed
+	}
+	v := &view{Snapshot: s, now: now, guards: sync.OnceValue(func() lifecycle.Guards { return lifecycle.GuardsOf(s) }), served: c.Schedulers, claims: map[string]bool{}, nodes: map[string]bool{}, spare: map[place]types.NamespacedName{}, moved: map[string][]state.Plan{}}
 	v.unplanned = headroom.Unplanned(s)
 	for _, plan := range s.Plans {
 		if plan.IsHeadroom() {
@@ -54,6 +58,7 @@ func (c *Controller) look(now time.Time) *view {
 			v.nodes[pod.Status.NominatedNodeName] = true
 		}
 	}
+	c.viewed = v
 	return v
 }
 
@@ -129,7 +134,7 @@ func (v *view) kept(c candidate) block {
 		}
 	}
 	for _, pod := range c.movable {
-		if why := v.guards.Keeps(v.now, pod); why != "" {
+		if why := v.guards().Keeps(v.now, pod); why != "" {
 			return block{podDisruptionBudget, fmt.Sprintf("pod %s/%s %s", pod.Namespace, pod.Name, why)}
 		}
 	}

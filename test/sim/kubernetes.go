@@ -38,6 +38,7 @@ type kubernetes struct {
 	replacing bool
 	weighing  bool // the status of PodDisruptionBudgets is about to be written
 	attaching bool
+	requests  map[*corev1.Pod]corev1.ResourceList // see requestsOf
 }
 
 // A ReplicaSet keeps Replicas pods like Template.

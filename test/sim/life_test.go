@@ -105,7 +105,8 @@ type life struct {
 func newLife(seed uint64) *life {
 	l := &life{World: newWorld(seed), kinds: map[string]int{}}
 	l.MaxLag = 2 * time.Second
-	l.Cloud.ListLag = 5 * time.Second
+	l.Cloud.ListLag = 3 * time.Second
+	l.Cloud.JoinDelay, l.Cloud.ReadyDelay, l.Cloud.StopDelay = 8*time.Second, 2*time.Second, 5*time.Second
 	l.Check(func(*sim.World) error { l.events++; return nil })
 	l.seldom(time.Second, sim.NoLostMachine(10*time.Minute))
 	l.seldom(time.Second, sim.LaunchedOnce)
@@ -139,20 +140,21 @@ func (l *life) runUntil(limit time.Duration, done func() bool) (bool, error) {
 	return done(), nil
 }
 
-// live is the whole life: it begins, has a quarter of an hour of trouble, and is to settle.
+// live is the whole life: it begins, has two minutes of trouble, in which three dozen things happen, and is to settle.
 func (l *life) live() error {
 	if err := l.begin(); err != nil {
 		return err
 	}
 	l.Cloud.Broken = func(cloudprovider.Instance) bool { return l.happens("machine never joins", 8) }
 	l.trouble()
-	if err := l.Run(15 * time.Minute); err != nil {
+	if err := l.Run(2 * time.Minute); err != nil {
 		return err
 	}
 	l.calm = true
 	l.proc.Skew = 0
 	l.Cloud.Empty = map[cloudprovider.Offering]bool{}
 	l.Cloud.LaunchError = nil
+	sim.Update(l.API, l.pools[2], func(p *v1.NodePool) { p.Spec.Template.Spec.ExpireAfter = v1.Never }) // its nodes drift for it
 	for _, app := range l.apps {
 		l.Scale(app, 18) // more than their PodDisruptionBudgets ask for
 	}
@@ -181,7 +183,7 @@ func (l *life) begin() error {
 			pool.Spec.Template.Spec.TerminationGracePeriod = "5m"
 		}
 		if i == 2 {
-			pool.Spec.Template.Spec.ExpireAfter = "20m"
+			pool.Spec.Template.Spec.ExpireAfter = "8m"
 		}
 		err = errors.Join(err, l.API.Create(pool))
 		l.pools = append(l.pools, pool)
@@ -261,10 +263,13 @@ func (l *life) trouble() {
 		{"second PodDisruptionBudget", l.secondBudget}, {"clock jumps", l.jump}, {"cloud not to be reached", l.breakCloud},
 	}
 	act := acts[l.Rand.IntN(len(acts))]
+	if act.what == "drift of a NodePool" && l.Rand.IntN(3) > 0 {
+		act = acts[1] // it takes the longest of all to settle
+	}
 	l.kinds[act.what]++
 	l.happened = append(l.happened, act.what)
 	act.do()
-	l.After(time.Duration(l.Rand.IntN(25))*time.Second, l.trouble)
+	l.After(time.Duration(l.Rand.IntN(6))*time.Second, l.trouble)
 }
 
 func any1[T client.Object](l *life) (obj T, ok bool) {
@@ -359,13 +364,13 @@ func (l *life) settled() bool { return l.unsettled() == "" }
 func (l *life) unsettled() string {
 	for _, c := range sim.List[*v1.NodeClaim](l.API) {
 		for _, kind := range []string{v1.ConditionDrifted, v1.ConditionDisruptionReason} {
-			if v1.IsTrue(c.Status.Conditions, kind) && c.Labels[v1.LabelNodePool] != "pool-2" { // whose nodes expire all the time
+			if v1.IsTrue(c.Status.Conditions, kind) {
 				return fmt.Sprintf("NodeClaim %s is %s: %+v", c.Name, kind, c.Status.Conditions)
 			}
 		}
 	}
 	for _, n := range sim.List[*corev1.Node](l.API) {
-		if n.Labels[v1.LabelNodePool] != "pool-2" && slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == v1.TaintDisrupted }) {
+		if slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == v1.TaintDisrupted }) {
 			return fmt.Sprintf("node %s is tainted", n.Name)
 		}
 	}

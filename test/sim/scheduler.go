@@ -47,7 +47,7 @@ type round struct {
 	nominated map[string][]*corev1.Pod // pods without a node, by the node that they are nominated to
 }
 
-func newRound(nodes []*corev1.Node, pods []*corev1.Pod) *round {
+func (k *kubernetes) newRound(nodes []*corev1.Node, pods []*corev1.Pod) *round {
 	r := &round{nodes: nodes, free: map[string]corev1.ResourceList{}, nominated: map[string][]*corev1.Pod{}}
 	for _, n := range nodes {
 		r.free[n.Name] = n.Status.Allocatable.DeepCopy()
@@ -57,7 +57,7 @@ func newRound(nodes []*corev1.Node, pods []*corev1.Pod) *round {
 			continue
 		}
 		if list, ok := r.free[p.Spec.NodeName]; ok {
-			take(list, requests(p))
+			take(list, k.requestsOf(p))
 		}
 		if on := p.Status.NominatedNodeName; on != "" && p.Spec.NodeName == "" && p.DeletionTimestamp == nil {
 			r.nominated[on] = append(r.nominated[on], p)
@@ -79,14 +79,14 @@ func (k *kubernetes) schedule() {
 		return
 	}
 	k.w.Rand.Shuffle(len(waiting), func(i, j int) { waiting[i], waiting[j] = waiting[j], waiting[i] })
-	r := newRound(stored[*corev1.Node](k.w.API), pods)
+	r := k.newRound(stored[*corev1.Node](k.w.API), pods)
 	for _, p := range waiting {
 		node := k.place(r, p)
 		if on := p.Status.NominatedNodeName; on != "" { // bound, or in vain
 			r.nominated[on] = slices.DeleteFunc(r.nominated[on], func(q *corev1.Pod) bool { return q.UID == p.UID })
 		}
 		if node != "" {
-			take(r.free[node], requests(p))
+			take(r.free[node], k.requestsOf(p))
 		}
 		Update(k.w.API, p, func(p *corev1.Pod) {
 			p.Spec.NodeName = node
@@ -108,7 +108,7 @@ func (k *kubernetes) place(r *round, p *corev1.Pod) string {
 	}
 	var fitting []string
 	for _, n := range r.nodes {
-		if n.Spec.Unschedulable || !fits(r.left(n, p), requests(p)) || !welcome(p, n) {
+		if n.Spec.Unschedulable || !fits(r.left(n, p), k.requestsOf(p)) || !welcome(p, n) {
 			continue
 		}
 		if n.Name == p.Status.NominatedNodeName {
@@ -151,6 +151,20 @@ func welcome(p *corev1.Pod, n *corev1.Node) bool {
 
 func tolerates(p *corev1.Pod, taint corev1.Taint) bool {
 	return slices.ContainsFunc(p.Spec.Tolerations, func(t corev1.Toleration) bool { return t.ToleratesTaint(logr.Discard(), &taint, true) })
+}
+
+// requestsOf is requests, which are summed once for each version of a pod: the API never modifies
+// what it keeps.
+func (k *kubernetes) requestsOf(p *corev1.Pod) corev1.ResourceList {
+	sum, ok := k.requests[p]
+	if !ok {
+		if k.requests == nil || len(k.requests) > 4000 { // most are of versions that are gone
+			k.requests = map[*corev1.Pod]corev1.ResourceList{}
+		}
+		sum = requests(p)
+		k.requests[p] = sum
+	}
+	return sum
 }
 
 // requests sums what the pod's containers ask for, and counts the pod itself.
