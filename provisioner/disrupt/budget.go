@@ -23,17 +23,22 @@ var Reasons = []v1.DisruptionReason{v1.ReasonUnderutilized, v1.ReasonEmpty, v1.R
 type Allowance struct {
 	// Nodes is below zero where more are disrupted than the budgets allow.
 	Nodes int
-	// Busy is how many are disrupted or not ready now, Going how many of them are disrupted.
-	Busy, Going int
+	// Busy is how many are disrupted or not ready now.
+	Busy int
 	// Problem says which budget could not be read, in which case none may be
 	// disrupted; else it is empty.
 	Problem string
+
+	// over is by how many more are disrupted than the budgets allow of all nodes. Those that
+	// are not ready are left out: a node that fails is no reason to break off what was begun.
+	over int
 }
 
 // Allowances computes the allowance of every pool, by name, for each of Reasons:
 // the least of the budgets that are active at now and cover the reason, all nodes
 // where there is none, less the nodes that are being disrupted or are not ready.
-// Percentages are of the pool's initialized nodes, rounded up.
+// Percentages are of the pool's initialized nodes, rounded up; a node and the one that
+// replaces it are one of them.
 func Allowances(now time.Time, s *state.Snapshot) map[string]map[v1.DisruptionReason]Allowance {
 	tallies := count(s)
 	all := map[string]map[v1.DisruptionReason]Allowance{}
@@ -47,23 +52,20 @@ func Allowances(now time.Time, s *state.Snapshot) map[string]map[v1.DisruptionRe
 }
 
 func (t tally) allow(now time.Time, pool *v1.NodePool, reason v1.DisruptionReason) Allowance {
-	least := t.total
+	least, most := t.total-t.twice, t.total
 	for i, b := range pool.Spec.Disruption.Budgets {
 		if len(b.Reasons) > 0 && !slices.Contains(b.Reasons, reason) {
 			continue
 		}
-		n, err := budget(now, b, t.total)
+		few, err := budget(now, b, t.total-t.twice)
 		if err != nil {
-			return Allowance{Nodes: -t.busy, Busy: t.busy, Going: t.going, Problem: fmt.Sprintf("spec.disruption.budgets[%d]: %v", i, err)}
+			return Allowance{Nodes: -t.busy, Busy: t.busy, over: t.going, Problem: fmt.Sprintf("spec.disruption.budgets[%d]: %v", i, err)}
 		}
-		least = min(least, n)
+		many, _ := budget(now, b, t.total) // it was read just now
+		least, most = min(least, few), min(most, many)
 	}
-	return Allowance{Nodes: least - t.busy, Busy: t.busy, Going: t.going}
+	return Allowance{Nodes: least - t.busy, Busy: t.busy, over: t.going - most}
 }
-
-// over is by how many nodes more are disrupted than the budgets allow. Those that are not ready
-// are left out: a node that fails is no reason to break off what was begun.
-func (a Allowance) over() int { return a.Going - (a.Nodes + a.Busy) }
 
 // budget is how many of total nodes b allows at now; MaxInt where it is not
 // active.
@@ -106,11 +108,18 @@ func isActive(now time.Time, b v1.Budget) (bool, error) {
 
 // A tally is how many nodes of a pool budgets are of, the initialized ones whose
 // machines are not going already, and how many of them are disrupted: not ready,
-// being deleted, or chosen to be. The last two are going.
-type tally struct{ total, busy, going int }
+// being deleted, or chosen to be. The last two are going. Those that are there twice are being
+// deleted and have been replaced, or are new and wait for the pods of one that is chosen.
+type tally struct{ total, busy, going, twice int }
 
 // count returns the tallies of all pools, by name.
 func count(s *state.Snapshot) map[string]tally {
+	awaits := map[string]bool{} // pods from nodes that are going
+	for _, plan := range s.Plans {
+		if plan.Move.From != "" {
+			awaits[plan.NodeClaim] = true
+		}
+	}
 	tallies := map[string]tally{}
 	for _, claim := range s.NodeClaims.All() {
 		c := claim.Status.Conditions
@@ -124,8 +133,13 @@ func count(s *state.Snapshot) map[string]tally {
 		case s.Leaving(claim):
 			t.going++
 			t.busy++
+			if claim.DeletionTimestamp != nil {
+				t.twice++
+			}
 		case !ok || !lifecycle.NodeReady(node):
 			t.busy++
+		case awaits[claim.Name] && !slices.ContainsFunc(s.PodsOn(node.Name), lifecycle.Reschedulable):
+			t.twice++
 		}
 		tallies[claim.Labels[v1.LabelNodePool]] = t
 	}

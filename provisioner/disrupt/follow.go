@@ -49,7 +49,7 @@ func (c *Controller) follow(ctx context.Context, v *view) error {
 			homeless[claim.UID] = since
 		}
 		pool := claim.Labels[v1.LabelNodePool]
-		next := c.next(v, claim, allowed[pool][v1.DisruptionReason(chosenFor(claim))].over()-opened[pool], homeless)
+		next := c.next(v, claim, allowed[pool][v1.DisruptionReason(chosenFor(claim))].over-opened[pool], homeless)
 		c.soon = min(c.soon, orDefault(next.again, c.soon))
 		switch {
 		case next.stays != "":
