@@ -41,8 +41,8 @@ type pool struct {
 	Limits, Labels, Startup, Annotations string
 	// After is consolidateAfter, Never when empty; Budget is all when empty.
 	After, Budget string
-	// Grace is the terminationGracePeriod, none when empty.
-	Grace string
+	// Grace is the terminationGracePeriod, none when empty; Expire is expireAfter, Never when empty.
+	Grace, Expire string
 	// Class is the EC2NodeClass, the scene's when empty.
 	Class string
 }
@@ -65,6 +65,7 @@ spec:
       taints: [{key: stowage.example/scene, value: {{.Scene}}, effect: NoSchedule}]
       {{with .Startup}}startupTaints: [ {{.}} ]{{end}}
       {{with .Grace}}terminationGracePeriod: {{.}}{{end}}
+      expireAfter: {{or .Expire "Never"}}
       requirements:
         - {key: karpenter.sh/capacity-type, operator: In, values: [on-demand]}
         - {key: node.kubernetes.io/instance-type, operator: In, values: [{{.Types}}]}

@@ -33,6 +33,7 @@ func TestScenes(t *testing.T) {
 		{"VolumeDetached", volumeDetached},
 		{"StaticPool", staticPool},
 		{"Headroom", headroom},
+		{"Expired", expired},
 	} {
 		t.Run(scene.name, func(t *testing.T) {
 			t.Parallel()

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"hash/fnv"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -20,12 +21,18 @@ func (w *World) AddDeployment(template *corev1.Pod) *appsv1.Deployment {
 	if err := w.API.Create(d); err != nil {
 		w.Fail(err)
 	}
+	w.kube.deployments = append(w.kube.deployments, d.Name)
+	w.kube.soonReplace()
 	return d
 }
 
-// roll makes the ReplicaSets of all Deployments what they are to be.
+// roll makes the ReplicaSets of Deployments what they are to be. Others that are in the API have
+// none.
 func (k *kubernetes) roll() {
 	for _, d := range stored[*appsv1.Deployment](k.w.API) {
+		if !slices.Contains(k.deployments, d.Name) {
+			continue
+		}
 		h := fnv.New32a()
 		_, _ = h.Write(encode(&corev1.PodTemplate{Template: d.Spec.Template})) // never fails
 		hash := fmt.Sprintf("%08x", h.Sum32())

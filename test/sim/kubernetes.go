@@ -38,7 +38,9 @@ type kubernetes struct {
 	replacing bool
 	weighing  bool // the status of PodDisruptionBudgets is about to be written
 	attaching bool
-	requests  map[*corev1.Pod]corev1.ResourceList // see requestsOf
+	// deployments that are rolled, by name.
+	deployments []string
+	requests    map[*corev1.Pod]corev1.ResourceList // see requestsOf
 }
 
 // A ReplicaSet keeps Replicas pods like Template.

@@ -222,6 +222,7 @@ func TestTakeoverWaitsForTheClass(t *testing.T) {
 // its hashes, is not forgiven.
 func TestTakeoverOfDrifted(t *testing.T) {
 	eachSeed(t, func(t *testing.T, s *scene) {
+		s.consolidate(v1.Never, v1.Budget{Nodes: "0"}) // what drifts stays
 		s.proc.Kill()
 		s.pool = s.nodePool()
 		for _, name := range []string{"same", "drifted", "about"} {
