@@ -13,6 +13,8 @@ SERVERS  := ./test/ec2sim/... ./test/conformance/... ./test/controlplane/... ./t
 FUZZTIME ?= 20000x
 # How many random clusters kube-scheduler's own plugins judge: always the same ones.
 WORLDS   ?= 30000
+# In how many random worlds make sim lets a cluster live.
+LIVES    ?= 1000
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # One way to compile for everything but the race detector: it is compiled once.
@@ -20,7 +22,7 @@ export CGO_ENABLED := 0
 export GOFLAGS     := -trimpath
 
 .DEFAULT_GOAL := help
-.PHONY: help build unit test demo lint fuzz test-peer bench bench-peer generate golden clean
+.PHONY: help build unit test demo lint fuzz sim test-peer bench bench-peer generate golden clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +56,9 @@ fuzz: ## each fuzz target for FUZZTIME runs (20000x), and WORLDS (30000) that ku
 	  for target in $$(grep -rhoE --include=*_test.go '^func Fuzz[A-Za-z0-9]+' $$pkg | cut -c6- | sort); do \
 	    echo "fuzz $$pkg $$target"; $(GO) test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) $$pkg; done; done
 	STOWAGE_WORLDS=$(WORLDS) $(GO) test -run='^TestSchedulerAgrees$$' ./provisioner/problem
+
+sim: ## nodes end in every way in LIVES (1000) random worlds on a virtual clock, while everything fails that can
+	$(GO) test ./test/sim -run '^TestLife$$' -lives $(LIVES) -v -timeout 3h
 
 bench: ## the benchmarks: pods/s, $/h, gap, allocations
 	$(GO) test -run='^$$' -bench=. -benchmem ./binpack/... ./provisioner/... ./test/corpus/...
