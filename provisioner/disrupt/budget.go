@@ -52,19 +52,19 @@ func Allowances(now time.Time, s *state.Snapshot) map[string]map[v1.DisruptionRe
 }
 
 func (t tally) allow(now time.Time, pool *v1.NodePool, reason v1.DisruptionReason) Allowance {
-	least, most := t.total-t.twice, t.total
+	least, over := t.total-t.twice, 0
 	for i, b := range pool.Spec.Disruption.Budgets {
 		if len(b.Reasons) > 0 && !slices.Contains(b.Reasons, reason) {
 			continue
 		}
 		few, err := budget(now, b, t.total-t.twice)
 		if err != nil {
-			return Allowance{Nodes: -t.busy, Busy: t.busy, over: t.going, Problem: fmt.Sprintf("spec.disruption.budgets[%d]: %v", i, err)}
+			return Allowance{Nodes: -t.busy, Busy: t.busy, over: t.goingFor(nil), Problem: fmt.Sprintf("spec.disruption.budgets[%d]: %v", i, err)}
 		}
 		many, _ := budget(now, b, t.total) // it was read just now
-		least, most = min(least, few), min(most, many)
+		least, over = min(least, few), max(over, t.goingFor(b.Reasons)-many)
 	}
-	return Allowance{Nodes: least - t.busy, Busy: t.busy, over: t.going - most}
+	return Allowance{Nodes: least - t.busy, Busy: t.busy, over: over}
 }
 
 // budget is how many of total nodes b allows at now; MaxInt where it is not
@@ -110,7 +110,20 @@ func isActive(now time.Time, b v1.Budget) (bool, error) {
 // machines are not going already, and how many of them are disrupted: not ready,
 // being deleted, or chosen to be. The last two are going. Those that are there twice are being
 // deleted and have been replaced, or are new and wait for the pods of one that is chosen.
-type tally struct{ total, busy, going, twice int }
+type tally struct {
+	total, busy, twice int
+	going              map[string]int // by the reason for which we chose them
+}
+
+// goingFor counts those that go for some reasons, all that budgets know where there are none.
+func (t tally) goingFor(reasons []v1.DisruptionReason) (n int) {
+	for reason, some := range t.going {
+		if reason != string(reasonExpired) && (len(reasons) == 0 || slices.Contains(reasons, v1.DisruptionReason(reason))) {
+			n += some
+		}
+	}
+	return n
+}
 
 // count returns the tallies of all pools, by name.
 func count(s *state.Snapshot) map[string]tally {
@@ -131,7 +144,12 @@ func count(s *state.Snapshot) map[string]tally {
 		node, ok := s.NodeOf(claim)
 		switch {
 		case s.Leaving(claim):
-			t.going++
+			if reason := chosenFor(claim); reason != "" {
+				if t.going == nil {
+					t.going = map[string]int{}
+				}
+				t.going[reason]++
+			}
 			t.busy++
 			if claim.DeletionTimestamp != nil {
 				t.twice++

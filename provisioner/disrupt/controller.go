@@ -46,7 +46,7 @@ type Controller struct {
 
 	homeless map[types.UID]time.Time // chosen claims of which a pod has no other place, and since when
 	awaiting map[types.UID]bool      // chosen claims that were told what they wait for
-	setAside map[types.UID]time.Time // claims whose replacement failed, and until when others come first
+	setAside map[types.UID]aside     // claims that drifted and are not to be tried for a while
 	waves    map[string]*wave        // by NodePool
 	sayings  map[types.UID]saying    // what was last said of each claim
 }

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -30,6 +31,12 @@ func (c *Controller) chooseDrifted(ctx context.Context, v *view, candidates []ca
 		if why.code == "" {
 			eligible++
 			why = c.wait(v, n, underWay, allowed)
+		}
+		if _, bounded := n.claim.Spec.TerminationGracePeriod.Get(); why.code == "" && !bounded {
+			why = v.kept(n)
+		}
+		if why.code == "" {
+			why = allowed.take(n.pool, v1.ReasonDrifted)
 		}
 		if why.code != "" {
 			said[n.claim.UID] = verdict{why, v1.ReasonDrifted}
@@ -59,9 +66,9 @@ func (c *Controller) inTurn(v *view, candidates []candidate) []candidate {
 		_, unsure := c.unsure[n.claim.UID]
 		return unsure || !v1.IsTrue(n.claim.Status.Conditions, v1.ConditionDrifted)
 	})
-	last := func(n candidate) int { // its replacement failed a while ago, or there is no place for its pods
-		if v.now.Before(c.setAside[n.claim.UID]) {
-			return 1
+	last := func(n candidate) int64 { // its replacement failed, or there is no place for its pods: who waited longest is next
+		if aside, ok := c.setAside[n.claim.UID]; ok {
+			return aside.until.Unix()
 		}
 		return 0
 	}
@@ -74,45 +81,53 @@ func (c *Controller) inTurn(v *view, candidates []candidate) []candidate {
 	return drifted
 }
 
-// notDrifted says why a node that drifted is not to be replaced now. What its pods say is not
-// asked where a terminationGracePeriod bounds how long they may stay.
+// notDrifted says why a node that drifted is not to be replaced now, as far as its pods have no
+// say: they are asked last, which takes the longest, and not where a terminationGracePeriod bounds
+// how long they may stay.
 func (v *view) notDrifted(n candidate) block {
-	_, bounded := n.claim.Spec.TerminationGracePeriod.Get()
 	switch {
 	case v.shielded(n).code != "":
 		return v.shielded(n)
 	case v.awaited(n).code != "":
 		return v.awaited(n)
-	case !bounded && v.kept(n).code != "":
-		return v.kept(n)
 	case v.isNew(n.claim):
 		return block{tooSoon, "the node is new"}
 	}
 	return block{}
 }
 
-// wait says what a node that drifted has to wait for, or uses the budget for it.
+// wait says what a node that drifted has to wait for.
 func (c *Controller) wait(v *view, n candidate, underWay map[string]int, allowed *permits) block {
 	w := c.wave(n.pool.Name)
+	aside := c.setAside[n.claim.UID]
+	limit, limited := n.pool.Spec.Limits["nodes"]
 	switch {
+	case v.now.Before(aside.until):
+		return aside.why
+	case n.pool.Spec.Replicas != nil && limited && int64(len(nodepool.Claims(v.Snapshot, n.pool)))+int64(underWay[n.pool.Name]) >= limit.Value():
+		return block{noPlace, "the NodePool's limit on nodes leaves no room for its replacement"}
 	case v.now.Before(w.until):
 		return block{backOff, fmt.Sprintf("replacements failed; the next is tried after %s", w.until.UTC().Format(time.RFC3339))}
 	case w.left(v.now, underWay[n.pool.Name]) == 0:
 		return block{inTurn, "other nodes of the NodePool are replaced first"}
+	case allowed.left(n.pool, v1.ReasonDrifted) <= 0:
+		return allowed.take(n.pool, v1.ReasonDrifted) // which says why not
 	}
-	return allowed.take(n.pool, v1.ReasonDrifted)
+	return block{}
 }
 
-// stuckFor is how long a node of which a pod would find no other place comes after others.
+// stuckFor is how long a node of which a pod would find no other place is not looked at again.
 const stuckFor = 5 * time.Minute
 
 // placeable returns the picks whose pods would all find another place. Where nobody's would,
 // half as many may: they are in each other's way.
 func (c *Controller) placeable(ctx context.Context, v *view, picks []candidate, said verdicts) ([]candidate, error) {
 	for len(picks) > 0 && c.Foresee != nil {
-		claims := make([]*v1.NodeClaim, len(picks))
-		for i, n := range picks {
-			claims[i] = n.claim
+		var claims []*v1.NodeClaim
+		for _, n := range picks {
+			if n.pool.Spec.Replicas == nil { // else another like it is made first
+				claims = append(claims, n.claim)
+			}
 		}
 		stuck, err := c.Foresee(ctx, v.now, v.Snapshot, claims)
 		if err != nil {
@@ -122,7 +137,7 @@ func (c *Controller) placeable(ctx context.Context, v *view, picks []candidate, 
 			why := stuckOn(n, stuck)
 			if why != "" {
 				said[n.claim.UID] = verdict{block{noPlace, why}, v1.ReasonDrifted}
-				c.putAside(v.now, n.claim, stuckFor)
+				c.putAside(v.now, n.claim, stuckFor, block{noPlace, why})
 			}
 			return why != ""
 		})

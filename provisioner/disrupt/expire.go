@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
@@ -52,7 +53,9 @@ func (c *Controller) expire(ctx context.Context, v *view) (failed []error) {
 			c.soon = min(c.soon, prepare.Sub(v.now))
 		default:
 			c.soon = min(c.soon, at.Sub(v.now))
-			if n, ok := v.candidate(claim); ok && !chosen(claim) {
+			if n, ok := v.candidate(claim); ok && chosenFor(claim) == string(reasonExpired) && !tainted(n.node) {
+				failed = append(failed, c.retaint(ctx, n.node, func(taints []corev1.Taint) []corev1.Taint { return append(taints, v1.DisruptedTaint()) }))
+			} else if ok && !chosen(claim) {
 				failed = append(failed, c.take(ctx, v.now, n, string(reasonExpired), fmt.Sprintf("expires at %s", at.UTC().Format(time.RFC3339))))
 			}
 		}

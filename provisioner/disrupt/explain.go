@@ -40,7 +40,8 @@ const (
 )
 
 // actionable are the codes that somebody may want to do something about, and is told so.
-var actionable = []code{doNotDisrupt, podDoNotDisrupt, podDisruptionBudget, noPlace, backOff}
+// Of a budget, or of replacements that fail, the NodePool is told.
+var actionable = []code{doNotDisrupt, podDoNotDisrupt, podDisruptionBudget, noPlace}
 
 // A verdict is why a node is not disrupted for a reason.
 type verdict struct {
@@ -51,8 +52,9 @@ type verdict struct {
 // verdicts are those of one step, by NodeClaim.
 type verdicts map[types.UID]verdict
 
-// sayAgain is how often the message of a condition may change whose reason does not.
-const sayAgain = 2 * time.Minute
+// sayAgain is how often the message of a condition may change whose reason does not, or a reason
+// about which nobody can do anything; and sayAtOnce how many conditions one step writes at most.
+const sayAgain, sayAtOnce = 2 * time.Minute, 100
 
 // A saying is what was last written about a NodeClaim.
 type saying struct {
@@ -66,7 +68,7 @@ type saying struct {
 func (c *Controller) say(ctx context.Context, v *view, said verdicts) error {
 	var failed []error
 	counts := map[[2]string]int{}
-	next := map[types.UID]saying{}
+	next, written := map[types.UID]saying{}, 0
 	for _, claim := range v.NodeClaims.All() {
 		status, why := v.verdict(claim, said)
 		counts[[2]string{claim.Labels[v1.LabelNodePool], string(why.code)}]++
@@ -76,7 +78,14 @@ func (c *Controller) say(ctx context.Context, v *view, said verdicts) error {
 		last, told := c.sayings[claim.UID]
 		next[claim.UID] = saying{why.code, last.at}
 		old := v1.GetCondition(claim.Status.Conditions, v1.ConditionDisrupting)
-		if old != nil && old.Reason == string(why.code) && (old.Message == why.message || told && v.now.Sub(last.at) < sayAgain) {
+		same := old != nil && old.Reason == string(why.code)
+		idle := old != nil && old.Status == status && !slices.Contains(actionable, why.code) && !slices.Contains(actionable, code(old.Reason))
+		if same && old.Message == why.message || told && (same || idle) && v.now.Sub(last.at) < sayAgain {
+			next[claim.UID] = last
+			continue
+		}
+		if written++; written > sayAtOnce {
+			c.soon = min(c.soon, time.Second)
 			continue
 		}
 		next[claim.UID] = saying{why.code, v.now}

@@ -22,8 +22,6 @@ const (
 	// replaceTime is how long a chosen node waits for its replacements in all. Package lifecycle
 	// gives up a machine that does not join in fifteen minutes, and then another is bought.
 	replaceTime = 30 * time.Minute
-	// asideFor is how long a node whose replacement failed comes after others.
-	asideFor = time.Hour
 )
 
 // follow goes on with what choose began. A chosen node goes once it has been closed for a
@@ -49,7 +47,7 @@ func (c *Controller) follow(ctx context.Context, v *view) error {
 			homeless[claim.UID] = since
 		}
 		pool := claim.Labels[v1.LabelNodePool]
-		next := c.next(v, claim, allowed[pool][v1.DisruptionReason(chosenFor(claim))].over-opened[pool], homeless)
+		next := c.next(v, claim, allowed[pool][v1.DisruptionReason(chosenFor(claim))].over-opened[pool], homeless, deleted)
 		c.soon = min(c.soon, orDefault(next.again, c.soon))
 		switch {
 		case next.stays != "":
@@ -79,8 +77,8 @@ type next struct {
 }
 
 // next decides it. over is by how many nodes its NodePool exceeds its budget; homeless tells since
-// when a pod of a claim has no other place, and is updated.
-func (c *Controller) next(v *view, claim *v1.NodeClaim, over int, homeless map[types.UID]time.Time) next {
+// when a pod of a claim has no other place, and is updated; deleted are the claims that went lately.
+func (c *Controller) next(v *view, claim *v1.NodeClaim, over int, homeless map[types.UID]time.Time, deleted map[types.UID]struct{}) next {
 	choice := v1.GetCondition(claim.Status.Conditions, v1.ConditionDisruptionReason)
 	if choice.Reason == string(reasonExpired) {
 		return next{} // see expire
@@ -101,13 +99,13 @@ func (c *Controller) next(v *view, claim *v1.NodeClaim, over int, homeless map[t
 			homeless[claim.UID] = since
 		}
 		if v.now.Sub(since) >= placeTime {
-			return next{stays: fmt.Sprintf("%d of its pods find no other place", missing), failed: true}
+			return next{stays: fmt.Sprintf("for %d of its pods no other place was found", missing), failed: true}
 		}
 		return next{again: time.Second}
 	}
 	delete(homeless, claim.UID)
 	if awaits == "" && n.pool.Spec.Replicas != nil {
-		awaits = v.awaitsStatic(n.pool)
+		awaits = v.awaitsStatic(n.pool, deleted)
 	}
 	switch {
 	case awaits == "":
@@ -131,7 +129,7 @@ func (v *view) unfit(n candidate, ok bool, over int) string {
 	case !tainted(n.node):
 		return "its taint is missing"
 	case over > 0:
-		return "its NodePool's budget has shrunk"
+		return "its NodePool's budget does not allow it any more"
 	case v.claims[n.claim.Name] || v.nodes[n.node.Name]:
 		return v.awaited(n).message
 	case reason == string(v1.ReasonEmpty):
@@ -156,16 +154,19 @@ func (v *view) notEmptyYet(n candidate) string {
 	return v.notEmpty(n).message
 }
 
-// awaitsStatic says what a node of a NodePool with a fixed number waits for: as many others.
-func (v *view) awaitsStatic(pool *v1.NodePool) string {
-	have := int64(0)
+// awaitsStatic says what a node of a NodePool with a fixed number waits for: as many others, those
+// included that are chosen as well and stay until it is their turn.
+func (v *view) awaitsStatic(pool *v1.NodePool, deleted map[types.UID]struct{}) string {
+	others := int64(-1) // it is not one of them
 	for _, claim := range nodepool.Claims(v.Snapshot, pool) {
-		if !v.Leaving(claim) && v1.IsTrue(claim.Status.Conditions, v1.ConditionInitialized) {
-			have++
+		node, joined := v.NodeOf(claim)
+		_, going := deleted[claim.UID]
+		if joined && !going && claim.DeletionTimestamp == nil && node.DeletionTimestamp == nil && v1.IsTrue(claim.Status.Conditions, v1.ConditionInitialized) {
+			others++
 		}
 	}
-	if have < *pool.Spec.Replicas {
-		return fmt.Sprintf("the NodePool's replicas (%d of %d)", have, *pool.Spec.Replicas)
+	if others < *pool.Spec.Replicas {
+		return fmt.Sprintf("the NodePool's replicas (%d of %d)", others, *pool.Spec.Replicas)
 	}
 	return ""
 }

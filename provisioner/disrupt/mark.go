@@ -185,23 +185,32 @@ func (c *Controller) rollBack(ctx context.Context, v *view, claim *v1.NodeClaim,
 	})
 }
 
-// noteFailure lets other nodes come before one whose replacement failed, and its NodePool wait.
+// noteFailure lets a node whose replacement failed wait, and so the others of its NodePool that
+// drifted; of these it is the last in turn.
 func (c *Controller) noteFailure(v *view, claim *v1.NodeClaim, why string) {
-	c.putAside(v.now, claim, asideFor)
 	pause := c.wave(claim.Labels[v1.LabelNodePool]).failed(v.now)
+	c.putAside(v.now, claim, pause, block{backOff, "its replacement failed: " + why})
 	if pool, ok := v.NodePools.Get(claim.Labels[v1.LabelNodePool]); ok {
 		c.Events.Event(pool, corev1.EventTypeWarning, "DisruptionBlocked",
 			fmt.Sprintf("replacing NodeClaim %s failed: %s. No other drifted node is replaced for %v, and then one at a time", claim.Name, why, pause))
 	}
 }
 
-// putAside lets other nodes that drifted come before one, for a while.
-func (c *Controller) putAside(now time.Time, claim *v1.NodeClaim, d time.Duration) {
-	maps.DeleteFunc(c.setAside, func(_ types.UID, until time.Time) bool { return !now.Before(until) })
+// An aside is until when, and why, a node that drifted is not tried again. Later it comes after
+// those that were not tried for longer.
+type aside struct {
+	until time.Time
+	why   block
+}
+
+// putAside lets other nodes that drifted come before one.
+func (c *Controller) putAside(now time.Time, claim *v1.NodeClaim, d time.Duration, why block) {
+	const remembered = 24 * time.Hour
+	maps.DeleteFunc(c.setAside, func(_ types.UID, a aside) bool { return !now.Before(a.until.Add(remembered)) })
 	if c.setAside == nil {
-		c.setAside = map[types.UID]time.Time{}
+		c.setAside = map[types.UID]aside{}
 	}
-	c.setAside[claim.UID] = now.Add(d)
+	c.setAside[claim.UID] = aside{now.Add(d), why}
 }
 
 // reopen takes the disrupted taint off the node of a claim that is to stay.

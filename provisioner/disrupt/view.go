@@ -196,7 +196,7 @@ func (v *view) isNew(claim *v1.NodeClaim) bool {
 func (v *view) places(c candidate) (missing int, awaits string) {
 	for _, pod := range c.movable {
 		plan, ok := v.Plans[pod.UID]
-		if !lifecycle.Recreated(pod) || !v.served.Serve(pod) {
+		if !lifecycle.Recreated(pod) || !v.served.Serve(pod) || lifecycle.Protected(v.now, pod) {
 			continue // nothing comes after it, or others care for that
 		}
 		if !ok || plan.Move.From == "" {
@@ -221,5 +221,9 @@ func (v *view) readyPlace(plan state.Plan) (where string, ready bool) {
 		return "node " + plan.Node, ok && lifecycle.NodeReady(node)
 	}
 	claim, ok := v.NodeClaims.Get(plan.NodeClaim)
-	return "NodeClaim " + plan.NodeClaim, ok && v1.IsTrue(claim.Status.Conditions, v1.ConditionInitialized)
+	if !ok || !v1.IsTrue(claim.Status.Conditions, v1.ConditionInitialized) {
+		return "NodeClaim " + plan.NodeClaim, false
+	}
+	node, ok := v.NodeOf(claim)
+	return "NodeClaim " + plan.NodeClaim, ok && lifecycle.NodeReady(node) && !node.Spec.Unschedulable
 }

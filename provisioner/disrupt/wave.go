@@ -27,10 +27,13 @@ func (w *wave) left(now time.Time, underWay int) int {
 }
 
 // succeeded notes that a replacement was ready.
-func (w *wave) succeeded() { w.size, w.failures = max(1, w.size)+1, 0 }
+func (w *wave) succeeded() { w.size, w.failures, w.until = max(1, w.size)+1, 0, time.Time{} }
 
 // failed notes that replacements did not come, and returns how long no other is tried.
 func (w *wave) failed(now time.Time) time.Duration {
+	if now.Before(w.until) { // of the same wave
+		return w.until.Sub(now)
+	}
 	pause := min(longestPause, firstPause<<min(w.failures, 10))
 	w.size, w.failures, w.until = 1, w.failures+1, now.Add(pause)
 	return pause

@@ -97,6 +97,9 @@ func rollsFirst(d *appsv1.Deployment) bool {
 
 // stalled reports whether a rollout does not get on: then the pod is evicted like any other.
 func stalled(d *appsv1.Deployment) bool {
+	if d.Status.ObservedGeneration < d.Generation {
+		return false // what it says is of the rollout before
+	}
 	for _, c := range d.Status.Conditions {
 		if c.Type == appsv1.DeploymentProgressing {
 			return c.Status == corev1.ConditionFalse

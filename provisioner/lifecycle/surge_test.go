@@ -64,3 +64,20 @@ func TestWhoIsRolled(t *testing.T) {
 		}
 	}
 }
+
+// TestStaleProgress: what a Deployment says of the rollout before does not end the one that was begun.
+func TestStaleProgress(t *testing.T) {
+	yes := true
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", UID: "web", Generation: 2}}
+	d.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
+	d.Spec.Template.Annotations = map[string]string{v1.AnnotationSurgedFor: "claim"}
+	d.Status.ObservedGeneration = 1 // the Deployment controller has not seen our restart yet
+	d.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionFalse, Reason: "ProgressDeadlineExceeded"}}
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web-h-1", UID: "p", Labels: map[string]string{"app": "web", "pod-template-hash": "h"},
+		OwnerReferences: []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "web-h", UID: "rs", Controller: &yes}}}}
+	c := state.New()
+	c.Observe(d)
+	if !Surging(c.Snapshot(), &v1.NodeClaim{ObjectMeta: metav1.ObjectMeta{UID: "claim"}}, p) {
+		t.Error("the failure of an old rollout ends the surge before it has begun")
+	}
+}

@@ -41,6 +41,7 @@ func (c *Controller) movers(now time.Time, s *state.Snapshot) []*corev1.Pod {
 		}
 		deadline, bounded := lifecycle.Deadline(claim)
 		soon := bounded && now.Add(lead).After(deadline)
+		byUs := v1.IsTrue(claim.Status.Conditions, v1.ConditionDisruptionReason) // promised: each has its place first
 		for _, p := range s.PodsOn(node.Name) {
 			if _, planned := s.Plans[p.UID]; planned || !lifecycle.Recreated(p) || !c.Schedulers.Serve(p) {
 				continue
@@ -48,7 +49,7 @@ func (c *Controller) movers(now time.Time, s *state.Snapshot) []*corev1.Pod {
 			if lifecycle.Surging(s, claim, p) {
 				continue // the pod that comes in its place is there, and waits like any other
 			}
-			if soon || guards().Keeps(now, p) == "" {
+			if soon || byUs && !lifecycle.Protected(now, p) || guards().Keeps(now, p) == "" {
 				pods = append(pods, p)
 			}
 		}
@@ -182,7 +183,7 @@ func (c *Controller) inherit(now time.Time, s *state.Snapshot) {
 		count++
 	}
 	if count == 0 {
-		c.left = nil
+		c.left, c.came = nil, nil
 		return
 	}
 	for _, some := range vacant {
@@ -191,7 +192,7 @@ func (c *Controller) inherit(now time.Time, s *state.Snapshot) {
 	heirs, over := map[types.UID]state.Plan{}, []types.UID{}
 	for _, p := range s.Pods.All() {
 		owner := metav1.GetControllerOf(p)
-		if _, planned := s.Plans[p.UID]; planned || owner == nil || !lifecycle.Reschedulable(p) || p.DeletionTimestamp != nil {
+		if _, planned := s.Plans[p.UID]; planned || c.came[p.UID] || owner == nil || !lifecycle.Reschedulable(p) || p.DeletionTimestamp != nil {
 			continue
 		}
 		v, ok := c.takeVacancy(vacant, owner.UID, p)
@@ -200,6 +201,10 @@ func (c *Controller) inherit(now time.Time, s *state.Snapshot) {
 		case moves(p): // kube-scheduler was quicker
 			c.Metrics.bound(p.Spec.NodeName == nodeOf(s, v.plan))
 			over = append(over, v.uid)
+			if c.came == nil {
+				c.came = map[types.UID]bool{}
+			}
+			c.came[p.UID] = true
 		case problem.Provisionable(p):
 			v.plan.Move, v.plan.At = state.Move{}, now
 			heirs[p.UID] = v.plan

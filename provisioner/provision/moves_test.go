@@ -251,3 +251,25 @@ func TestForesee(t *testing.T) {
 		t.Errorf("of nothing: %v, %v", stuck, err)
 	}
 }
+
+// TestHeirTakesOnePlace, and not one more with each step, if it is bound already.
+func TestHeirTakesOnePlace(t *testing.T) {
+	claim, node := oldNode("old")
+	a, b := on("old", "a", "1"), on("old", "b", "1")
+	r := newRig(t, nodePool("general"), chosen(claim), node, a, b)
+	r.step(0)
+	r.step(time.Second)
+	r.wantPlaces("a→general-1 b→general-1")
+	for _, p := range []*corev1.Pod{a, b} { // evicted in the same second
+		p = p.DeepCopy()
+		p.ResourceVersion, p.DeletionTimestamp, p.DeletionGracePeriodSeconds = "2", &metav1.Time{Time: r.now.Add(30 * time.Second)}, new(int64(30))
+		r.seen(p)
+	}
+	x := on("elsewhere", "x", "1") // comes after one of them, and is bound at once
+	x.CreationTimestamp = metav1.NewTime(r.now.Truncate(time.Second).Add(time.Second))
+	r.seen(x)
+	r.step(100 * time.Millisecond)
+	r.wantPlaces("b→general-1")
+	r.step(100 * time.Millisecond)
+	r.wantPlaces("b→general-1") // y is still to come
+}

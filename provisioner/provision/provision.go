@@ -76,6 +76,7 @@ type Controller struct {
 	unsure unsure                                          // claims that may have been written
 	rounds rounds                                          // of nodes that open together
 	left   map[types.UID]departure                         // pods whose places wait for those that come after them
+	came   map[types.UID]bool                              // pods that were bound and have come after one of these
 	spare  spare                                           // headroom
 
 	announced atomic.Int64 // Nominated events of this batch

@@ -65,13 +65,13 @@ func surplus(now time.Time, s *state.Snapshot, all []*v1.NodeClaim, n int) []*v1
 
 func worthOf(now time.Time, s *state.Snapshot, claim *v1.NodeClaim, coming expectation) worth {
 	w := worth{
-		protected: claim.Annotations[v1.AnnotationDoNotDisrupt] == "true",
+		protected: lifecycle.Shields(now, claim.Annotations, claim.CreationTimestamp.Time),
 		created:   claim.CreationTimestamp.Time, name: claim.Name, stage: notUsable,
 	}
 	pods := coming.claims[claim.Name]
 	node, ok := s.NodeOf(claim)
 	if ok {
-		w.protected = w.protected || node.Annotations[v1.AnnotationDoNotDisrupt] == "true"
+		w.protected = w.protected || lifecycle.Shields(now, node.Annotations, claim.CreationTimestamp.Time)
 		pods = slices.Concat(s.PodsOn(node.Name), coming.nodes[node.Name], pods)
 	}
 	switch {

@@ -79,7 +79,7 @@ func TestDrift(t *testing.T) {
 			}{{way.change, way.reason}, {way.back, ""}} {
 				step.do(s)
 				s.until(drift.Interval+time.Minute, fmt.Sprintf("%s: drifted is %q", way.reason, step.want), func() bool { return s.drifted("one") == step.want })
-				s.pass(30 * time.Second) // until others have drawn their conclusions
+				s.pass(3 * time.Minute) // until others have drawn their conclusions
 				since := s.claim("one").Status.Conditions
 				writes := s.API.Writes["NodeClaim"]
 				s.pass(3 * drift.Interval)

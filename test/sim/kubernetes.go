@@ -105,7 +105,7 @@ func (k *kubernetes) kubelet(pod *corev1.Pod, gone bool) {
 			}
 		})
 	case pod.Status.Phase == "" || pod.Status.Phase == corev1.PodPending:
-		k.w.After(startDelay, func() {
+		k.w.After(startDelay+k.w.PodDelay, func() {
 			Update(k.w.API, pod, func(p *corev1.Pod) {
 				if p.DeletionTimestamp != nil || ended(p) {
 					return

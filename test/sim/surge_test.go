@@ -72,5 +72,6 @@ func TestSurge(t *testing.T) {
 
 // setProgressing says that a rollout does not get on.
 func setProgressing(d *appsv1.Deployment) {
+	d.Status.ObservedGeneration = d.Generation
 	d.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionFalse, Reason: "ProgressDeadlineExceeded"}}
 }

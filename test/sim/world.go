@@ -29,6 +29,8 @@ type World struct {
 	// SchedulerDelay is how long kube-scheduler takes from a change to its next
 	// round; 0 is a tenth of a second.
 	SchedulerDelay time.Duration
+	// PodDelay is how much longer than a second a pod takes from being bound to being Ready.
+	PodDelay time.Duration
 	// Trace, if set, is told about everything that happens.
 	Trace func(at time.Time, what string)
 
