@@ -259,8 +259,8 @@ func (p *Process) PlacesReady(verb string, obj client.Object) error {
 		return nil // it has expired as well
 	}
 	for _, pod := range s.PodsOn(node.Name) {
-		if !lifecycle.Recreated(pod) {
-			continue
+		if !lifecycle.Recreated(pod) || lifecycle.Protected(p.now(), pod) {
+			continue // it stays till the deadline of the drain, and is planned for then
 		}
 		plan := s.Plans[pod.UID]
 		if target, ok := s.NodeClaims.Get(plan.NodeClaim); plan.Move.From != node.Name || !ok || !v1.IsTrue(target.Status.Conditions, v1.ConditionInitialized) {
