@@ -76,12 +76,13 @@ func (c *Controller) say(ctx context.Context, v *view, said verdicts) error {
 			continue // package lifecycle says what follows
 		}
 		last, told := c.sayings[claim.UID]
-		next[claim.UID] = saying{why.code, last.at}
+		if told {
+			next[claim.UID] = last
+		}
 		old := v1.GetCondition(claim.Status.Conditions, v1.ConditionDisrupting)
 		same := old != nil && old.Reason == string(why.code)
 		idle := old != nil && old.Status == status && !slices.Contains(actionable, why.code) && !slices.Contains(actionable, code(old.Reason))
 		if same && old.Message == why.message || told && (same || idle) && v.now.Sub(last.at) < sayAgain {
-			next[claim.UID] = last
 			continue
 		}
 		if written++; written > sayAtOnce {
