@@ -112,7 +112,7 @@ func (c *Controller) look(ctx context.Context, now time.Time) *look {
 		}
 	}
 	for _, claim := range l.NodeClaims.All() {
-		class := classRef(claim)
+		class := cloudprovider.NodeClassRef(claim.Spec.NodeClassRef)
 		if _, ok := l.catalogs[class]; ok {
 			continue
 		}
@@ -141,7 +141,7 @@ func hashOf(p *v1.NodePool) string {
 
 // facts gathers what is known of a claim.
 func (c *Controller) facts(l *look, claim *v1.NodeClaim, p pool) *Facts {
-	class := classRef(claim)
+	class := cloudprovider.NodeClassRef(claim.Spec.NodeClassRef)
 	f := &Facts{Now: l.now, Claim: claim, Pool: p.NodePool, PoolHash: p.hash, Catalog: l.catalogs[class]}
 	kind := f.kind()
 	if f.Catalog != nil && kind == nil {

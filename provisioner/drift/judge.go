@@ -181,7 +181,7 @@ func (f *Facts) instanceType() (d cloudprovider.Drift, known bool) {
 		return d, false
 	}
 	return cloudprovider.Drift{Reason: InstanceTypeNotFound, Message: fmt.Sprintf(
-		"%s can have no node of instance type %s any more", classRef(f.Claim), name)}, true
+		"%s can have no node of instance type %s any more", cloudprovider.NodeClassRef(f.Claim.Spec.NodeClassRef), name)}, true
 }
 
 func (f *Facts) cloud() (cloudprovider.Drift, bool) {
@@ -199,9 +199,4 @@ func said(r *v1.Requirement) string {
 		return fmt.Sprintf("%s %s and %d more", words, strings.Join(r.Values[:most], ", "), len(r.Values)-most)
 	}
 	return strings.TrimSpace(words + " " + strings.Join(r.Values, ", "))
-}
-
-func classRef(claim *v1.NodeClaim) cloudprovider.NodeClassRef {
-	r := claim.Spec.NodeClassRef
-	return cloudprovider.NodeClassRef{Group: r.Group, Kind: r.Kind, Name: r.Name}
 }

@@ -26,7 +26,7 @@ import (
 // more by another controller that takes over.
 func (c *Controller) launch(ctx context.Context, now time.Time, claim *v1.NodeClaim) (kept bool, err error) {
 	ctx = context.WithoutCancel(ctx)
-	catalog, err := c.Cloud.Catalog(ctx, classRef(claim))
+	catalog, err := c.Cloud.Catalog(ctx, cloudprovider.NodeClassRef(claim.Spec.NodeClassRef))
 	if err != nil {
 		return c.notLaunched(ctx, now, claim, err)
 	}
@@ -56,7 +56,7 @@ func (c *Controller) buy(ctx context.Context, now time.Time, claim *v1.NodeClaim
 	}
 	return c.Cloud.Launch(ctx, cloudprovider.LaunchRequest{
 		Claim: claim.Name, UID: string(claim.UID),
-		Class: classRef(claim), NodePool: claim.Labels[v1.LabelNodePool],
+		Class: cloudprovider.NodeClassRef(claim.Spec.NodeClassRef), NodePool: claim.Labels[v1.LabelNodePool],
 		Offerings: offerings, Ranked: claim.Annotations[v1.AnnotationPriceOverlay] != "", Labels: own, Taints: launchTaints(claim),
 	})
 }
@@ -146,11 +146,6 @@ func launchTaints(claim *v1.NodeClaim) []cloudprovider.Taint {
 // claimTaints are the taints of a claim, those that stay and those that start.
 func claimTaints(claim *v1.NodeClaim) []corev1.Taint {
 	return append(append([]corev1.Taint(nil), claim.Spec.Taints...), claim.Spec.StartupTaints...)
-}
-
-func classRef(claim *v1.NodeClaim) cloudprovider.NodeClassRef {
-	r := claim.Spec.NodeClassRef
-	return cloudprovider.NodeClassRef{Group: r.Group, Kind: r.Kind, Name: r.Name}
 }
 
 // clip shortens a message to what fits a condition with room to spare.

@@ -53,7 +53,7 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 	again = Interval
 	for _, pool := range s.NodePools.All() {
 		class := pool.Spec.Template.Spec.NodeClassRef
-		catalog, err := c.Cloud.Catalog(ctx, cloudprovider.NodeClassRef{Group: class.Group, Kind: class.Kind, Name: class.Name})
+		catalog, err := c.Cloud.Catalog(ctx, cloudprovider.NodeClassRef(class))
 		if err != nil { // the NodePool's status says so
 			again = retryCatalog
 			continue

@@ -212,8 +212,7 @@ func usage(s *state.Snapshot, claims []*v1.NodeClaim) corev1.ResourceList {
 }
 
 func classRef(pool *v1.NodePool) cloudprovider.NodeClassRef {
-	r := pool.Spec.Template.Spec.NodeClassRef
-	return cloudprovider.NodeClassRef{Group: r.Group, Kind: r.Kind, Name: r.Name}
+	return cloudprovider.NodeClassRef(pool.Spec.Template.Spec.NodeClassRef)
 }
 
 // Concerned returns the names of the NodePools that a change of obj concerns: it

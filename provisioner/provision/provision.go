@@ -229,7 +229,7 @@ func (c *Controller) input(ctx context.Context, now time.Time, s *state.Snapshot
 		class := pool.Spec.Template.Spec.NodeClassRef
 		l, looked := looks[class]
 		if !looked {
-			l.catalog, l.err = c.Cloud.Catalog(ctx, cloudprovider.NodeClassRef{Group: class.Group, Kind: class.Kind, Name: class.Name})
+			l.catalog, l.err = c.Cloud.Catalog(ctx, cloudprovider.NodeClassRef(class))
 			looks[class] = l
 		}
 		if l.err != nil {
