@@ -45,7 +45,7 @@ type Controller struct {
 	soon    time.Duration           // the earliest next look that this step knows of
 
 	homeless map[types.UID]time.Time // chosen claims of which a pod has no other place, and since when
-	awaiting map[types.UID]bool      // chosen claims that were told what they wait for
+	awaiting map[types.UID]bool      // chosen claims that wait for a place to be ready, and were told so
 	setAside map[types.UID]aside     // claims that drifted and are not to be tried for a while
 	waves    map[string]*wave        // by NodePool
 	sayings  map[types.UID]saying    // what was last said of each claim

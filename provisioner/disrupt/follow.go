@@ -30,7 +30,7 @@ const (
 func (c *Controller) follow(ctx context.Context, v *view) error {
 	allowed, opened := Allowances(v.now, v.Snapshot), map[string]int{}
 	var failed []error
-	deleted, homeless := map[types.UID]struct{}{}, map[types.UID]time.Time{}
+	deleted, homeless, awaiting := map[types.UID]struct{}{}, map[types.UID]time.Time{}, map[types.UID]bool{}
 	for _, claim := range v.NodeClaims.All() {
 		if _, ok := c.deleted[claim.UID]; ok {
 			deleted[claim.UID] = struct{}{}
@@ -54,7 +54,9 @@ func (c *Controller) follow(ctx context.Context, v *view) error {
 			opened[pool]++
 			failed = append(failed, c.rollBack(ctx, v, claim, next))
 		case next.awaits != "":
-			c.tellAwaits(v, claim, next.awaits)
+			if awaiting[claim.UID] = true; !c.awaiting[claim.UID] {
+				c.eventOnBoth(v, claim, corev1.EventTypeNormal, "DisruptionWaitingReadiness", "Waiting on readiness to continue disruption: "+next.awaits)
+			}
 		case next.goes:
 			err := c.remove(ctx, v, claim, v1.DisruptionReason(chosenFor(claim)))
 			if err == nil {
@@ -63,7 +65,7 @@ func (c *Controller) follow(ctx context.Context, v *view) error {
 			failed = append(failed, err)
 		}
 	}
-	c.deleted, c.homeless = deleted, homeless
+	c.deleted, c.homeless, c.awaiting = deleted, homeless, awaiting
 	return errors.Join(failed...)
 }
 
@@ -171,18 +173,6 @@ func (v *view) awaitsStatic(pool *v1.NodePool, deleted map[types.UID]struct{}) s
 	return ""
 }
 
-// tellAwaits says what a chosen node waits for, once.
-func (c *Controller) tellAwaits(v *view, claim *v1.NodeClaim, what string) {
-	if c.awaiting[claim.UID] {
-		return
-	}
-	if c.awaiting == nil {
-		c.awaiting = map[types.UID]bool{}
-	}
-	c.awaiting[claim.UID] = true
-	c.eventOnBoth(v, claim, corev1.EventTypeNormal, "DisruptionWaitingReadiness", "Waiting on readiness to continue disruption: "+what)
-}
-
 // remove deletes a claim whose node may go; what follows is lifecycle's.
 func (c *Controller) remove(ctx context.Context, v *view, claim *v1.NodeClaim, reason v1.DisruptionReason) error {
 	if err := c.Write.Delete(ctx, claim); client.IgnoreNotFound(err) != nil {
@@ -192,7 +182,6 @@ func (c *Controller) remove(ctx context.Context, v *view, claim *v1.NodeClaim, r
 	if reason == v1.ReasonDrifted {
 		c.wave(claim.Labels[v1.LabelNodePool]).succeeded()
 	}
-	delete(c.awaiting, claim.UID)
 	c.eventOnBoth(v, claim, corev1.EventTypeNormal, "DisruptionTerminating", "Disrupting NodeClaim: "+string(reason))
 	c.Metrics.removed(v.Snapshot, claim, reason)
 	logr.FromContextOrDiscard(ctx).Info("disrupting node(s)", "NodeClaim", map[string]string{"name": claim.Name},

@@ -143,7 +143,7 @@ func (c *Controller) change(ctx context.Context, claim *v1.NodeClaim, edit func(
 func lost(err error) bool { return apierrors.IsConflict(err) || apierrors.IsNotFound(err) }
 
 // take chooses a node: the reason first, then the taint. A crash in between
-// leaves a reason without a taint, which follow rolls back.
+// leaves a reason without a taint, which follow rolls back; expire adds the taint.
 func (c *Controller) take(ctx context.Context, now time.Time, n candidate, reason, message string) error {
 	err := c.change(ctx, n.claim, func(conditions *[]metav1.Condition) {
 		v1.SetCondition(conditions, metav1.Condition{
@@ -173,7 +173,6 @@ func (c *Controller) rollBack(ctx context.Context, v *view, claim *v1.NodeClaim,
 	if because.failed {
 		c.noteFailure(v, claim, because.stays)
 	}
-	delete(c.awaiting, claim.UID)
 	if reason == v1.ReasonEmpty {
 		c.Events.Event(claim, corev1.EventTypeNormal, "ConsolidationRejected", "the node stays: "+because.stays)
 	} else {
