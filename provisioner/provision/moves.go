@@ -29,8 +29,9 @@ import (
 const lead = 5 * time.Minute
 
 // movers returns the pods that are to leave their nodes and have no place decided yet. One that
-// may not be evicted now is none of them, unless its node's deadline is near: what is bought for
-// it could stand empty for long.
+// may not be evicted now is none of them, since what is bought for it could stand empty for long:
+// unless its node's deadline is near, or the node was chosen and waits for its place, which only
+// do-not-disrupt outlasts.
 func (c *Controller) movers(now time.Time, s *state.Snapshot) []*corev1.Pod {
 	guards := sync.OnceValue(func() lifecycle.Guards { return lifecycle.GuardsOf(s) })
 	var pods []*corev1.Pod
