@@ -19,6 +19,7 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/nodeoverlay"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	"github.com/stowage-sh/stowage/provisioner/provision"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
 // Controllers are the product's own, with their default settings; a test may
@@ -67,10 +68,10 @@ func (p *Process) AddControllers() *Controllers {
 	c.NodePool = &nodepool.Controller{Cluster: p.Cluster, Write: p.Write}
 	c.Disrupt = &disrupt.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: moves, Foresee: c.Provision.Foresee}
 	p.addProvision(c.Provision)
-	p.AddMapped("NodeClaim", lifecycle.Concerned, c.Lifecycle.Reconcile)
-	p.AddMapped("NodePool", nodepool.Concerned, c.NodePool.Reconcile)
+	p.AddMapped("NodeClaim", 0, lifecycle.Concerned, c.Lifecycle.Reconcile)
+	p.AddMapped("NodePool", 100*time.Millisecond, nodepool.Concerned, c.NodePool.Reconcile)
 	p.AddStepper("collect", c.Collector.Step)
-	p.AddStepper("disrupt", c.Disrupt.Step)
+	p.addDisrupt(c.Disrupt)
 	p.addOverlays(&nodeoverlay.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud})
 	return c
 }
@@ -97,6 +98,18 @@ func (p *Process) addProvision(c *provision.Controller) {
 			after = 0
 		}
 		wake(after)
+	})
+}
+
+// addDisrupt adds the controller of disruption: it looks a second after anything changed that it
+// weighs.
+func (p *Process) addDisrupt(c *disrupt.Controller) {
+	wake := p.AddStepper("disrupt", c.Step)
+	p.notices = append(p.notices, func(obj client.Object) {
+		switch obj.(type) {
+		case *v1.NodeClaim, *v1.NodePool, *corev1.Pod:
+			wake(time.Second)
+		}
 	})
 }
 

@@ -48,12 +48,6 @@ type ReplicaSet struct {
 	Template *corev1.Pod
 }
 
-func startKubernetes(w *World) *kubernetes {
-	k := &kubernetes{w: w}
-	w.API.watches = append(w.API.watches, k.notice)
-	return k
-}
-
 func (k *kubernetes) notice(obj client.Object, gone bool) {
 	switch o := obj.(type) {
 	case *corev1.Pod:

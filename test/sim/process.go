@@ -34,6 +34,10 @@ type Process struct {
 	// (create, patch, patchStatus, delete, evict). An error of Before is returned in place of the write; one
 	// of After is returned although the write happened.
 	Before, After func(verb string, obj client.Object) error
+	// Around, if set, runs each piece of the process in place of the process: "watch" takes in a
+	// change, "route" finds whom it concerns, a controller's name is one call of that, and "api"
+	// within these is the API server at work.
+	Around func(what string, run func())
 	// Conflicts is the odds of a patch losing a race that did not take place, if it
 	// insists on a version: the server tries others again by itself.
 	Conflicts float64
@@ -87,11 +91,22 @@ func (p *Process) watch(obj client.Object, gone bool) {
 		if p.dead {
 			return
 		}
-		p.take(obj, gone)
-		for _, notice := range p.notices {
-			notice(obj)
-		}
+		p.do("watch", func() { p.take(obj, gone) })
+		p.do("route", func() {
+			for _, notice := range p.notices {
+				notice(obj)
+			}
+		})
 	})
+}
+
+// do runs a piece of the process; see Around.
+func (p *Process) do(what string, run func()) {
+	if p.Around == nil {
+		run()
+		return
+	}
+	p.Around(what, run)
 }
 
 // take takes in what the watch delivers.
@@ -124,7 +139,7 @@ func (p *Process) AddStepper(name string, step func(ctx context.Context, now tim
 // name when that object changes, when its own answer says, and with backoff after
 // an error.
 func (p *Process) AddReconciler(kind string, reconcile func(ctx context.Context, now time.Time, name string) (time.Duration, error)) {
-	p.AddMapped(kind, func(_ *state.Cluster, obj client.Object) []string {
+	p.AddMapped(kind, 0, func(_ *state.Cluster, obj client.Object) []string {
 		if KindOf(obj) != kind {
 			return nil
 		}
@@ -133,13 +148,14 @@ func (p *Process) AddReconciler(kind string, reconcile func(ctx context.Context,
 }
 
 // AddMapped adds a controller that is called for the names that concerned finds
-// for every change, and otherwise as AddReconciler says.
-func (p *Process) AddMapped(name string, concerned func(*state.Cluster, client.Object) []string,
+// for every change, after a delay that gathers the changes of a burst, and otherwise as
+// AddReconciler says.
+func (p *Process) AddMapped(name string, delay time.Duration, concerned func(*state.Cluster, client.Object) []string,
 	reconcile func(ctx context.Context, now time.Time, name string) (time.Duration, error)) {
 	q := &queue{process: p, name: name, run: reconcile}
 	notice := func(obj client.Object) {
 		for _, key := range concerned(p.Cluster, obj) {
-			q.add(key, 0)
+			q.add(key, delay)
 		}
 	}
 	p.notices = append(p.notices, notice)
@@ -177,7 +193,9 @@ func (q *queue) add(key string, after time.Duration) {
 
 func (q *queue) call(key string) {
 	p := q.process
-	again, err := q.run(logr.NewContext(context.Background(), logr.Discard()), p.world.Now, key)
+	var again time.Duration
+	var err error
+	p.do(q.name, func() { again, err = q.run(logr.NewContext(context.Background(), logr.Discard()), p.world.Now, key) })
 	if err != nil {
 		p.Errors = append(p.Errors, fmt.Errorf("%s %q: %w", q.name, key, err))
 		p.world.trace("%s %q: %v", q.name, key, err)
@@ -197,7 +215,10 @@ type writer struct{ p *Process }
 func (w writer) do(verb string, obj client.Object, write func() error) error {
 	for _, step := range []func() error{
 		func() error { return w.fault(w.p.Before, verb, obj) },
-		write,
+		func() (err error) {
+			w.p.do("api", func() { err = write() })
+			return err
+		},
 		func() error { return w.fault(w.p.After, verb, obj) },
 	} {
 		if w.p.dead {
