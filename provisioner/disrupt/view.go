@@ -28,12 +28,12 @@ type view struct {
 func (c *Controller) look(now time.Time) *view {
 	s := c.Cluster.Snapshot()
 	v := &view{Snapshot: s, now: now, guards: lifecycle.GuardsOf(s), served: c.Schedulers, claims: map[string]bool{}, nodes: map[string]bool{}}
-	for _, plan := range s.Plans {
+	for _, plan := range s.Plans.All() {
 		v.claims[plan.NodeClaim] = true
 		v.nodes[plan.Node] = true
 	}
-	for _, pod := range s.Pods.All() {
-		if pod.Spec.NodeName == "" && !lifecycle.Terminal(pod) {
+	for _, pod := range s.Unbound.All() {
+		if !lifecycle.Terminal(pod) {
 			v.nodes[pod.Status.NominatedNodeName] = true
 		}
 	}
@@ -158,7 +158,7 @@ func (v *view) isNew(claim *v1.NodeClaim) bool {
 // which NodeClaim or node one waits for that is not ready.
 func (v *view) places(c candidate) (missing int, awaits string) {
 	for _, pod := range c.movable {
-		plan, ok := v.Plans[pod.UID]
+		plan, ok := v.Plans.Get(pod.UID)
 		if !lifecycle.Recreated(pod) || !v.served.Serve(pod) {
 			continue // nothing comes after it, or others care for that
 		}

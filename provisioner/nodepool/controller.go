@@ -85,15 +85,7 @@ func (c *Controller) reconcile(ctx context.Context, now time.Time, s *state.Snap
 }
 
 // Claims returns the NodeClaims of a pool, those being deleted included, by name.
-func Claims(s *state.Snapshot, pool *v1.NodePool) []*v1.NodeClaim {
-	var claims []*v1.NodeClaim
-	for _, claim := range s.NodeClaims.All() {
-		if claim.Labels[v1.LabelNodePool] == pool.Name {
-			claims = append(claims, claim)
-		}
-	}
-	return claims
-}
+func Claims(s *state.Snapshot, pool *v1.NodePool) []*v1.NodeClaim { return s.ClaimsOf(pool.Name) }
 
 // stamp writes the pool's hash on the pool, and on those of its claims whose hash
 // is of another version, Karpenter's for one: hashes of two versions cannot be

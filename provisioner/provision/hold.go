@@ -76,13 +76,13 @@ type gathering struct {
 // Step asks once.
 func gatherings(s *state.Snapshot) []*gathering {
 	decided := map[string]time.Time{}
-	for _, p := range s.Plans {
+	for _, p := range s.Plans.All() {
 		if at, known := decided[p.NodeClaim]; p.NodeClaim != "" && p.Move.From == "" && (!known || p.At.Before(at)) {
 			decided[p.NodeClaim] = p.At
 		}
 	}
 	all, priority := map[time.Time]*gathering{}, map[time.Time]int32{}
-	for _, p := range s.Plans {
+	for _, p := range s.Plans.All() {
 		if p.NodeClaim == "" || p.Move.From != "" {
 			continue // a pod that is on a node cannot be nominated to another
 		}

@@ -21,6 +21,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/stowage-sh/stowage/binpack"
@@ -142,12 +143,12 @@ func (c *Controller) waiting(s *state.Snapshot, moving []*corev1.Pod) []*corev1.
 	for _, p := range moving {
 		alive[p.UID] = true
 	}
-	for _, p := range s.Pods.All() {
+	for _, p := range s.Unbound.All() {
 		if !problem.Provisionable(p) || !c.Schedulers.Serve(p) {
 			continue
 		}
 		alive[p.UID] = true
-		if _, planned := s.Plans[p.UID]; !planned && !problem.MakesRoom(s, p) {
+		if _, planned := s.Plans.Get(p.UID); !planned && !problem.MakesRoom(s, p) {
 			pods = append(pods, p)
 		}
 	}
@@ -249,8 +250,8 @@ func (c *Controller) backOff(now time.Time, s *state.Snapshot, pool *v1.NodePool
 		in.Excluded[pool.Name] = fmt.Sprintf("buys nothing until %s: %d node(s) in a row never joined the cluster", until.UTC().Format(time.RFC3339), failures)
 		return
 	}
-	for _, claim := range s.NodeClaims.All() {
-		if claim.Labels[v1.LabelNodePool] == pool.Name && joining(s, claim) {
+	for _, claim := range s.ClaimsOf(pool.Name) {
+		if joining(s, claim) {
 			in.Excluded[pool.Name] = fmt.Sprintf("waits for NodeClaim %s to join the cluster: %d node(s) in a row never did", claim.Name, failures)
 			return
 		}
@@ -289,7 +290,8 @@ func (c *Controller) place(now time.Time, placements []problem.Placement) {
 
 // planned is the plan of a pod for a place.
 func planned(now time.Time, p *corev1.Pod, place state.Plan) state.Plan {
-	place.At, place.Spread, place.Priority, place.Move = now, spreadsOverDomains(p), corev1helpers.PodPriority(p), moveOf(p)
+	place.Pod, place.At, place.Move = client.ObjectKeyFromObject(p), now, moveOf(p)
+	place.Spread, place.Priority = spreadsOverDomains(p), corev1helpers.PodPriority(p)
 	return place
 }
 
