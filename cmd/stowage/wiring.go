@@ -195,8 +195,16 @@ func (w *wiring) claimsOf(class string) []string {
 
 func (w *wiring) nodePools() error {
 	c := &nodepool.Controller{Cluster: w.cluster, Write: w.write, Known: awsv1.LabelValues}
-	keys := func(obj client.Object) []string { return nodepool.Concerned(w.cluster, obj) }
-	return w.add("nodepool", poolWorkers, c.Reconcile, w.feed.source(keys, 100*time.Millisecond, &v1.NodePoolList{}))
+	keys := func(counted bool) func(client.Object) []string {
+		return func(obj client.Object) []string {
+			if nodepool.Counted(obj) != counted {
+				return nil
+			}
+			return nodepool.Concerned(w.cluster, obj)
+		}
+	}
+	return w.add("nodepool", poolWorkers, c.Reconcile,
+		w.feed.source(keys(false), 100*time.Millisecond, &v1.NodePoolList{}), w.feed.source(keys(true), time.Second))
 }
 
 func (w *wiring) nodeClaims() error {

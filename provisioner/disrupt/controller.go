@@ -37,11 +37,13 @@ type Controller struct {
 	Settle time.Duration
 
 	begun   time.Time               // the first step
-	seen    map[types.UID]podSet    // pods by NodeClaim, as of the last step
+	seen    map[types.UID]*resident // pods by NodeClaim, as of the last step
 	told    map[types.UID]string    // what holds nodes back, by NodePool
 	deleted map[types.UID]struct{}  // claims that were deleted and are still seen
 	unsure  map[types.UID]time.Time // claims whose choice was written without an answer, and when
 	soon    time.Duration           // the earliest next look that this step knows of
+
+	residents residents // by node
 
 	homeless map[types.UID]time.Time // chosen claims of which a pod has no other place, and since when
 	awaiting map[types.UID]bool      // chosen claims that were told what they wait for
@@ -64,7 +66,7 @@ const (
 // in the error and is done by a later step.
 func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Duration, err error) {
 	if c.begun.IsZero() {
-		c.begun = now
+		c.begun, c.residents = now, residents{}
 	}
 	c.soon = orDefault(c.Poll, 10*time.Second)
 	failed := []error{c.notePods(ctx, now), c.mark(ctx, now)}

@@ -19,6 +19,8 @@ type view struct {
 	*state.Snapshot
 	now    time.Time
 	guards lifecycle.Guards
+	// residents tell of the pods on nodes.
+	residents residents
 	// served are the schedulers whose pods get machines.
 	served problem.Schedulers
 	// claims and nodes hold the names of those that a pod is planned for or nominated to.
@@ -27,7 +29,7 @@ type view struct {
 
 func (c *Controller) look(now time.Time) *view {
 	s := c.Cluster.Snapshot()
-	v := &view{Snapshot: s, now: now, guards: lifecycle.GuardsOf(s), served: c.Schedulers, claims: map[string]bool{}, nodes: map[string]bool{}}
+	v := &view{Snapshot: s, now: now, guards: lifecycle.GuardsOf(s), residents: c.residents, served: c.Schedulers, claims: map[string]bool{}, nodes: map[string]bool{}}
 	for _, plan := range s.Plans.All() {
 		v.claims[plan.NodeClaim] = true
 		v.nodes[plan.Node] = true
@@ -77,13 +79,7 @@ func (v *view) candidate(claim *v1.NodeClaim) (candidate, bool) {
 	if !ok || pool.DeletionTimestamp != nil {
 		return candidate{}, false
 	}
-	c := candidate{claim: claim, node: node, pool: pool}
-	for _, pod := range v.PodsOn(node.Name) {
-		if lifecycle.Reschedulable(pod) {
-			c.movable = append(c.movable, pod)
-		}
-	}
-	return c, true
+	return candidate{claim, node, pool, v.residents.on(v.Snapshot, node.Name).movable}, true
 }
 
 // A block is why a node is not disrupted that otherwise would be; the zero value is none.

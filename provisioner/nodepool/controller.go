@@ -252,6 +252,17 @@ func Concerned(c *state.Cluster, obj client.Object) []string {
 	return nil
 }
 
+// Counted reports whether obj is only summed up in the status of the NodePools that it concerns.
+// There are thousands of such, which change all the time: those of a second or so are to be
+// gathered.
+func Counted(obj client.Object) bool {
+	switch obj.(type) {
+	case *v1.NodeClaim, *corev1.Node:
+		return true
+	}
+	return false
+}
+
 // using returns the names of the NodePools that use a NodeClass, in order.
 func using(s *state.Snapshot, class cloudprovider.NodeClassRef) []string {
 	var names []string

@@ -174,4 +174,3 @@ func (c metered) List(ctx context.Context) (all []cloudprovider.Instance, err er
 	c.m.around("cloud", func() { all, err = c.cloud.List(ctx) })
 	return all, err
 }
-

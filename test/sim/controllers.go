@@ -68,8 +68,8 @@ func (p *Process) AddControllers() *Controllers {
 	c.NodePool = &nodepool.Controller{Cluster: p.Cluster, Write: p.Write}
 	c.Disrupt = &disrupt.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: moves, Foresee: c.Provision.Foresee}
 	p.addProvision(c.Provision)
-	p.AddMapped("NodeClaim", 0, lifecycle.Concerned, c.Lifecycle.Reconcile)
-	p.AddMapped("NodePool", 100*time.Millisecond, nodepool.Concerned, c.NodePool.Reconcile)
+	p.AddMapped("NodeClaim", lifecycle.Concerned, c.Lifecycle.Reconcile)
+	p.AddGathered("NodePool", gatherPools, nodepool.Concerned, c.NodePool.Reconcile)
 	p.AddStepper("collect", c.Collector.Step)
 	p.addDisrupt(c.Disrupt)
 	p.addOverlays(&nodeoverlay.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud})
@@ -99,6 +99,14 @@ func (p *Process) addProvision(c *provision.Controller) {
 		}
 		wake(after)
 	})
+}
+
+// gatherPools is for how long changes are gathered that concern NodePools.
+func gatherPools(obj client.Object) time.Duration {
+	if nodepool.Counted(obj) {
+		return time.Second
+	}
+	return 100 * time.Millisecond
 }
 
 // addDisrupt adds the controller of disruption: it looks a second after anything changed that it

@@ -139,7 +139,7 @@ func (p *Process) AddStepper(name string, step func(ctx context.Context, now tim
 // name when that object changes, when its own answer says, and with backoff after
 // an error.
 func (p *Process) AddReconciler(kind string, reconcile func(ctx context.Context, now time.Time, name string) (time.Duration, error)) {
-	p.AddMapped(kind, 0, func(_ *state.Cluster, obj client.Object) []string {
+	p.AddMapped(kind, func(_ *state.Cluster, obj client.Object) []string {
 		if KindOf(obj) != kind {
 			return nil
 		}
@@ -148,14 +148,20 @@ func (p *Process) AddReconciler(kind string, reconcile func(ctx context.Context,
 }
 
 // AddMapped adds a controller that is called for the names that concerned finds
-// for every change, after a delay that gathers the changes of a burst, and otherwise as
-// AddReconciler says.
-func (p *Process) AddMapped(name string, delay time.Duration, concerned func(*state.Cluster, client.Object) []string,
+// for every change, and otherwise as AddReconciler says.
+func (p *Process) AddMapped(name string, concerned func(*state.Cluster, client.Object) []string,
+	reconcile func(ctx context.Context, now time.Time, name string) (time.Duration, error)) {
+	p.AddGathered(name, func(client.Object) time.Duration { return 0 }, concerned, reconcile)
+}
+
+// AddGathered does as AddMapped, but that gather says for how long the changes like one are
+// gathered before the controller is called.
+func (p *Process) AddGathered(name string, gather func(client.Object) time.Duration, concerned func(*state.Cluster, client.Object) []string,
 	reconcile func(ctx context.Context, now time.Time, name string) (time.Duration, error)) {
 	q := &queue{process: p, name: name, run: reconcile}
 	notice := func(obj client.Object) {
 		for _, key := range concerned(p.Cluster, obj) {
-			q.add(key, delay)
+			q.add(key, gather(obj))
 		}
 	}
 	p.notices = append(p.notices, notice)
