@@ -44,6 +44,7 @@ type Controller struct {
 	soon    time.Duration           // the earliest next look that this step knows of
 
 	residents residents // by node
+	last      *view
 
 	homeless map[types.UID]time.Time // chosen claims of which a pod has no other place, and since when
 	awaiting map[types.UID]bool      // chosen claims that were told what they wait for
@@ -162,7 +163,7 @@ func (c *Controller) countUnsure(v *view, allowed *permits) {
 
 // allowances returns what the budgets allow.
 func (c *Controller) allowances(v *view) *permits {
-	return &permits{all: Allowances(v.now, v.Snapshot), used: map[string]int{}, held: map[types.UID]string{}}
+	return &permits{all: v.allowances(), used: map[string]int{}, held: map[types.UID]string{}}
 }
 
 // permits are what the budgets of all NodePools allow in one step.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,10 +26,16 @@ type view struct {
 	served problem.Schedulers
 	// claims and nodes hold the names of those that a pod is planned for or nominated to.
 	claims, nodes map[string]bool
+	// allowances are what the budgets allow.
+	allowances func() map[string]map[v1.DisruptionReason]Allowance
 }
 
+// look returns a view of the cluster as it is, the last one if nothing has changed.
 func (c *Controller) look(now time.Time) *view {
 	s := c.Cluster.Snapshot()
+	if c.last != nil && c.last.Snapshot == s && c.last.now.Equal(now) {
+		return c.last
+	}
 	v := &view{Snapshot: s, now: now, guards: lifecycle.GuardsOf(s), residents: c.residents, served: c.Schedulers, claims: map[string]bool{}, nodes: map[string]bool{}}
 	for _, plan := range s.Plans.All() {
 		v.claims[plan.NodeClaim] = true
@@ -39,6 +46,8 @@ func (c *Controller) look(now time.Time) *view {
 			v.nodes[pod.Status.NominatedNodeName] = true
 		}
 	}
+	v.allowances = sync.OnceValue(func() map[string]map[v1.DisruptionReason]Allowance { return Allowances(now, s) })
+	c.last = v
 	return v
 }
 
