@@ -256,14 +256,22 @@ func (w *wiring) disruption() error {
 		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: w.instruments.disrupt,
 		Foresee: w.provision.Foresee, Schedulers: w.settings.schedulers, Clock: time.Now,
 	}
-	keys := func(obj client.Object) []string {
-		switch obj.(type) {
-		case *v1.NodeClaim, *v1.NodePool, *corev1.Pod:
+	pools := func(obj client.Object) []string {
+		if _, ok := obj.(*v1.NodePool); ok {
 			return []string{"cluster"}
 		}
 		return nil
 	}
-	return w.add("disruption", 1, singleton(c.Step), once(), w.feed.source(keys, time.Second))
+	rest := func(obj client.Object) []string {
+		switch obj.(type) {
+		case *v1.NodeClaim, *corev1.Pod:
+			return []string{"cluster"}
+		}
+		return nil
+	}
+	// A step looks at every node, and in a large cluster there is always a pod that comes or goes. What
+	// is under way is looked at each second all the same.
+	return w.add("disruption", 1, singleton(c.Step), once(), w.feed.source(pools, time.Second), w.feed.source(rest, 5*time.Second))
 }
 
 // A step does for one key what can be done now, and says when to look again.

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -51,24 +52,41 @@ func (c *Controller) notePods(ctx context.Context, now time.Time) error {
 			}
 			continue
 		}
-		if err := c.notePod(ctx, now, claim); err != nil {
+		noted, err := c.notePod(ctx, now, s, claim)
+		switch {
+		case noted:
+		case known:
 			next[claim.UID] = old
-			failed = append(failed, err)
+		default:
+			delete(next, claim.UID)
 		}
+		failed = append(failed, err)
 	}
 	c.seen = next
 	c.residents.forget(s)
 	return errors.Join(failed...)
 }
 
-func (c *Controller) notePod(ctx context.Context, now time.Time, claim *v1.NodeClaim) error {
+// notePod writes lastPodEventTime on a claim, and with the same patch takes off its Consolidatable
+// condition if that ends with it. A race that was lost is run again by a later step.
+func (c *Controller) notePod(ctx context.Context, now time.Time, s *state.Snapshot, claim *v1.NodeClaim) (noted bool, err error) {
 	before := claim
 	claim = claim.DeepCopy()
 	claim.Status.LastPodEventTime = metav1.NewTime(now)
-	if err := c.Write.PatchStatus(ctx, claim, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("noting a pod event on NodeClaim %s: %w", claim.Name, err)
+	patch := client.MergeFrom(before)
+	if pool, ok := s.NodePools.Get(claim.Labels[v1.LabelNodePool]); ok {
+		after, _ := pool.Spec.Disruption.ConsolidateAfter.Get()
+		if after > 0 && meta.RemoveStatusCondition(&claim.Status.Conditions, v1.ConditionConsolidatable) {
+			patch = client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+		}
 	}
-	return nil
+	switch err := c.Write.PatchStatus(ctx, claim, patch); {
+	case apierrors.IsConflict(err):
+		return false, nil
+	case client.IgnoreNotFound(err) != nil:
+		return false, fmt.Errorf("noting a pod event on NodeClaim %s: %w", claim.Name, err)
+	}
+	return true, nil
 }
 
 // mark keeps the Consolidatable condition of initialized claims.

@@ -7,10 +7,10 @@ import (
 	"runtime/metrics"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
@@ -20,9 +20,6 @@ import (
 // settling is how long the cluster is left alone before anything is measured: a process that
 // begins writes down what it finds.
 const settling = time.Minute
-
-// scrapePeriod is how often the metrics are asked for.
-const scrapePeriod = 30 * time.Second
 
 // BenchmarkSteady is a second of virtual time in a large cluster. It reports what the product
 // does in a minute of such: CPU seconds of the thread that it all runs in, by controller; bytes
@@ -44,16 +41,6 @@ func BenchmarkSteady(b *testing.B) {
 	c := p.AddControllers()
 	cloud := metered{l.Cloud, m}
 	c.Provision.Cloud, c.Lifecycle.Cloud, c.Collector.Cloud = cloud, cloud, cloud
-	var scrape func()
-	scrape = func() {
-		m.around("scrape", func() {
-			if _, err := c.Registry.Gather(); err != nil {
-				l.Fail(err)
-			}
-		})
-		l.After(scrapePeriod, scrape)
-	}
-	l.After(scrapePeriod/2, scrape)
 	l.begin()
 	pass := func(d time.Duration) {
 		if err := l.Run(d); err != nil {
@@ -91,14 +78,13 @@ type spending struct {
 
 // now is what this thread has spent so far, and the process has allocated.
 func now() spending {
-	const thread = 1 // RUSAGE_THREAD
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(thread, &usage); err != nil {
+	var spent unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &spent); err != nil {
 		panic(err)
 	}
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(sample)
-	return spending{time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), sample[0].Value.Uint64()}
+	return spending{time.Duration(spent.Nano()), sample[0].Value.Uint64()}
 }
 
 func (m *meter) around(what string, run func()) {

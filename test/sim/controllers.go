@@ -109,14 +109,16 @@ func gatherPools(obj client.Object) time.Duration {
 	return 100 * time.Millisecond
 }
 
-// addDisrupt adds the controller of disruption: it looks a second after anything changed that it
-// weighs.
+// addDisrupt adds the controller of disruption: it looks a second after a NodePool changed, and
+// five after anything else did that it weighs.
 func (p *Process) addDisrupt(c *disrupt.Controller) {
 	wake := p.AddStepper("disrupt", c.Step)
 	p.notices = append(p.notices, func(obj client.Object) {
 		switch obj.(type) {
-		case *v1.NodeClaim, *v1.NodePool, *corev1.Pod:
+		case *v1.NodePool:
 			wake(time.Second)
+		case *v1.NodeClaim, *corev1.Pod:
+			wake(5 * time.Second)
 		}
 	})
 }
