@@ -27,8 +27,8 @@ const (
 	replaced      = 8   // pods of ReplicaSets that end and come again, a second
 	jobs          = 2   // pods of Jobs that begin, a second
 	statusPeriod  = 5 * time.Minute
-	surgePeriod   = 30 * time.Second
-	surgeLifetime = time.Minute
+	surgePeriod   = 2 * time.Minute
+	surgeLifetime = 45 * time.Second
 	surgePods     = 20 // of a Deployment that grows, each half a machine
 )
 

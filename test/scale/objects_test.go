@@ -17,8 +17,7 @@ import (
 	"github.com/stowage-sh/stowage/test/sim"
 )
 
-// What follows are objects with all that an API server holds of such ones, the managed fields left
-// out: the product drops them (state.Slim).
+// What follows are objects with all that an API server holds of such ones but the managed fields.
 
 // hex is an identifier that looks like a digest.
 func hex(n int) string { return fmt.Sprintf("%064x", uint64(n)*0x9e3779b97f4a7c15) }

@@ -59,7 +59,7 @@ func (w *World) Start() *Process {
 	p.Write = state.Recorded(writer{p}, p.Cluster)
 	p.Events = recorder{w}
 	for _, obj := range w.API.all() {
-		p.Cluster.Observe(obj)
+		p.Cluster.Observe(slim(obj))
 	}
 	w.API.watches = append(w.API.watches, p.watch)
 	w.processes = append(w.processes, p)
@@ -86,7 +86,7 @@ func (p *Process) watch(obj client.Object, gone bool) {
 		at = last
 	}
 	p.last[kind] = at
-	obj = obj.DeepCopyObject().(client.Object)
+	obj = slim(obj.DeepCopyObject().(client.Object))
 	w.After(at.Sub(w.Now), func() {
 		if p.dead {
 			return
@@ -98,6 +98,12 @@ func (p *Process) watch(obj client.Object, gone bool) {
 			}
 		})
 	})
+}
+
+// slim makes of an object what the product's cache keeps of it.
+func slim(obj client.Object) client.Object {
+	_, _ = state.Slim(obj) // it returns no error
+	return obj
 }
 
 // do runs a piece of the process; see Around.
