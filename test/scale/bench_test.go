@@ -2,6 +2,7 @@ package scale_test
 
 import (
 	"context"
+	"flag"
 	"maps"
 	"runtime"
 	"runtime/metrics"
@@ -17,9 +18,7 @@ import (
 	"github.com/stowage-sh/stowage/test/sim"
 )
 
-// settling is how long the cluster is left alone before anything is measured: a process that
-// begins writes down what it finds.
-const settling = time.Minute
+var settle = flag.Duration("settle", 3*time.Minute, "virtual time before anything is measured: a process that begins writes down what it finds")
 
 // BenchmarkSteady is a second of virtual time in a large cluster. It reports what the product
 // does in a minute of such: CPU seconds of the thread that it all runs in, by controller; bytes
@@ -47,7 +46,7 @@ func BenchmarkSteady(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	pass(settling)
+	pass(*settle)
 	m.reset()
 	seconds := 0
 	for b.Loop() {
