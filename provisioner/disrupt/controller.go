@@ -44,7 +44,7 @@ type Controller struct {
 	soon    time.Duration           // the earliest next look that this step knows of
 
 	residents residents // by node
-	last      *view
+	viewed    *view
 
 	homeless map[types.UID]time.Time // chosen claims of which a pod has no other place, and since when
 	awaiting map[types.UID]bool      // chosen claims that were told what they wait for

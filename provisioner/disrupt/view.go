@@ -33,8 +33,8 @@ type view struct {
 // look returns a view of the cluster as it is, the last one if nothing has changed.
 func (c *Controller) look(now time.Time) *view {
 	s := c.Cluster.Snapshot()
-	if c.last != nil && c.last.Snapshot == s && c.last.now.Equal(now) {
-		return c.last
+	if c.viewed != nil && c.viewed.Snapshot == s && c.viewed.now.Equal(now) {
+		return c.viewed
 	}
 	v := &view{Snapshot: s, now: now, guards: lifecycle.GuardsOf(s), residents: c.residents, served: c.Schedulers, claims: map[string]bool{}, nodes: map[string]bool{}}
 	for _, plan := range s.Plans.All() {
@@ -47,7 +47,7 @@ func (c *Controller) look(now time.Time) *view {
 		}
 	}
 	v.allowances = sync.OnceValue(func() map[string]map[v1.DisruptionReason]Allowance { return Allowances(now, s) })
-	c.last = v
+	c.viewed = v
 	return v
 }
 
