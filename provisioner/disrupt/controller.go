@@ -67,7 +67,7 @@ const (
 // in the error and is done by a later step.
 func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Duration, err error) {
 	if c.begun.IsZero() {
-		c.begun, c.residents = now, residents{}
+		c.begun = now
 	}
 	c.soon = orDefault(c.Poll, 10*time.Second)
 	failed := []error{c.notePods(ctx, now), c.mark(ctx, now)}

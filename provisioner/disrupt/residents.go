@@ -1,6 +1,7 @@
 package disrupt
 
 import (
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -10,8 +11,9 @@ import (
 )
 
 // residents remember what was found of the pods of each node for as long as none of them changes:
-// a step asks it of all nodes, and a snapshot says with the same slice that nothing changed.
-type residents map[string]*resident
+// a step asks it of all nodes, and a snapshot says with the same slice that nothing changed. The
+// zero value is empty.
+type residents struct{ of map[string]*resident }
 
 // A resident is what there is to know of a node's pods. It is never changed.
 type resident struct {
@@ -25,9 +27,9 @@ type resident struct {
 }
 
 // on returns what is known of a node's pods.
-func (r residents) on(s *state.Snapshot, node string) *resident {
+func (r *residents) on(s *state.Snapshot, node string) *resident {
 	pods := s.PodsOn(node)
-	if known, ok := r[node]; ok && same(known.pods, pods) {
+	if known, ok := r.of[node]; ok && same(known.pods, pods) {
 		return known
 	}
 	found := &resident{pods: pods, running: podSet{}}
@@ -37,7 +39,10 @@ func (r residents) on(s *state.Snapshot, node string) *resident {
 		}
 		found.count(pod)
 	}
-	r[node] = found
+	if r.of == nil {
+		r.of = map[string]*resident{}
+	}
+	r.of[node] = found
 	return found
 }
 
@@ -55,15 +60,14 @@ func (r *resident) count(pod *corev1.Pod) {
 }
 
 // forget leaves out nodes that are gone.
-func (r residents) forget(s *state.Snapshot) {
-	if len(r) <= s.Nodes.Len() {
+func (r *residents) forget(s *state.Snapshot) {
+	if len(r.of) <= s.Nodes.Len() {
 		return
 	}
-	for node := range r {
-		if _, ok := s.Nodes.Get(node); !ok {
-			delete(r, node)
-		}
-	}
+	maps.DeleteFunc(r.of, func(node string, _ *resident) bool {
+		_, ok := s.Nodes.Get(node)
+		return !ok
+	})
 }
 
 // same reports whether two slices are one.

@@ -21,7 +21,7 @@ type view struct {
 	now    time.Time
 	guards lifecycle.Guards
 	// residents tell of the pods on nodes.
-	residents residents
+	residents *residents
 	// served are the schedulers whose pods get machines.
 	served problem.Schedulers
 	// claims and nodes hold the names of those that a pod is planned for or nominated to.
@@ -36,7 +36,7 @@ func (c *Controller) look(now time.Time) *view {
 	if c.viewed != nil && c.viewed.Snapshot == s && c.viewed.now.Equal(now) {
 		return c.viewed
 	}
-	v := &view{Snapshot: s, now: now, guards: lifecycle.GuardsOf(s), residents: c.residents, served: c.Schedulers, claims: map[string]bool{}, nodes: map[string]bool{}}
+	v := &view{Snapshot: s, now: now, guards: lifecycle.GuardsOf(s), residents: &c.residents, served: c.Schedulers, claims: map[string]bool{}, nodes: map[string]bool{}}
 	for _, plan := range s.Plans.All() {
 		v.claims[plan.NodeClaim] = true
 		v.nodes[plan.Node] = true

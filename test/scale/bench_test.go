@@ -32,7 +32,7 @@ func BenchmarkSteady(b *testing.B) {
 	defer runtime.UnlockOSThread()
 	m := &meter{thread: unix.Gettid(), spent: map[string]spending{}, calls: map[string]int{}, writes: map[string]int{}}
 	p := l.Start()
-	p.Around = m.around
+	p.Around, p.Gathers = m.around, true
 	p.After = func(verb string, obj client.Object) error {
 		m.writes[verb+" "+sim.KindOf(obj)]++
 		return nil

@@ -18,6 +18,7 @@ func TestSmallLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := l.Start()
+	p.Gathers = true
 	p.AddControllers()
 	l.begin()
 	most := 0

@@ -69,7 +69,7 @@ func (p *Process) AddControllers() *Controllers {
 	c.Disrupt = &disrupt.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: moves, Foresee: c.Provision.Foresee}
 	p.addProvision(c.Provision)
 	p.AddMapped("NodeClaim", lifecycle.Concerned, c.Lifecycle.Reconcile)
-	p.AddGathered("NodePool", gatherPools, nodepool.Concerned, c.NodePool.Reconcile)
+	p.AddGathered("NodePool", p.gatherPools, nodepool.Concerned, c.NodePool.Reconcile)
 	p.AddStepper("collect", c.Collector.Step)
 	p.addDisrupt(c.Disrupt)
 	p.addOverlays(&nodeoverlay.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud})
@@ -102,17 +102,22 @@ func (p *Process) addProvision(c *provision.Controller) {
 }
 
 // gatherPools is for how long changes are gathered that concern NodePools.
-func gatherPools(obj client.Object) time.Duration {
-	if nodepool.Counted(obj) {
+func (p *Process) gatherPools(obj client.Object) time.Duration {
+	switch {
+	case !p.Gathers:
+		return 0
+	case nodepool.Counted(obj):
 		return time.Second
 	}
 	return 100 * time.Millisecond
 }
 
-// addDisrupt adds the controller of disruption: it looks a second after a NodePool changed, and
-// five after anything else did that it weighs.
+// addDisrupt adds the controller of disruption.
 func (p *Process) addDisrupt(c *disrupt.Controller) {
 	wake := p.AddStepper("disrupt", c.Step)
+	if !p.Gathers {
+		return
+	}
 	p.notices = append(p.notices, func(obj client.Object) {
 		switch obj.(type) {
 		case *v1.NodePool:

@@ -38,6 +38,10 @@ type Process struct {
 	// change, "route" finds whom it concerns, a controller's name is one call of that, and "api"
 	// within these is the API server at work.
 	Around func(what string, run func())
+	// Gathers has disruption and the controller of NodePools woken as the command does: a few
+	// seconds after a burst began. Else disruption looks when it says so itself, and NodePools are
+	// looked at with each change.
+	Gathers bool
 	// Conflicts is the odds of a patch losing a race that did not take place, if it
 	// insists on a version: the server tries others again by itself.
 	Conflicts float64
