@@ -11,7 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/pricing"
@@ -289,7 +288,7 @@ func (c *Cloud) join(m *machine) {
 	notReady := corev1.Taint{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoSchedule}
 	node.Spec.Taints = append(node.Spec.Taints, notReady)
 	node.Status.Capacity, node.Status.Allocatable = quantities(capacity), quantities(allocatable)
-	setReady(node, corev1.ConditionFalse, c.world.Now)
+	setReady(node, corev1.ConditionFalse)
 	if err := c.world.API.Create(node); err != nil {
 		c.world.Fail(fmt.Errorf("joining: %w", err))
 	}
@@ -298,7 +297,7 @@ func (c *Cloud) join(m *machine) {
 			return
 		}
 		Update(c.world.API, node, func(n *corev1.Node) {
-			setReady(n, corev1.ConditionTrue, c.world.Now)
+			setReady(n, corev1.ConditionTrue)
 			n.Spec.Taints = dropTaint(n.Spec.Taints, notReady.Key)
 		})
 	})
@@ -322,8 +321,8 @@ func dropTaint(taints []corev1.Taint, key string) []corev1.Taint {
 	return slices.DeleteFunc(taints, func(t corev1.Taint) bool { return t.Key == key })
 }
 
-func setReady(node *corev1.Node, status corev1.ConditionStatus, now time.Time) {
-	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: status, LastTransitionTime: metav1.NewTime(now.Truncate(time.Second))}}
+func setReady(node *corev1.Node, status corev1.ConditionStatus) {
+	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: status}}
 }
 
 func quantities(r cloudprovider.Resources) corev1.ResourceList {

@@ -64,13 +64,7 @@ func (k *kubernetes) notice(obj client.Object, gone bool) {
 	if gone {
 		k.w.After(collectDelay, func() { k.collect(obj.GetUID()) })
 	}
-	switch o := obj.(type) {
-	case *v1.NodeClaim, *v1.NodePool: // kube-scheduler does not know them
-	case *corev1.Pod:
-		if gone || k.retries(o) {
-			k.soonSchedule()
-		}
-	default:
+	if pod, ok := obj.(*corev1.Pod); !ok || gone || k.retries(pod) {
 		k.soonSchedule()
 	}
 }
@@ -120,7 +114,7 @@ func (k *kubernetes) silence(name string) {
 	k.w.After(silenceDelay, func() {
 		if node, ok := Get[*corev1.Node](k.w.API, "", name); ok {
 			Update(k.w.API, node, func(n *corev1.Node) {
-				setReady(n, corev1.ConditionUnknown, k.w.Now)
+				setReady(n, corev1.ConditionUnknown)
 				n.Spec.Taints = append(n.Spec.Taints,
 					corev1.Taint{Key: corev1.TaintNodeUnreachable, Effect: corev1.TaintEffectNoSchedule})
 			})
