@@ -2,7 +2,7 @@
 
 GO       ?= go
 # The packages of the inner loop: no server is started.
-UNIT     := ./binpack/... ./pricing/... ./cloudprovider/... ./provisioner/... ./charts/... ./cmd/... ./test/sim/... ./test/corpus/... ./test/tidy/... ./test/demo/...
+UNIT     := ./binpack/... ./pricing/... ./cloudprovider/... ./provisioner/... ./charts/... ./cmd/... ./test/sim/... ./test/corpus/... ./test/scale/... ./test/tidy/... ./test/demo/...
 # Those of the inner loop that have more than one goroutine.
 RACE     := ./cloudprovider/... ./pricing/... ./cmd/... ./provisioner/state ./provisioner/provision \
             ./provisioner/lifecycle ./provisioner/nodepool ./provisioner/disrupt ./provisioner/metrics ./test/sim/...
@@ -60,8 +60,10 @@ fuzz: ## each fuzz target for FUZZTIME runs (20000x), and WORLDS (30000) that ku
 sim: ## nodes end in every way in LIVES (1000) random worlds on a virtual clock, while everything fails that can
 	$(GO) test ./test/sim -run '^TestLife$$' -lives $(LIVES) -v -timeout 3h
 
-bench: ## the benchmarks: pods/s, $/h, gap, allocations
+bench: ## the benchmarks: pods/s, $/h, gap, allocations; 5,000 nodes at rest
 	$(GO) test -run='^$$' -bench=. -benchmem ./binpack/... ./provisioner/... ./test/corpus/...
+	$(GO) test -run='^$$' -bench=Memory -benchtime=1x ./test/scale
+	$(GO) test -run='^$$' -bench=Steady -benchtime=120x -v ./test/scale
 
 bench-peer: ## against Karpenter's scheduler, half an hour; writes docs/benchmarks.md
 	cd test/peer && $(GO) test . && $(GO) run . -out ../../docs/benchmarks.md

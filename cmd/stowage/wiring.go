@@ -213,8 +213,16 @@ func (w *wiring) claimsOf(class string) []nodeclass.Claim {
 
 func (w *wiring) nodePools() error {
 	c := &nodepool.Controller{Cluster: w.cluster, Write: w.write, Known: awsv1.LabelValues}
-	keys := func(obj client.Object) []string { return nodepool.Concerned(w.cluster, obj) }
-	return w.add("nodepool", poolWorkers, c.Reconcile, w.feed.source(keys, 100*time.Millisecond, &v1.NodePoolList{}))
+	keys := func(counted bool) func(client.Object) []string {
+		return func(obj client.Object) []string {
+			if nodepool.Counted(obj) != counted {
+				return nil
+			}
+			return nodepool.Concerned(w.cluster, obj)
+		}
+	}
+	return w.add("nodepool", poolWorkers, c.Reconcile,
+		w.feed.source(keys(false), 100*time.Millisecond, &v1.NodePoolList{}), w.feed.source(keys(true), time.Second))
 }
 
 func (w *wiring) nodeClaims() error {
@@ -281,14 +289,22 @@ func (w *wiring) disruption() error {
 		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: w.instruments.disrupt,
 		Foresee: w.provision.Foresee, Schedulers: w.settings.schedulers, Clock: time.Now,
 	}
-	keys := func(obj client.Object) []string {
-		switch obj.(type) {
-		case *v1.NodeClaim, *v1.NodePool, *corev1.Pod:
+	pools := func(obj client.Object) []string {
+		if _, ok := obj.(*v1.NodePool); ok {
 			return []string{"cluster"}
 		}
 		return nil
 	}
-	return w.add("disruption", 1, singleton(c.Step), once(), w.feed.source(keys, time.Second))
+	rest := func(obj client.Object) []string {
+		switch obj.(type) {
+		case *v1.NodeClaim, *corev1.Pod:
+			return []string{"cluster"}
+		}
+		return nil
+	}
+	// A step looks at every node, and in a large cluster there is always a pod that comes or goes. What
+	// is under way is looked at each second all the same.
+	return w.add("disruption", 1, singleton(c.Step), once(), w.feed.source(pools, time.Second), w.feed.source(rest, 5*time.Second))
 }
 
 // A step does for one key what can be done now, and says when to look again.

@@ -128,7 +128,7 @@ func (t tally) goingFor(reasons []v1.DisruptionReason) (n int) {
 // count returns the tallies of all pools, by name.
 func count(s *state.Snapshot) map[string]tally {
 	awaits := map[string]bool{} // pods from nodes that are going
-	for _, plan := range s.Plans {
+	for _, plan := range s.Plans.All() {
 		if plan.Move.From != "" {
 			awaits[plan.NodeClaim] = true
 		}

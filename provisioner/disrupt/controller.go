@@ -38,11 +38,13 @@ type Controller struct {
 
 	viewed  *view                   // the last
 	begun   time.Time               // the first step
-	seen    map[types.UID]podSet    // pods by NodeClaim, as of the last step
+	seen    map[types.UID]*resident // pods by NodeClaim, as of the last step
 	told    map[types.UID]string    // what holds nodes back, by NodePool
 	deleted map[types.UID]struct{}  // claims that were deleted and are still seen
 	unsure  map[types.UID]time.Time // claims whose choice was written without an answer, and when
 	soon    time.Duration           // the earliest next look that this step knows of
+
+	residents residents // by node
 
 	homeless map[types.UID]time.Time // chosen claims of which a pod has no other place, and since when
 	awaiting map[types.UID]bool      // chosen claims that wait for a place to be ready, and were told so
@@ -163,7 +165,7 @@ func (c *Controller) countUnsure(v *view, allowed *permits) {
 
 // allowances returns what the budgets allow.
 func (c *Controller) allowances(v *view) *permits {
-	return &permits{all: Allowances(v.now, v.Snapshot), used: map[string]int{}, held: map[types.UID]string{}}
+	return &permits{all: v.allowances(), used: map[string]int{}, held: map[types.UID]string{}}
 }
 
 // permits are what the budgets of all NodePools allow in one step.

@@ -28,7 +28,7 @@ const (
 // moment, all its pods have another place that is ready, and nothing has changed that speaks
 // against it; else it is opened again.
 func (c *Controller) follow(ctx context.Context, v *view) error {
-	allowed, opened := Allowances(v.now, v.Snapshot), map[string]int{}
+	allowed, opened := v.allowances(), map[string]int{}
 	var failed []error
 	deleted, homeless, awaiting := map[types.UID]struct{}{}, map[types.UID]time.Time{}, map[types.UID]bool{}
 	for _, claim := range v.NodeClaims.All() {

@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
@@ -33,18 +32,18 @@ const eventGap = 10 * time.Second
 // start, pods bound since the last written event count as one.
 func (c *Controller) notePods(ctx context.Context, now time.Time) error {
 	s := c.Cluster.Snapshot()
-	next := map[types.UID]podSet{}
+	next := map[types.UID]*resident{}
 	var failed []error
 	for _, claim := range s.NodeClaims.All() {
 		node, ok := s.NodeOf(claim)
 		if !ok || claim.DeletionTimestamp != nil {
 			continue
 		}
-		pods, bound := running(s, node)
+		pods := c.residents.on(s, node.Name)
 		old, known := c.seen[claim.UID]
 		next[claim.UID] = pods
 		last := claim.Status.LastPodEventTime.Time
-		if known && maps.Equal(old, pods) || !known && !bound.After(last) {
+		if known && (old == pods || maps.Equal(old.running, pods.running)) || !known && !pods.bound.After(last) {
 			continue
 		}
 		if now.Sub(last) < eventGap {
@@ -53,41 +52,41 @@ func (c *Controller) notePods(ctx context.Context, now time.Time) error {
 			}
 			continue
 		}
-		if err := c.notePod(ctx, now, claim); err != nil {
+		noted, err := c.notePod(ctx, now, s, claim)
+		switch {
+		case noted:
+		case known:
 			next[claim.UID] = old
-			failed = append(failed, err)
+		default:
+			delete(next, claim.UID)
 		}
+		failed = append(failed, err)
 	}
 	c.seen = next
+	c.residents.forget(s)
 	return errors.Join(failed...)
 }
 
-func (c *Controller) notePod(ctx context.Context, now time.Time, claim *v1.NodeClaim) error {
+// notePod writes lastPodEventTime on a claim, and with the same patch takes off its Consolidatable
+// condition if that ends with it. A race that was lost is run again by a later step.
+func (c *Controller) notePod(ctx context.Context, now time.Time, s *state.Snapshot, claim *v1.NodeClaim) (noted bool, err error) {
 	before := claim
 	claim = claim.DeepCopy()
 	claim.Status.LastPodEventTime = metav1.NewTime(now)
-	if err := c.Write.PatchStatus(ctx, claim, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("noting a pod event on NodeClaim %s: %w", claim.Name, err)
-	}
-	return nil
-}
-
-// running returns the pods on a node whose going would count, and when the latest
-// of them was bound.
-func running(s *state.Snapshot, node *corev1.Node) (pods podSet, bound time.Time) {
-	pods = podSet{}
-	for _, pod := range s.PodsOn(node.Name) {
-		if lifecycle.Terminal(pod) || lifecycle.OwnedByDaemonSet(pod) || lifecycle.Static(pod) || pod.DeletionTimestamp != nil {
-			continue
-		}
-		pods[pod.UID] = struct{}{}
-		for _, c := range pod.Status.Conditions {
-			if c.Type == corev1.PodScheduled && c.LastTransitionTime.After(bound) {
-				bound = c.LastTransitionTime.Time
-			}
+	patch := client.MergeFrom(before)
+	if pool, ok := s.NodePools.Get(claim.Labels[v1.LabelNodePool]); ok {
+		after, _ := pool.Spec.Disruption.ConsolidateAfter.Get()
+		if after > 0 && meta.RemoveStatusCondition(&claim.Status.Conditions, v1.ConditionConsolidatable) {
+			patch = client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 		}
 	}
-	return pods, bound
+	switch err := c.Write.PatchStatus(ctx, claim, patch); {
+	case apierrors.IsConflict(err):
+		return false, nil
+	case client.IgnoreNotFound(err) != nil:
+		return false, fmt.Errorf("noting a pod event on NodeClaim %s: %w", claim.Name, err)
+	}
+	return true, nil
 }
 
 // mark keeps the Consolidatable condition of initialized claims.
@@ -103,6 +102,9 @@ func (c *Controller) mark(ctx context.Context, now time.Time) error {
 		if !quiet && left > 0 {
 			c.soon = min(c.soon, left)
 		}
+		if marked(claim, quiet) { // as nearly all are
+			continue
+		}
 		err := c.change(ctx, claim, func(conditions *[]metav1.Condition) {
 			if !quiet {
 				meta.RemoveStatusCondition(conditions, v1.ConditionConsolidatable)
@@ -115,6 +117,15 @@ func (c *Controller) mark(ctx context.Context, now time.Time) error {
 		failed = append(failed, err)
 	}
 	return errors.Join(failed...)
+}
+
+// marked reports whether a claim's Consolidatable condition says already whether it is quiet.
+func marked(claim *v1.NodeClaim, quiet bool) bool {
+	old := v1.GetCondition(claim.Status.Conditions, v1.ConditionConsolidatable)
+	if old == nil || !quiet {
+		return old == nil && !quiet
+	}
+	return old.Status == metav1.ConditionTrue && old.ObservedGeneration == claim.Generation
 }
 
 // change edits a claim's conditions and writes them if they are others then. It

@@ -22,10 +22,14 @@ type view struct {
 	*state.Snapshot
 	now    time.Time
 	guards func() lifecycle.Guards
+	// residents tell of the pods on nodes.
+	residents *residents
 	// served are the schedulers whose pods get machines.
 	served problem.Schedulers
 	// claims and nodes hold the names of those that a pod is planned for or nominated to.
 	claims, nodes map[string]bool
+	// allowances are what the budgets allow.
+	allowances func() map[string]map[v1.DisruptionReason]Allowance
 	// spare are the places of headroom, with one of its CapacityBuffers each, and moved those that
 	// were decided for what was on a NodeClaim on its way out, by its name.
 	spare map[place]types.NamespacedName
@@ -37,14 +41,16 @@ type view struct {
 // A place is a NodeClaim, or else an existing Node, by name.
 type place struct{ claim, node string }
 
+// look returns a view of the cluster as it is, the last one if nothing has changed.
 func (c *Controller) look(now time.Time) *view {
 	s := c.Cluster.Snapshot()
 	if c.viewed != nil && c.viewed.Snapshot == s && c.viewed.now.Equal(now) {
 		return c.viewed
 	}
-	v := &view{Snapshot: s, now: now, guards: sync.OnceValue(func() lifecycle.Guards { return lifecycle.GuardsOf(s) }), served: c.Schedulers, claims: map[string]bool{}, nodes: map[string]bool{}, spare: map[place]types.NamespacedName{}, moved: map[string][]state.Plan{}}
+	v := &view{Snapshot: s, now: now, guards: sync.OnceValue(func() lifecycle.Guards { return lifecycle.GuardsOf(s) }), residents: &c.residents, served: c.Schedulers,
+		claims: map[string]bool{}, nodes: map[string]bool{}, spare: map[place]types.NamespacedName{}, moved: map[string][]state.Plan{}}
 	v.unplanned = headroom.Unplanned(s)
-	for _, plan := range s.Plans {
+	for _, plan := range s.Plans.All() {
 		if plan.IsHeadroom() {
 			v.spare[place{plan.NodeClaim, plan.Node}] = plan.Headroom.Buffer
 			v.moved[plan.Headroom.From] = append(v.moved[plan.Headroom.From], plan)
@@ -53,11 +59,12 @@ func (c *Controller) look(now time.Time) *view {
 		v.claims[plan.NodeClaim] = true
 		v.nodes[plan.Node] = true
 	}
-	for _, pod := range s.Pods.All() {
-		if pod.Spec.NodeName == "" && !lifecycle.Terminal(pod) {
+	for _, pod := range s.Unbound.All() {
+		if !lifecycle.Terminal(pod) {
 			v.nodes[pod.Status.NominatedNodeName] = true
 		}
 	}
+	v.allowances = sync.OnceValue(func() map[string]map[v1.DisruptionReason]Allowance { return Allowances(now, s) })
 	c.viewed = v
 	return v
 }
@@ -99,13 +106,7 @@ func (v *view) candidate(claim *v1.NodeClaim) (candidate, bool) {
 	if !ok || pool.DeletionTimestamp != nil {
 		return candidate{}, false
 	}
-	c := candidate{claim: claim, node: node, pool: pool}
-	for _, pod := range v.PodsOn(node.Name) {
-		if lifecycle.Reschedulable(pod) {
-			c.movable = append(c.movable, pod)
-		}
-	}
-	return c, true
+	return candidate{claim, node, pool, v.residents.on(v.Snapshot, node.Name).movable}, true
 }
 
 // A block is why a node is not disrupted that otherwise would be; the zero value is none.
@@ -195,7 +196,7 @@ func (v *view) isNew(claim *v1.NodeClaim) bool {
 // which NodeClaim or node one waits for that is not ready.
 func (v *view) places(c candidate) (missing int, awaits string) {
 	for _, pod := range c.movable {
-		plan, ok := v.Plans[pod.UID]
+		plan, ok := v.Plans.Get(pod.UID)
 		if !lifecycle.Recreated(pod) || !v.served.Serve(pod) || lifecycle.Protected(v.now, pod) {
 			continue // nothing comes after it, or others care for that
 		}

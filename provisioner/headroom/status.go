@@ -97,7 +97,7 @@ type room struct{ there, coming int32 }
 // roomsOf counts the rooms of all buffers.
 func roomsOf(s *state.Snapshot) map[types.NamespacedName]room {
 	rooms := map[types.NamespacedName]room{}
-	for _, plan := range s.Plans {
+	for _, plan := range s.Plans.All() {
 		if !plan.IsHeadroom() {
 			continue
 		}

@@ -48,7 +48,7 @@ type Cluster struct {
 	nodes    nodeFamilies
 	pools    poolFamilies
 	statuses []statusFamilies // as kinds
-	memo     podTotals
+	memo     nodeLoads
 }
 
 // NewCluster returns a collector that is to be registered.
@@ -80,7 +80,7 @@ func (c *Cluster) Collect(out chan<- prometheus.Metric) {
 	v := &view{Snapshot: c.from.State.Snapshot(), journeys: c.from.Observer.memory(), now: c.from.Now()}
 	s := &scrape{out: out}
 	c.pods.collect(s, v)
-	c.nodes.collect(s, v, c.memo.of(v.Snapshot))
+	c.nodes.collect(s, v, c.memo.of(v))
 	c.pools.collect(s, v, c.from.Prices.Table())
 	for i, k := range kinds(c.from.Vocabulary) {
 		for _, o := range k.of(v) {

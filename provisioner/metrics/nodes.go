@@ -14,7 +14,6 @@ import (
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/problem"
-	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -62,7 +61,7 @@ func (f *nodeFamilies) all() []family {
 
 // collect shows every node. A node has some thirty series that differ in name and
 // resource only, so their labels are made once a node and resource.
-func (f *nodeFamilies) collect(s *scrape, v *view, totals map[*corev1.Pod]total) {
+func (f *nodeFamilies) collect(s *scrape, v *view, loads loadsByNode) {
 	have, asked := map[string]float64{}, map[string]float64{}
 	resources := map[string]*dto.LabelPair{} // the label of each, once
 	for _, n := range v.Nodes.All() {
@@ -80,14 +79,14 @@ func (f *nodeFamilies) collect(s *scrape, v *view, totals map[*corev1.Pod]total)
 				s.add(to, a.quantity, lines[a.resource])
 			}
 		}
-		all, daemons := loads(v.PodsOn(n.Name), totals)
-		allocatable, requests := amounts(n.Status.Allocatable, quantity), amounts(all.requests, units)
+		l := loads[n.Name]
+		allocatable, requests := amounts(n.Status.Allocatable, quantity), amounts(l.all.requests, units)
 		show(f.allocatable, allocatable)
 		show(f.overhead, amounts(kept(n), quantity))
 		show(f.requests, requests)
-		show(f.limits, amounts(all.limits, units))
-		show(f.daemonRequests, amounts(daemons.requests, units))
-		show(f.daemonLimits, amounts(daemons.limits, units))
+		show(f.limits, amounts(l.all.limits, units))
+		show(f.daemonRequests, amounts(l.daemons.requests, units))
+		show(f.daemonLimits, amounts(l.daemons.limits, units))
 		for _, a := range allocatable {
 			have[a.resource] += a.quantity
 		}
@@ -145,76 +144,67 @@ func units(name string, q int64) float64 {
 	return float64(q)
 }
 
-// A total is what a pod takes of a node. Lists are smaller than maps, and there is
-// one of these for each pod.
-type total struct{ requests, limits []part }
-
-type part struct {
-	resource string
-	quantity int64
-}
-
-// parts are r in no order: they are only ever added up.
-func parts(r cloudprovider.Resources) []part {
-	list := make([]part, 0, len(r))
-	for name, q := range r {
-		list = append(list, part{name, q})
-	}
-	return list
-}
-
 // A load is what pods take of a node together.
 type load struct{ requests, limits cloudprovider.Resources }
 
-func (l load) add(t total) {
-	for _, p := range t.requests {
-		l.requests[p.resource] += p.quantity
+func newLoad() load { return load{cloudprovider.Resources{}, cloudprovider.Resources{}} }
+
+func (l load) add(requests, limits cloudprovider.Resources) {
+	for name, q := range requests {
+		l.requests[name] += q
 	}
-	for _, p := range t.limits {
-		l.limits[p.resource] += p.quantity
+	for name, q := range limits {
+		l.limits[name] += q
 	}
 }
 
-// loads adds up what a node's pods take, and what those of DaemonSets do.
-func loads(pods []*corev1.Pod, totals map[*corev1.Pod]total) (all, daemons load) {
-	all = load{cloudprovider.Resources{}, cloudprovider.Resources{}}
-	daemons = load{cloudprovider.Resources{}, cloudprovider.Resources{}}
+// loadsOf adds up what the pods take of their node that have not ended, and what those of
+// DaemonSets do.
+func loadsOf(pods []*corev1.Pod) (all, daemons load) {
+	all, daemons = newLoad(), newLoad()
 	for _, p := range pods {
-		t, ok := totals[p]
-		if !ok { // it has ended
+		if lifecycle.Terminal(p) {
 			continue
 		}
-		all.add(t)
+		requests, limits := problem.Requests(p), podLimits(p)
+		all.add(requests, limits)
 		if lifecycle.OwnedByDaemonSet(p) {
-			daemons.add(t)
+			daemons.add(requests, limits)
 		}
 	}
 	return all, daemons
 }
 
-// podTotals remembers what each pod takes from one scrape to the next: to add a
-// pod's containers up is most of the work, and pods in a snapshot never change.
-type podTotals struct {
-	last atomic.Pointer[map[*corev1.Pod]total]
+// nodeLoads remembers the loads of each node from one scrape to the next: to add up what pods ask
+// for is most of the work, and a snapshot has the same slice of a node's pods as long as none of
+// them changes.
+type nodeLoads struct {
+	last atomic.Pointer[loadsByNode]
 }
 
-// of returns the totals of all pods of a snapshot that are bound and have not
-// ended.
-func (m *podTotals) of(s *state.Snapshot) map[*corev1.Pod]total {
-	var old map[*corev1.Pod]total
+// loadsByNode are those of one scrape. They are written to by that alone.
+type loadsByNode map[string]nodeLoad
+
+type nodeLoad struct {
+	pods         []*corev1.Pod
+	all, daemons load
+}
+
+// of returns the loads of all nodes of a view.
+func (m *nodeLoads) of(v *view) loadsByNode {
+	var old loadsByNode
 	if last := m.last.Load(); last != nil {
 		old = *last
 	}
-	next := make(map[*corev1.Pod]total, len(old))
-	for _, p := range s.Pods.All() {
-		if p.Spec.NodeName == "" || lifecycle.Terminal(p) {
-			continue
+	next := make(loadsByNode, v.Nodes.Len())
+	for _, n := range v.Nodes.All() {
+		pods := v.PodsOn(n.Name)
+		l, ok := old[n.Name]
+		if !ok || len(pods) != len(l.pods) || len(pods) > 0 && &pods[0] != &l.pods[0] {
+			l = nodeLoad{pods: pods}
+			l.all, l.daemons = loadsOf(pods)
 		}
-		t, ok := old[p]
-		if !ok {
-			t = total{parts(problem.Requests(p)), parts(podLimits(p))}
-		}
-		next[p] = t
+		next[n.Name] = l
 	}
 	m.last.Store(&next)
 	return next

@@ -85,15 +85,7 @@ func (c *Controller) reconcile(ctx context.Context, now time.Time, s *state.Snap
 }
 
 // Claims returns the NodeClaims of a pool, those being deleted included, by name.
-func Claims(s *state.Snapshot, pool *v1.NodePool) []*v1.NodeClaim {
-	var claims []*v1.NodeClaim
-	for _, claim := range s.NodeClaims.All() {
-		if claim.Labels[v1.LabelNodePool] == pool.Name {
-			claims = append(claims, claim)
-		}
-	}
-	return claims
-}
+func Claims(s *state.Snapshot, pool *v1.NodePool) []*v1.NodeClaim { return s.ClaimsOf(pool.Name) }
 
 // annotate adds annotations to obj and writes it, if anything changed.
 func (c *Controller) annotate(ctx context.Context, obj client.Object, add map[string]string) error {
@@ -229,6 +221,17 @@ func Concerned(c *state.Cluster, obj client.Object) []string {
 		return using(c.Snapshot(), o.Ref())
 	}
 	return nil
+}
+
+// Counted reports whether obj is only summed up in the status of the NodePools that it concerns.
+// There are thousands of such, which change all the time: those of a second or so are to be
+// gathered.
+func Counted(obj client.Object) bool {
+	switch obj.(type) {
+	case *v1.NodeClaim, *corev1.Node:
+		return true
+	}
+	return false
 }
 
 // using returns the names of the NodePools that use a NodeClass, in order.

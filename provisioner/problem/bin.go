@@ -105,7 +105,7 @@ func placedElsewhere(in *Input) func(*corev1.Pod) bool {
 		}
 	}
 	return func(p *corev1.Pod) bool {
-		return placing[p.UID] || in.Snapshot.Plans[p.UID].Move.From == p.Spec.NodeName
+		return placing[p.UID] || in.Snapshot.Plans.Of(p.UID).Move.From == p.Spec.NodeName
 	}
 }
 
@@ -130,7 +130,7 @@ func addPlanned(bins []Bin, in *Input) {
 		}
 	}
 	for _, p := range in.Snapshot.Pods.All() {
-		plan, planned := in.Snapshot.Plans[p.UID]
+		plan, planned := in.Snapshot.Plans.Get(p.UID)
 		if p.Spec.NodeName != plan.Move.From || placing[p.UID] || terminal(p) {
 			continue
 		}

@@ -45,10 +45,7 @@ func (b *builder) pool(np *v1.NodePool) binpack.Pool {
 // usage sums the capacity of a NodePool's machines, those on their way included.
 func (b *builder) usage(np *v1.NodePool) (used cloudprovider.Resources, nodes int64) {
 	used = cloudprovider.Resources{}
-	for _, c := range b.in.Snapshot.NodeClaims.All() {
-		if c.Labels[v1.LabelNodePool] != np.Name {
-			continue
-		}
+	for _, c := range b.in.Snapshot.ClaimsOf(np.Name) {
 		nodes++
 		add(used, b.charge(c))
 	}

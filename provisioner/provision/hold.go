@@ -76,13 +76,13 @@ type gathering struct {
 // Step asks once.
 func gatherings(s *state.Snapshot) []*gathering {
 	decided := map[string]time.Time{}
-	for _, p := range s.Plans {
+	for _, p := range s.Plans.All() {
 		if at, known := decided[p.NodeClaim]; nominable(p) && (!known || p.At.Before(at)) {
 			decided[p.NodeClaim] = p.At
 		}
 	}
 	all, priority := map[time.Time]*gathering{}, map[time.Time]int32{}
-	for _, p := range s.Plans {
+	for _, p := range s.Plans.All() {
 		if !nominable(p) {
 			continue
 		}

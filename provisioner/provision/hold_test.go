@@ -139,7 +139,7 @@ func TestRoundIsNominated(t *testing.T) {
 	second.Spec = *h.pods()[1].Spec.DeepCopy()
 	r.seen(second)
 	plans := h.plans()
-	plans["own-spread2"] = plans["own-spread"]
+	plans["own-spread2"] = ofPod("own-spread2", plans["own-spread"])
 	r.Cluster.SetPlans(plans)
 	r.now = h.now
 	step := func(what string, names ...string) {
@@ -344,11 +344,21 @@ func (h *holding) plans() map[types.UID]state.Plan {
 	if h.apart {
 		other = other.Add(time.Second)
 	}
-	return map[types.UID]state.Plan{
+	plans := map[types.UID]state.Plan{
 		"own-plain":    {NodeClaim: "own", At: h.decided, Priority: h.priority["own-plain"]},
 		"own-spread":   {NodeClaim: "own", At: h.decided, Spread: h.spread["own"], Priority: h.priority["own-spread"]},
 		"other-spread": {NodeClaim: "other", At: other, Spread: h.spread["other"], Priority: h.priority["other-spread"]},
 	}
+	for uid, plan := range plans {
+		plans[uid] = ofPod(string(uid), plan)
+	}
+	return plans
+}
+
+// ofPod makes a plan that of a pod.
+func ofPod(name string, plan state.Plan) state.Plan {
+	plan.Pod = types.NamespacedName{Namespace: "default", Name: name}
+	return plan
 }
 
 func (h *holding) objects() []client.Object {
@@ -382,7 +392,7 @@ func TestLostPlacesAreDecidedTogether(t *testing.T) {
 		r.Cluster.SetPlans(h.plans())
 		r.now = h.now
 		planned := func(pod types.UID) bool {
-			_, ok := r.Cluster.Snapshot().Plans[pod]
+			_, ok := r.Cluster.Snapshot().Plans.Get(pod)
 			return ok
 		}
 		r.step(0)

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/provisioner/headroom"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
@@ -35,16 +36,16 @@ const lead = 5 * time.Minute
 func (c *Controller) movers(now time.Time, s *state.Snapshot) []*corev1.Pod {
 	guards := sync.OnceValue(func() lifecycle.Guards { return lifecycle.GuardsOf(s) })
 	var pods []*corev1.Pod
-	for _, claim := range s.NodeClaims.All() {
+	for _, claim := range s.AllLeaving() {
 		node, ok := s.NodeOf(claim)
-		if !ok || !s.Leaving(claim) {
+		if !ok {
 			continue
 		}
 		deadline, bounded := lifecycle.Deadline(claim)
 		soon := bounded && now.Add(lead).After(deadline)
 		byUs := v1.IsTrue(claim.Status.Conditions, v1.ConditionDisruptionReason) // promised: each has its place first
 		for _, p := range s.PodsOn(node.Name) {
-			if _, planned := s.Plans[p.UID]; planned || !lifecycle.Recreated(p) || !c.Schedulers.Serve(p) {
+			if _, planned := s.Plans.Get(p.UID); planned || !lifecycle.Recreated(p) || !c.Schedulers.Serve(p) {
 				continue
 			}
 			if lifecycle.Surging(s, claim, p) {
@@ -134,7 +135,7 @@ func moveOf(p *corev1.Pod) state.Move {
 	if !moves(p) {
 		return state.Move{}
 	}
-	m := state.Move{From: p.Spec.NodeName, Pod: types.NamespacedName{Namespace: p.Namespace, Name: p.Name}}
+	m := state.Move{From: p.Spec.NodeName}
 	if owner := metav1.GetControllerOf(p); owner != nil {
 		m.Owner = owner.UID
 	}
@@ -171,8 +172,8 @@ type vacancy struct {
 // not come within the retry time has gone elsewhere, or will not come.
 func (c *Controller) inherit(now time.Time, s *state.Snapshot) {
 	vacant, count := map[types.UID][]vacancy{}, 0
-	for uid, plan := range s.Plans {
-		p, ok := s.Pods.Namespaced(plan.Move.Pod.Namespace, plan.Move.Pod.Name)
+	for uid, plan := range s.Plans.All() {
+		p, ok := s.Pods.Namespaced(plan.Pod.Namespace, plan.Pod.Name)
 		if plan.Move.From == "" || ok && p.UID == uid && lifecycle.Reschedulable(p) {
 			continue
 		}
@@ -188,12 +189,15 @@ func (c *Controller) inherit(now time.Time, s *state.Snapshot) {
 		return
 	}
 	for _, some := range vacant {
-		slices.SortFunc(some, func(a, b vacancy) int { return cmp.Compare(a.plan.Move.Pod.Name, b.plan.Move.Pod.Name) })
+		slices.SortFunc(some, func(a, b vacancy) int { return cmp.Compare(a.plan.Pod.Name, b.plan.Pod.Name) })
 	}
 	heirs, over := map[types.UID]state.Plan{}, []types.UID{}
 	for _, p := range s.Pods.All() {
 		owner := metav1.GetControllerOf(p)
-		if _, planned := s.Plans[p.UID]; planned || c.came[p.UID] || owner == nil || !lifecycle.Reschedulable(p) || p.DeletionTimestamp != nil {
+		if owner == nil || len(vacant[owner.UID]) == 0 { // as nearly all are
+			continue
+		}
+		if _, planned := s.Plans.Get(p.UID); planned || c.came[p.UID] || !lifecycle.Reschedulable(p) || p.DeletionTimestamp != nil {
 			continue
 		}
 		v, ok := c.takeVacancy(vacant, owner.UID, p)
@@ -207,7 +211,7 @@ func (c *Controller) inherit(now time.Time, s *state.Snapshot) {
 			}
 			c.came[p.UID] = true
 		case problem.Provisionable(p):
-			v.plan.Move, v.plan.At = state.Move{}, now
+			v.plan.Pod, v.plan.Move, v.plan.At = client.ObjectKeyFromObject(p), state.Move{}, now
 			heirs[p.UID] = v.plan
 			over = append(over, v.uid)
 		}
@@ -250,7 +254,7 @@ func (c *Controller) noteLeft(now time.Time, uid types.UID, p *corev1.Pod) {
 func (c *Controller) takeVacancy(vacant map[types.UID][]vacancy, owner types.UID, p *corev1.Pod) (vacancy, bool) {
 	some := vacant[owner]
 	at := slices.IndexFunc(some, func(v vacancy) bool {
-		return v.plan.Move.Pod.Name == p.Name && v.plan.Move.Pod.Namespace == p.Namespace
+		return v.plan.Pod == client.ObjectKeyFromObject(p)
 	})
 	if at < 0 {
 		at = slices.IndexFunc(some, func(v vacancy) bool { return !moves(p) || !p.CreationTimestamp.Time.Before(c.left[v.uid].told) })

@@ -2,8 +2,6 @@ package provision
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,8 +54,8 @@ func chosen(claim *v1.NodeClaim) *v1.NodeClaim {
 func (r *rig) places() string {
 	plans := r.Cluster.Snapshot().Plans
 	var words []string
-	for _, uid := range slices.Sorted(maps.Keys(plans)) {
-		words = append(words, string(uid)+"→"+plans[uid].NodeClaim)
+	for uid, plan := range plans.All() {
+		words = append(words, string(uid)+"→"+plan.NodeClaim)
 	}
 	return strings.Join(words, " ")
 }

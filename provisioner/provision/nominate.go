@@ -101,14 +101,14 @@ func (c *Controller) nominate(ctx context.Context, s *state.Snapshot, nodes map[
 		return nil
 	}
 	named := map[string]bool{} // nodes and kinds
-	for _, p := range s.Pods.All() {
-		if node := p.Status.NominatedNodeName; node != "" && p.Spec.NodeName == "" && s.Plans[p.UID].Spread {
+	for _, p := range s.Unbound.All() {
+		if node := p.Status.NominatedNodeName; node != "" && s.Plans.Of(p.UID).Spread {
 			named[node+" "+kindOf(p)] = true
 		}
 	}
 	var pods []*corev1.Pod
-	for _, p := range s.Pods.All() {
-		plan := s.Plans[p.UID]
+	for _, p := range s.Unbound.All() {
+		plan := s.Plans.Of(p.UID)
 		node, ok := nodes[plan.NodeClaim]
 		has := p.Status.NominatedNodeName
 		switch {
@@ -120,9 +120,9 @@ func (c *Controller) nominate(ctx context.Context, s *state.Snapshot, nodes map[
 			}
 		}
 	}
-	slices.SortStableFunc(pods, func(p, q *corev1.Pod) int { return cmp.Compare(s.Plans[q.UID].Priority, s.Plans[p.UID].Priority) })
+	slices.SortStableFunc(pods, func(p, q *corev1.Pod) int { return cmp.Compare(s.Plans.Of(q.UID).Priority, s.Plans.Of(p.UID).Priority) })
 	return c.each(ctx, pods, func(p *corev1.Pod) error {
-		node := nodes[s.Plans[p.UID].NodeClaim]
+		node := nodes[s.Plans.Of(p.UID).NodeClaim]
 		next := p.DeepCopy()
 		next.Status.NominatedNodeName = node
 		patch := fmt.Appendf(nil, `{"status":{"nominatedNodeName":%q}}`, node)
@@ -172,7 +172,7 @@ func (c *Controller) stray(s *state.Snapshot, p *corev1.Pod) bool {
 	if !ok || claim.DeletionTimestamp != nil || node.DeletionTimestamp != nil {
 		return true
 	}
-	if plan, planned := s.Plans[p.UID]; planned {
+	if plan, planned := s.Plans.Get(p.UID); planned {
 		return plan.NodeClaim != claim.Name
 	}
 	_, tried := c.tried[p.UID]
@@ -183,8 +183,8 @@ func (c *Controller) stray(s *state.Snapshot, p *corev1.Pod) bool {
 // kube-scheduler makes room on the very node: it does not write a name that is there.
 func (c *Controller) withdraw(ctx context.Context, s *state.Snapshot, which func(*corev1.Pod) bool) error {
 	var pods []*corev1.Pod
-	for _, p := range s.Pods.All() {
-		if state.Nominated(p) && p.Spec.NodeName == "" && p.DeletionTimestamp == nil && !problem.MakesRoom(s, p) && which(p) {
+	for _, p := range s.Unbound.All() {
+		if state.Nominated(p) && p.DeletionTimestamp == nil && !problem.MakesRoom(s, p) && which(p) {
 			pods = append(pods, p)
 		}
 	}

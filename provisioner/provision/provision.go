@@ -21,6 +21,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/stowage-sh/stowage/binpack"
@@ -146,12 +147,12 @@ func (c *Controller) waiting(s *state.Snapshot, moving []*corev1.Pod) []*corev1.
 	for _, p := range moving {
 		alive[p.UID] = true
 	}
-	for _, p := range s.Pods.All() {
+	for _, p := range s.Unbound.All() {
 		if !problem.Provisionable(p) || !c.Schedulers.Serve(p) {
 			continue
 		}
 		alive[p.UID] = true
-		if _, planned := s.Plans[p.UID]; !planned && !problem.MakesRoom(s, p) {
+		if _, planned := s.Plans.Get(p.UID); !planned && !problem.MakesRoom(s, p) {
 			pods = append(pods, p)
 		}
 	}
@@ -281,7 +282,8 @@ func (c *Controller) place(now time.Time, placements []problem.Placement) {
 
 // planned is the plan of a pod for a place.
 func planned(now time.Time, p *corev1.Pod, place state.Plan) state.Plan {
-	place.At, place.Spread, place.Priority, place.Move = now, spreadsOverDomains(p), corev1helpers.PodPriority(p), moveOf(p)
+	place.Pod, place.At, place.Move = client.ObjectKeyFromObject(p), now, moveOf(p)
+	place.Spread, place.Priority = spreadsOverDomains(p), corev1helpers.PodPriority(p)
 	place.Headroom.Buffer = headroom.BufferOf(p)
 	return place
 }

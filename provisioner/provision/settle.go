@@ -16,15 +16,16 @@ import (
 // settle forgets places that are no longer to be waited for: the pod is bound or
 // gone, the machine will not come, or kube-scheduler gave the room to others.
 func (c *Controller) settle(now time.Time, s *state.Snapshot) {
-	known := map[types.UID]bool{}
 	planned := map[*corev1.Node][]*corev1.Pod{} // by node that is open
 	var drop []types.UID
-	for _, p := range s.Pods.All() {
-		plan, ok := s.Plans[p.UID]
-		if !ok {
+	for uid, plan := range s.Plans.All() {
+		p, ok := s.Pods.Namespaced(plan.Pod.Namespace, plan.Pod.Name)
+		if !ok || p.UID != uid {
+			if plan.Move.From == "" && !plan.IsHeadroom() {
+				drop = append(drop, uid)
+			}
 			continue
 		}
-		known[p.UID] = true
 		switch moving := plan.Move.From != "" && plan.Move.From == p.Spec.NodeName; {
 		case moving && !lifecycle.Reschedulable(p): // see inherit
 		case moving && !keepsMove(s, p, plan), !moving && p.Spec.NodeName == "" && !problem.Provisionable(p):
@@ -39,11 +40,6 @@ func (c *Controller) settle(now time.Time, s *state.Snapshot) {
 			if node, ok := openFor(s, plan); ok {
 				planned[node] = append(planned[node], p)
 			}
-		}
-	}
-	for uid, plan := range s.Plans {
-		if !known[uid] && plan.Move.From == "" && !plan.IsHeadroom() {
-			drop = append(drop, uid)
 		}
 	}
 	for node, pods := range planned {
@@ -95,7 +91,7 @@ type loss struct {
 
 // lose notes that a pod that waits loses the place which it had on a NodeClaim.
 func (c *Controller) lose(now time.Time, s *state.Snapshot, p *corev1.Pod) {
-	name := s.Plans[p.UID].NodeClaim
+	name := s.Plans.Of(p.UID).NodeClaim
 	if name == "" {
 		return
 	}
@@ -148,7 +144,7 @@ const unrest = 5 * time.Second
 
 // isUnsettled reports whether pods are still to come to nodes that are open.
 func isUnsettled(s *state.Snapshot) bool {
-	for _, plan := range s.Plans {
+	for _, plan := range s.Plans.All() {
 		if claim, ok := s.NodeClaims.Get(plan.NodeClaim); ok && plan.Move.From == "" && !plan.IsHeadroom() {
 			if node, ok := s.NodeOf(claim); ok && opening(node, claim) && !hasOwnTaint(node) {
 				return true

@@ -94,7 +94,7 @@ func sameAsks(a, b []headroom.Ask) bool {
 // lostHeadroom returns the places of headroom that are gone, or that pods have taken, sorted.
 func (c *Controller) lostHeadroom(s *state.Snapshot) (lost []types.UID) {
 	kept := map[string][]*corev1.Pod{} // by node
-	for uid, plan := range s.Plans {
+	for uid, plan := range s.Plans.All() {
 		if !plan.IsHeadroom() {
 			continue
 		}
@@ -112,8 +112,8 @@ func (c *Controller) lostHeadroom(s *state.Snapshot) (lost []types.UID) {
 		return lost
 	}
 	planned := map[string][]*corev1.Pod{}
-	for _, p := range s.Pods.All() {
-		if plan, ok := s.Plans[p.UID]; ok {
+	for uid, plan := range s.Plans.All() {
+		if p, ok := s.Pods.Namespaced(plan.Pod.Namespace, plan.Pod.Name); ok && p.UID == uid {
 			if node := nodeOf(s, plan); kept[node] != nil && node != p.Spec.NodeName {
 				planned[node] = append(planned[node], p)
 			}
@@ -193,7 +193,7 @@ func (c *Controller) placeHeadroom(ctx context.Context, now time.Time, s *state.
 	if err = c.create(ctx, now, launches); err != nil {
 		plans := c.Cluster.Snapshot().Plans
 		for _, p := range pods {
-			if !plans[p.UID].At.Equal(now) { // unless it found no place at all; see below
+			if !plans.Of(p.UID).At.Equal(now) { // unless it found no place at all; see below
 				why[headroom.BufferOf(p)] = err.Error()
 			}
 		}
@@ -215,8 +215,8 @@ func (c *Controller) placeHeadroom(ctx context.Context, now time.Time, s *state.
 // NodeClaim on its way out had the room before: it is to stay until the new room is there.
 func (c *Controller) vacate(now time.Time, before *state.Snapshot) {
 	moved, over := map[types.UID]state.Plan{}, []types.UID{}
-	for uid, plan := range c.Cluster.Snapshot().Plans {
-		switch old := before.Plans[uid]; {
+	for uid, plan := range c.Cluster.Snapshot().Plans.All() {
+		switch old := before.Plans.Of(uid); {
 		case !plan.IsHeadroom():
 		case !plan.At.Equal(now):
 			over = append(over, uid)

@@ -31,7 +31,7 @@ func bufferOf(name string, replicas int32) []client.Object {
 // spareOn counts the headroom on each NodeClaim or node: "general-1:2 n:1".
 func (r *rig) spareOn() string {
 	counts := map[string]int{}
-	for _, plan := range r.Cluster.Snapshot().Plans {
+	for _, plan := range r.Cluster.Snapshot().Plans.All() {
 		if plan.IsHeadroom() {
 			counts[plan.NodeClaim+plan.Node]++
 		}
@@ -207,7 +207,7 @@ func TestHeadroomMoves(t *testing.T) {
 	from := func(want string) {
 		t.Helper()
 		r.wantSpare("general-2:2")
-		for uid, plan := range r.Cluster.Snapshot().Plans {
+		for uid, plan := range r.Cluster.Snapshot().Plans.All() {
 			if plan.Headroom.From != want {
 				t.Errorf("%s comes from %q, want %q", uid, plan.Headroom.From, want)
 			}

@@ -8,19 +8,17 @@ import (
 )
 
 // NodeClaimAt returns the NodeClaim of a machine, and NodeNamed a Node, as they
-// are now and without a snapshot: O(1), for the routing of each of many events.
+// are now and without a snapshot, for the routing of each of many events.
 // Decisions are made from snapshots.
 func (c *Cluster) NodeClaimAt(providerID string) (*v1.NodeClaim, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	claim, ok := c.claims.live[types.NamespacedName{Name: c.claimAt[providerID]}]
-	return claim, ok && providerID != ""
+	return c.claimByProvider.live.first(providerID)
 }
 
 // NodeNamed returns a Node as it is now; see NodeClaimAt.
 func (c *Cluster) NodeNamed(name string) (*corev1.Node, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	node, ok := c.nodes.live[types.NamespacedName{Name: name}]
-	return node, ok
+	return c.nodes.get(types.NamespacedName{Name: name})
 }

@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // FieldManager is under which name the API server notes what Stowage writes.
@@ -25,22 +24,4 @@ func Nominated(p *corev1.Pod) bool {
 // nominates reports whether a manager's fields include a pod's nomination.
 func nominates(m metav1.ManagedFieldsEntry) bool {
 	return m.FieldsV1 != nil && strings.Contains(m.FieldsV1.GetRawString(), `"f:nominatedNodeName"`)
-}
-
-// Slim drops the managed fields of an object that a watch delivers: they are half of
-// its size, and nobody reads more of them than Nominated does. It is a
-// cache.TransformFunc, and returns no error.
-func Slim(obj any) (any, error) {
-	o, ok := obj.(client.Object)
-	if !ok {
-		return obj, nil
-	}
-	var kept []metav1.ManagedFieldsEntry
-	if p, ok := obj.(*corev1.Pod); ok && p.Status.NominatedNodeName != "" {
-		kept = slices.DeleteFunc(slices.Clone(p.ManagedFields), func(m metav1.ManagedFieldsEntry) bool { return !nominates(m) })
-	}
-	if len(kept) != len(o.GetManagedFields()) { // one that is slim already may be shared, and is not to be written to
-		o.SetManagedFields(kept)
-	}
-	return obj, nil
 }

@@ -5,7 +5,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const (
@@ -47,21 +46,5 @@ func TestNominated(t *testing.T) {
 				t.Errorf("%s: %v, and %d managers are kept, want %d", test.name, err, len(test.pod.ManagedFields), test.kept)
 			}
 		}
-	}
-}
-
-// TestSlim drops what nobody reads, of whatever kind, and leaves the rest.
-func TestSlim(t *testing.T) {
-	fields := []metav1.ManagedFieldsEntry{{Manager: FieldManager, FieldsV1: metav1.NewFieldsV1(nominationField)}}
-	for _, o := range []client.Object{
-		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", ManagedFields: fields}},
-		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}},
-	} {
-		if got, err := Slim(o); got != o || err != nil || o.GetManagedFields() != nil || o.GetName() != "n" {
-			t.Errorf("made %v, %v", got, err)
-		}
-	}
-	if got, err := Slim("no object"); got != "no object" || err != nil {
-		t.Errorf("made %v, %v", got, err)
 	}
 }

@@ -1,8 +1,8 @@
 // Package state is the cluster as Stowage sees it: Kubernetes objects go in as
 // watches deliver them, and an immutable numbered [Snapshot] comes out.
 //
-// Its laws: nothing in a snapshot is ever modified, by anyone; taking one copies
-// only the kinds that changed since the last; an object never goes back to an
+// Its laws: nothing in a snapshot is ever modified, by anyone; taking one copies nothing, and
+// a change takes logarithmic time; an object never goes back to an
 // older version, so what Stowage itself wrote is in the next snapshot even when
 // the watch is late (see [Recorded]). It decides nothing.
 package state
@@ -43,20 +43,19 @@ type Cluster struct {
 	classes        table[NodeClass]
 	budgets        table[*policyv1.PodDisruptionBudget]
 	storage        storageTables
-	plans          map[types.UID]Plan
 	gone           tombstones
-	// claimAt holds the names of the NodeClaims by provider ID.
-	claimAt map[string]string
 
-	// Indexes of the last frozen lists. They are replaced and never changed:
-	// snapshots share them.
-	podsByNode      map[string][]*corev1.Pod
-	claimByProvider map[string]*v1.NodeClaim
-	nodeByProvider  map[string]*corev1.Node
-	// frozenPlans is what the last snapshot has of plans, and plannedFor its index;
-	// nil when plans changed since.
-	frozenPlans map[types.UID]Plan
-	plannedFor  func() map[string][]types.UID
+	// What follows the tables of pods, nodes and claims.
+	unbound         subset[*corev1.Pod]
+	podsByNode      grouping[*corev1.Pod]
+	claimByProvider grouping[*v1.NodeClaim]
+	nodeByProvider  grouping[*corev1.Node]
+	claimsByPool    grouping[*v1.NodeClaim]
+	going           subset[*v1.NodeClaim]
+	deletedNodes    subset[*corev1.Node]
+
+	plans       Plans
+	frozenPlans *Plans // nil when plans changed since the last snapshot
 }
 
 // A NodeClass is an object of the cloud's own kind that NodePools refer to: what
@@ -72,7 +71,18 @@ type NodeClass interface {
 
 // New returns an empty cluster.
 func New() *Cluster {
-	return &Cluster{plans: map[types.UID]Plan{}, claimAt: map[string]string{}}
+	c := &Cluster{plans: newPlans()}
+	c.unbound.has = func(p *corev1.Pod) bool { return p.Spec.NodeName == "" }
+	c.podsByNode.by = func(p *corev1.Pod) string { return p.Spec.NodeName }
+	c.pods.followers = []follower[*corev1.Pod]{&c.unbound, &c.podsByNode}
+	c.nodeByProvider.by = func(n *corev1.Node) string { return n.Spec.ProviderID }
+	c.deletedNodes.has = func(n *corev1.Node) bool { return n.DeletionTimestamp != nil }
+	c.nodes.followers = []follower[*corev1.Node]{&c.nodeByProvider, &c.deletedNodes}
+	c.claimByProvider.by = func(n *v1.NodeClaim) string { return n.Status.ProviderID }
+	c.claimsByPool.by = func(n *v1.NodeClaim) string { return n.Labels[v1.LabelNodePool] }
+	c.going.has = isGoing
+	c.claims.followers = []follower[*v1.NodeClaim]{&c.claimByProvider, &c.claimsByPool, &c.going}
+	return c
 }
 
 // Observe takes in an object that was added, changed or written. An object that
@@ -91,9 +101,7 @@ func (c *Cluster) Observe(obj client.Object) {
 	case *corev1.Node:
 		changed = c.nodes.put(o)
 	case *v1.NodeClaim:
-		if changed = c.claims.put(o); changed && o.Status.ProviderID != "" {
-			c.claimAt[o.Status.ProviderID] = o.Name
-		}
+		changed = c.claims.put(o)
 	case *v1.NodePool:
 		changed = c.pools.put(o)
 	case *appsv1.DaemonSet:
@@ -123,17 +131,14 @@ func (c *Cluster) Forget(obj client.Object) {
 	changed := false
 	switch o := obj.(type) {
 	case *corev1.Pod:
-		if plan, planned := c.plans[o.UID]; planned && plan.Move.From == "" { // else another comes after it
-			delete(c.plans, o.UID)
-			c.touchPlans(true)
+		if c.plans.Of(o.UID).Move.From == "" { // else another comes after it
+			c.touchPlans(c.plans.drop(o.UID))
 		}
 		changed = c.pods.remove(o)
 	case *corev1.Node:
 		changed = c.nodes.remove(o)
 	case *v1.NodeClaim:
-		if changed = c.claims.remove(o); changed {
-			delete(c.claimAt, o.Status.ProviderID)
-		}
+		changed = c.claims.remove(o)
 	case *v1.NodePool:
 		changed = c.pools.remove(o)
 	case *appsv1.DaemonSet:
@@ -161,8 +166,8 @@ func (c *Cluster) touch(changed bool) {
 	}
 }
 
-// Snapshot returns the cluster as it is now. It costs a copy of the kinds that
-// changed since the last call, and nothing when none did.
+// Snapshot returns the cluster as it is now. It costs the same however large the cluster is, and
+// nothing when nothing changed since the last call.
 func (c *Cluster) Snapshot() *Snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()

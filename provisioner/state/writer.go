@@ -59,7 +59,9 @@ func (r recorded) observe(obj client.Object, err error) error {
 			r.cluster.Forget(obj)
 			return nil
 		}
-		r.cluster.Observe(obj.DeepCopyObject().(client.Object))
+		seen := obj.DeepCopyObject()
+		_, _ = Slim(seen) // it returns no error
+		r.cluster.Observe(seen.(client.Object))
 	}
 	return err
 }

@@ -98,11 +98,8 @@ type expectation struct{ claims, nodes map[string][]*corev1.Pod }
 
 func expected(s *state.Snapshot) expectation {
 	e := expectation{map[string][]*corev1.Pod{}, map[string][]*corev1.Pod{}}
-	for _, pod := range s.Pods.All() {
-		if pod.Spec.NodeName != "" {
-			continue
-		}
-		plan := s.Plans[pod.UID]
+	for _, pod := range s.Unbound.All() {
+		plan := s.Plans.Of(pod.UID)
 		switch node := cmp.Or(plan.Node, pod.Status.NominatedNodeName); {
 		case plan.NodeClaim != "":
 			e.claims[plan.NodeClaim] = append(e.claims[plan.NodeClaim], pod)

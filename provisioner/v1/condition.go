@@ -66,7 +66,8 @@ func GetCondition(conditions []metav1.Condition, conditionType string) *metav1.C
 
 // IsTrue reports whether the condition is there and True.
 func IsTrue(conditions []metav1.Condition, conditionType string) bool {
-	return meta.IsStatusConditionTrue(conditions, conditionType)
+	c := GetCondition(conditions, conditionType)
+	return c != nil && c.Status == metav1.ConditionTrue
 }
 
 // SetCondition sets the condition of c's type and reports whether anything

@@ -177,6 +177,17 @@ func (c *Cloud) LaunchAsKarpenter(claim *v1.NodeClaim, o cloudprovider.Offering)
 }
 
 func (c *Cloud) launch(r cloudprovider.LaunchRequest, o cloudprovider.Offering) cloudprovider.Instance {
+	m := c.add(r, o)
+	c.Launches[r.UID]++
+	c.Ranked[r.Claim] = r.Ranked
+	c.world.trace("%s launched for %s as %s", m.ID, r.Claim, o)
+	if c.Broken == nil || !c.Broken(m.Instance) {
+		c.world.After(c.JoinDelay, func() { c.join(m) })
+	}
+	return m.Instance
+}
+
+func (c *Cloud) add(r cloudprovider.LaunchRequest, o cloudprovider.Offering) *machine {
 	id := fmt.Sprintf("i-%08d", len(c.machines)+1)
 	m := &machine{request: r, Instance: cloudprovider.Instance{
 		ID: id, ProviderID: "sim:///" + o.Zone + "/" + id, ImageID: "image-1", Offering: o,
@@ -184,12 +195,13 @@ func (c *Cloud) launch(r cloudprovider.LaunchRequest, o cloudprovider.Offering) 
 		Tags: map[string]string{"stowage.sh/nodeclaim-uid": r.UID},
 	}}
 	c.machines = append(c.machines, m)
-	c.Launches[r.UID]++
-	c.Ranked[r.Claim] = r.Ranked
-	c.world.trace("%s launched for %s as %s", id, r.Claim, o)
-	if c.Broken == nil || !c.Broken(m.Instance) {
-		c.world.After(c.JoinDelay, func() { c.join(m) })
-	}
+	return m
+}
+
+// Adopt adds the machine of a NodeClaim that was bought before the world began, and became a node.
+func (c *Cloud) Adopt(claim *v1.NodeClaim, o cloudprovider.Offering, node string) cloudprovider.Instance {
+	m := c.add(cloudprovider.LaunchRequest{Claim: claim.Name, UID: string(claim.UID), NodePool: claim.Labels[v1.LabelNodePool]}, o)
+	m.node = node
 	return m.Instance
 }
 

@@ -82,10 +82,10 @@ func (p *Process) AddControllers() *Controllers {
 	c.Repair = &repair.Controller{Cluster: p.Cluster, Write: p.Write, Policies: p.world.Cloud.RepairPolicies, Events: p.Events, Metrics: mended}
 	p.addProvision(c.Provision)
 	p.AddMapped("NodeClaim", lifecycle.Concerned, c.Lifecycle.Reconcile)
-	p.AddMapped("NodePool", nodepool.Concerned, c.NodePool.Reconcile)
+	p.AddGathered("NodePool", p.gatherPools, nodepool.Concerned, c.NodePool.Reconcile)
 	p.AddMapped("static", nodepool.Concerned, c.Static.Reconcile)
 	p.AddStepper("collect", c.Collector.Step)
-	p.AddStepper("disrupt", c.Disrupt.Step)
+	p.addDisrupt(c.Disrupt)
 	p.addHeadroom(&headroom.Controller{Cluster: p.Cluster, Write: p.Write, Read: p.Read, Missing: c.Provision.Missing})
 	c.Drift = &drift.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Instances: roster}
 	p.addWoken("drift", c.Drift.Step, drift.Concerns, 5*time.Second)
@@ -117,6 +117,33 @@ func (p *Process) addProvision(c *provision.Controller) {
 			after = 0
 		}
 		wake(after)
+	})
+}
+
+// gatherPools is for how long changes are gathered that concern NodePools.
+func (p *Process) gatherPools(obj client.Object) time.Duration {
+	switch {
+	case !p.Gathers:
+		return 0
+	case nodepool.Counted(obj):
+		return time.Second
+	}
+	return 100 * time.Millisecond
+}
+
+// addDisrupt adds the controller of disruption.
+func (p *Process) addDisrupt(c *disrupt.Controller) {
+	wake := p.AddStepper("disrupt", c.Step)
+	if !p.Gathers {
+		return
+	}
+	p.notices = append(p.notices, func(obj client.Object) {
+		switch obj.(type) {
+		case *v1.NodePool:
+			wake(time.Second)
+		case *v1.NodeClaim, *corev1.Pod:
+			wake(5 * time.Second)
+		}
 	})
 }
 

@@ -56,12 +56,6 @@ type ReplicaSet struct {
 	deployment string // that it belongs to, by name
 }
 
-func startKubernetes(w *World) *kubernetes {
-	k := &kubernetes{w: w}
-	w.API.watches = append(w.API.watches, k.notice)
-	return k
-}
-
 func (k *kubernetes) notice(obj client.Object, gone bool) {
 	switch o := obj.(type) {
 	case *corev1.Pod:

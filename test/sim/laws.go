@@ -262,7 +262,7 @@ func (p *Process) PlacesReady(verb string, obj client.Object) error {
 		if !lifecycle.Recreated(pod) || lifecycle.Protected(p.now(), pod) {
 			continue // it stays till the deadline of the drain, and is planned for then
 		}
-		plan := s.Plans[pod.UID]
+		plan := s.Plans.Of(pod.UID)
 		if target, ok := s.NodeClaims.Get(plan.NodeClaim); plan.Move.From != node.Name || !ok || !v1.IsTrue(target.Status.Conditions, v1.ConditionInitialized) {
 			return fmt.Errorf("NodeClaim %s was deleted, and pod %s on its node has no other place that is ready", claim.Name, pod.Name)
 		}

@@ -50,7 +50,7 @@ func NoPodForgotten(limit time.Duration, could func(*corev1.Pod) bool) func(*Wor
 		plans := p.Cluster.Snapshot().Plans
 		waits := map[types.UID]bool{}
 		for _, pod := range stored[*corev1.Pod](w.API) {
-			if _, planned := plans[pod.UID]; planned || !problem.Provisionable(pod) || !could(pod) {
+			if _, planned := plans.Get(pod.UID); planned || !problem.Provisionable(pod) || !could(pod) {
 				continue
 			}
 			waits[pod.UID] = true
@@ -85,7 +85,7 @@ func PlannedOnce() func(*World) error {
 		}
 		revision = s.Revision
 		for _, pod := range s.Pods.All() {
-			now, ok := s.Plans[pod.UID]
+			now, ok := s.Plans.Get(pod.UID)
 			if !ok {
 				continue // a plan that was dropped counts until there is another
 			}
@@ -149,7 +149,7 @@ func PlansFit() func(*World) error {
 		last, revision = p, s.Revision
 		wanted := map[string]corev1.ResourceList{}
 		for _, pod := range slices.Concat(s.Pods.All(), headroom.Pods(headroom.Asks(s))) {
-			if plan := s.Plans[pod.UID]; plan.NodeClaim != "" && pod.Spec.NodeName == plan.Move.From {
+			if plan := s.Plans.Of(pod.UID); plan.NodeClaim != "" && pod.Spec.NodeName == plan.Move.From {
 				add(wanted, plan.NodeClaim, requests(pod))
 			}
 		}
@@ -221,7 +221,7 @@ func NominationsHold(limit time.Duration) func(*World) error {
 		plans := p.Cluster.Snapshot().Plans
 		inVain := map[types.UID]bool{}
 		for _, pod := range stored[*corev1.Pod](w.API) {
-			if !state.Nominated(pod) || pod.Spec.NodeName != "" || w.mayTake(pod.Status.NominatedNodeName, plans[pod.UID].NodeClaim) {
+			if !state.Nominated(pod) || pod.Spec.NodeName != "" || w.mayTake(pod.Status.NominatedNodeName, plans.Of(pod.UID).NodeClaim) {
 				continue
 			}
 			inVain[pod.UID] = true

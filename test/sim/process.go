@@ -37,6 +37,14 @@ type Process struct {
 	Before, After func(verb string, obj client.Object) error
 	// Read asks the API itself. Before is called with the verb get, too.
 	Read client.Reader
+	// Around, if set, runs each piece of the process in place of the process: "watch" takes in a
+	// change, "route" finds whom it concerns, a controller's name is one call of that, and "api"
+	// within these is the API server at work.
+	Around func(what string, run func())
+	// Gathers has disruption and the controller of NodePools woken as the command does: a few
+	// seconds after a burst began. Else disruption looks when it says so itself, and NodePools are
+	// looked at with each change.
+	Gathers bool
 	// Conflicts is the odds of a patch losing a race that did not take place, if it
 	// insists on a version: the server tries others again by itself.
 	Conflicts float64
@@ -63,7 +71,7 @@ func (w *World) Start() *Process {
 	p.Events = recorder{w}
 	p.Read = reader{p}
 	for _, obj := range w.API.all() {
-		p.Cluster.Observe(obj)
+		p.Cluster.Observe(slim(obj))
 	}
 	w.API.watches = append(w.API.watches, p.watch)
 	w.processes = append(w.processes, p)
@@ -90,20 +98,37 @@ func (p *Process) watch(obj client.Object, gone bool) {
 		at = last
 	}
 	p.last[kind] = at
-	obj = obj.DeepCopyObject().(client.Object)
+	obj = slim(obj.DeepCopyObject().(client.Object))
 	deliver := func() {
 		if p.dead {
 			return
 		}
-		p.take(obj, gone)
-		for _, notice := range p.notices {
-			notice(obj)
-		}
+		p.do("watch", func() { p.take(obj, gone) })
+		p.do("route", func() {
+			for _, notice := range p.notices {
+				notice(obj)
+			}
+		})
 	}
 	w.After(at.Sub(w.Now), deliver)
 	if p.Repeats > 0 && w.Rand.Float64() < p.Repeats {
 		w.After(at.Sub(w.Now)+time.Duration(w.Rand.Int64N(int64(10*time.Second))), deliver)
 	}
+}
+
+// slim makes of an object what the product's cache keeps of it.
+func slim(obj client.Object) client.Object {
+	_, _ = state.Slim(obj) // it returns no error
+	return obj
+}
+
+// do runs a piece of the process; see Around.
+func (p *Process) do(what string, run func()) {
+	if p.Around == nil {
+		run()
+		return
+	}
+	p.Around(what, run)
 }
 
 // now is the time by the process's own clock.
@@ -151,10 +176,17 @@ func (p *Process) AddReconciler(kind string, reconcile func(ctx context.Context,
 // for every change, and otherwise as AddReconciler says.
 func (p *Process) AddMapped(name string, concerned func(*state.Cluster, client.Object) []string,
 	reconcile func(ctx context.Context, now time.Time, name string) (time.Duration, error)) {
+	p.AddGathered(name, func(client.Object) time.Duration { return 0 }, concerned, reconcile)
+}
+
+// AddGathered does as AddMapped, but that gather says for how long the changes like one are
+// gathered before the controller is called.
+func (p *Process) AddGathered(name string, gather func(client.Object) time.Duration, concerned func(*state.Cluster, client.Object) []string,
+	reconcile func(ctx context.Context, now time.Time, name string) (time.Duration, error)) {
 	q := &queue{process: p, name: name, run: reconcile}
 	notice := func(obj client.Object) {
 		for _, key := range concerned(p.Cluster, obj) {
-			q.add(key, 0)
+			q.add(key, gather(obj))
 		}
 	}
 	p.notices = append(p.notices, notice)
@@ -192,7 +224,9 @@ func (q *queue) add(key string, after time.Duration) {
 
 func (q *queue) call(key string) {
 	p := q.process
-	again, err := q.run(logr.NewContext(context.Background(), logr.Discard()), p.now(), key)
+	var again time.Duration
+	var err error
+	p.do(q.name, func() { again, err = q.run(logr.NewContext(context.Background(), logr.Discard()), p.now(), key) })
 	if err != nil {
 		p.Errors = append(p.Errors, fmt.Errorf("%s %q: %w", q.name, key, err))
 		p.world.trace("%s %q: %v", q.name, key, err)
@@ -212,7 +246,10 @@ type writer struct{ p *Process }
 func (w writer) do(verb string, obj client.Object, write func() error) error {
 	for _, step := range []func() error{
 		func() error { return w.fault(w.p.Before, verb, obj) },
-		write,
+		func() (err error) {
+			w.p.do("api", func() { err = write() })
+			return err
+		},
 		func() error { return w.fault(w.p.After, verb, obj) },
 	} {
 		if w.p.dead {

@@ -45,10 +45,18 @@ type World struct {
 
 // New makes an empty world. The cloud has the instance types of [Catalogue].
 func New(seed uint64) *World {
+	w := Bare(seed)
+	w.API.watches = append(w.API.watches, w.kube.notice)
+	return w
+}
+
+// Bare makes a world in which nobody binds pods, starts, ends or replaces them: whoever made it
+// does. Those parts of Kubernetes look at every pod at each change, which is for small worlds.
+func Bare(seed uint64) *World {
 	w := &World{Now: Start, Rand: rand.New(rand.NewPCG(seed, 1)), named: map[string]bool{}}
 	w.API = newAPI(w)
 	w.Cloud = newCloud(w)
-	w.kube = startKubernetes(w)
+	w.kube = &kubernetes{w: w}
 	return w
 }
 
