@@ -19,7 +19,7 @@ type Launch struct {
 	Claim *v1.NodeClaim
 	// Rows that the node may become, the decided one first.
 	Rows []*Row
-	// Pods planned for it, by namespace and name.
+	// Pods planned for it.
 	Pods []*corev1.Pod
 	// Requests of the pods; Daemons is what DaemonSets take on the decided row.
 	Requests, Daemons cloudprovider.Resources
@@ -38,26 +38,26 @@ type Placement struct {
 
 // Placed splits a solution of t.Problem into nodes to be bought and pods for
 // bins. Pods of a group are handed out in order, so that the same solution gives
-// the same answer.
+// the same answer; see deal.
 func (t *Translation) Placed(s *binpack.Solution) ([]Launch, []Placement) {
-	next := make([]int64, len(t.Pods))
-	take := func(shares []binpack.Share) []*corev1.Pod {
-		var pods []*corev1.Pod
-		for _, share := range shares {
-			from := next[share.Group]
-			pods = append(pods, t.Pods[share.Group][from:from+share.Count]...)
-			next[share.Group] += share.Count
-		}
-		return pods
+	var machines []dealing
+	for _, f := range s.Fills {
+		machines = append(machines, dealing{f.Pods, t.Problem.Nodes[f.Node].Domains})
 	}
+	for _, pattern := range s.New {
+		for range pattern.Count {
+			machines = append(machines, dealing{pattern.Pods, t.Problem.Offers[pattern.Offers[0]].Domains})
+		}
+	}
+	pods := t.deal(machines)
 	var placements []Placement
 	for _, f := range s.Fills {
-		placements = append(placements, Placement{Bin: &t.Bins[f.Node], Pods: take(f.Pods)})
+		placements = append(placements, Placement{Bin: &t.Bins[f.Node], Pods: pods[len(placements)]})
 	}
 	var launches []Launch
 	for _, pattern := range s.New {
 		for range pattern.Count {
-			launches = append(launches, t.launch(pattern, take(pattern.Pods)))
+			launches = append(launches, t.launch(pattern, pods[len(placements)+len(launches)]))
 		}
 	}
 	return launches, placements

@@ -122,9 +122,7 @@ func inOrder(byKey map[string]*group) []*group {
 	for i, n := range all {
 		g := n.group
 		g.selector, g.places = newNodeSelector(&g.pods[0].Spec), placesKey(&g.pods[0].Spec)
-		slices.SortFunc(g.pods, func(a, b *corev1.Pod) int {
-			return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-		})
+		slices.SortFunc(g.pods, QueueOrder)
 		groups[i] = g
 	}
 	return groups

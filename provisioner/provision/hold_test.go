@@ -177,16 +177,15 @@ func TestRoundIsNominated(t *testing.T) {
 	for _, p := range h.pods() {
 		r.seen(r.server.next(p)) // kube-scheduler has erased the names
 	}
-	step("the names were erased", "other-spread", "own-plain", "own-spread")
+	step("the names were erased, and those that were tried come last", "other-spread", "own-plain", "own-spread2")
 	if err := r.Nominate(t.Context(), r.now, h.claims["own"], h.nodes["own"]); err != nil || len(r.server.patched) != 3 {
 		t.Errorf("nominated again as the node opens: %v, %q", err, r.server.patched)
 	}
 	r.now = r.now.Add(time.Second)
 	held("a second later", 0)
-	bound := h.pods()[1]
-	bound.Spec.NodeName = "own"
-	r.seen(r.server.next(bound))
-	step("one of a kind is bound", "own-spread2")
+	second.Spec.NodeName = "own"
+	r.seen(r.server.next(second))
+	step("one of a kind is bound", "own-spread")
 }
 
 // TestStepAwaitsTheRound: it looks again when the patience of those that are Ready ends.

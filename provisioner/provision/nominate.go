@@ -1,7 +1,6 @@
 package provision
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -91,7 +90,7 @@ func (c *Controller) targets(now time.Time, s *state.Snapshot) (nodes map[string
 // nominate names to kube-scheduler the nodes of NodeClaims, by name, for the pods
 // planned for them that do not carry the name. A pod that somebody else nominated keeps what it
 // has: kube-scheduler makes room for it. Those of higher priority come first, for nominations
-// keep no room from them.
+// keep no room from them, and then those that it tries first.
 //
 // Of the pods that spread over domains one of a kind is named on each node at a time.
 // kube-scheduler looks at a node as if all pods nominated for it were there already, but at no
@@ -108,19 +107,23 @@ func (c *Controller) nominate(ctx context.Context, s *state.Snapshot, nodes map[
 	}
 	var pods []*corev1.Pod
 	for _, p := range s.Unbound.All() {
-		plan := s.Plans.Of(p.UID)
-		node, ok := nodes[plan.NodeClaim]
+		node, ok := nodes[s.Plans.Of(p.UID).NodeClaim]
 		has := p.Status.NominatedNodeName
-		switch {
-		case !ok || !problem.Provisionable(p), has == node, has != "" && !state.Nominated(p), plan.Spread && named[node+" "+kindOf(p)]:
-		default:
+		if ok && problem.Provisionable(p) && has != node && (has == "" || state.Nominated(p)) {
 			pods = append(pods, p)
-			if plan.Spread {
-				named[node+" "+kindOf(p)] = true
-			}
 		}
 	}
-	slices.SortStableFunc(pods, func(p, q *corev1.Pod) int { return cmp.Compare(s.Plans.Of(q.UID).Priority, s.Plans.Of(p.UID).Priority) })
+	slices.SortFunc(pods, problem.QueueOrder)
+	pods = slices.DeleteFunc(pods, func(p *corev1.Pod) bool {
+		plan := s.Plans.Of(p.UID)
+		if !plan.Spread {
+			return false
+		}
+		one := nodes[plan.NodeClaim] + " " + kindOf(p)
+		second := named[one]
+		named[one] = true
+		return second
+	})
 	return c.each(ctx, pods, func(p *corev1.Pod) error {
 		node := nodes[s.Plans.Of(p.UID).NodeClaim]
 		next := p.DeepCopy()
