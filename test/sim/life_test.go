@@ -24,6 +24,9 @@ import (
 // lives is how many worlds TestLife runs in; make sim asks for a thousand.
 var lives = flag.Uint64("lives", 3*worlds, "run TestLife in this many worlds")
 
+// troubled is how long there is trouble; it takes less time in each of more worlds.
+var troubled = flag.Duration("trouble", 2*time.Minute, "have things happen for so long in each world of TestLife")
+
 // TestLife is a cluster of twenty nodes and more, and two hundred pods and more, in which
 // everything happens that ends nodes: drift, expiration, deletion by hand, machines that die or
 // never join, capacity that runs out; while workloads scale and are rolled out, budgets and
@@ -42,7 +45,7 @@ func TestLife(t *testing.T) {
 				t.Parallel()
 				l := newLife(n)
 				if err := l.live(); err != nil {
-					t.Errorf("%v\nlast: %s\nrepeat with: go test ./test/sim -run '^TestLife$' -seed %d", err, strings.Join(last3(l.happened), ", "), n)
+					t.Errorf("%v\nlast: %s\nrepeat with: go test ./test/sim -run '^TestLife$' -trouble %v -seed %d", err, strings.Join(last3(l.happened), ", "), *troubled, n)
 				}
 				all.add(l)
 			})
@@ -140,14 +143,15 @@ func (l *life) runUntil(limit time.Duration, done func() bool) (bool, error) {
 	return done(), nil
 }
 
-// live is the whole life: it begins, has two minutes of trouble, in which three dozen things happen, and is to settle.
+// live is the whole life: it begins, has its time of trouble, in which something happens every three
+// seconds, and is to settle.
 func (l *life) live() error {
 	if err := l.begin(); err != nil {
 		return err
 	}
 	l.Cloud.Broken = func(cloudprovider.Instance) bool { return l.happens("machine never joins", 8) }
 	l.trouble()
-	if err := l.Run(2 * time.Minute); err != nil {
+	if err := l.Run(*troubled); err != nil {
 		return err
 	}
 	l.calm = true
