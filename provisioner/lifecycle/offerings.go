@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -46,7 +47,7 @@ func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudpr
 		price    pricing.MicroUSD
 	}
 	var found []priced
-	known, prices := knownLabels(catalog), c.Prices.Table()
+	known, prices := knownLabels(catalog, claim), c.Prices.Table()
 	own, overlays := ownLabels(claim, known), problem.OverlaysOf(c.Cluster.Snapshot())
 	for i := range catalog.InstanceTypes {
 		t := &catalog.InstanceTypes[i]
@@ -55,7 +56,8 @@ func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudpr
 		}
 		for _, o := range t.Offerings {
 			on := offeringLabels(catalog, o)
-			if c.Availability.Unavailable(now, o) || !meets(claim.Spec.Requirements, on, known) || !bears(claim.Labels, on, known) {
+			usedUp := o.Reservation != "" && catalog.Reservations[o.Reservation].Left <= 0
+			if usedUp || c.Availability.Unavailable(now, o) || !meets(claim.Spec.Requirements, on, known) || !bears(claim.Labels, on, known) {
 				continue
 			}
 			node := labels.Merge(own, on) // the machine has the last word
@@ -81,13 +83,9 @@ func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudpr
 func offeringLabels(catalog *cloudprovider.Catalog, o cloudprovider.Offering) map[string]string {
 	labels := map[string]string{}
 	if t, ok := catalog.InstanceType(o.InstanceType); ok {
-		for k, v := range t.Labels {
-			labels[k] = v
-		}
+		maps.Copy(labels, t.Labels)
 	}
-	for k, v := range catalog.ZoneLabels[o.Zone] {
-		labels[k] = v
-	}
+	maps.Copy(labels, catalog.OfferingLabels(o))
 	labels[corev1.LabelInstanceTypeStable] = o.InstanceType
 	labels[corev1.LabelTopologyZone] = o.Zone
 	labels[v1.LabelCapacityType] = o.CapacityType
@@ -97,10 +95,11 @@ func offeringLabels(catalog *cloudprovider.Catalog, o cloudprovider.Offering) ma
 	return labels
 }
 
-// knownLabels are the keys that speak of the machine. A requirement on one of
-// them has to be met by the offering; one on any other key is met by the label
+// knownLabels are the keys that speak of the machine, those included that no machine
+// has and a claim asks for: a reservation that is over is not made up. A requirement on
+// one of them has to be met by the offering; one on any other key is met by the label
 // that the claim gives to its node.
-func knownLabels(catalog *cloudprovider.Catalog) map[string]bool {
+func knownLabels(catalog *cloudprovider.Catalog, claim *v1.NodeClaim) map[string]bool {
 	known := map[string]bool{}
 	for _, t := range catalog.InstanceTypes {
 		for k := range t.Labels {
@@ -114,6 +113,16 @@ func knownLabels(catalog *cloudprovider.Catalog) map[string]bool {
 	}
 	for _, k := range v1.WellKnownLabels {
 		known[k] = k != v1.LabelNodePool
+	}
+	asked := slices.Collect(maps.Keys(claim.Labels))
+	for _, r := range claim.Spec.Requirements {
+		asked = append(asked, r.Key)
+	}
+	for _, k := range asked {
+		domain, _, _ := strings.Cut(k, "/")
+		if slices.Contains(catalog.LabelDomains, domain) && catalog.LabelAliases[k] == "" && k != claim.Spec.NodeClassRef.Label() {
+			known[k] = true
+		}
 	}
 	return known
 }

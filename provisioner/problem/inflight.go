@@ -40,7 +40,8 @@ func decidedRows(in *Input, claim *v1.NodeClaim) []Row {
 	own := claimLabels(claim)
 	for _, o := range Offerings(claim) {
 		if kind, ok := catalog.InstanceType(o.InstanceType); ok {
-			row := Row{Type: kind, Offering: o, chosen: own, zone: catalog.ZoneLabels[o.Zone], region: catalog.Region, aliases: catalog.LabelAliases}
+			row := Row{Type: kind, Offering: o, chosen: own, zone: catalog.ZoneLabels[o.Zone], reserved: catalog.Reservations[o.Reservation].Labels,
+				region: catalog.Region, aliases: catalog.LabelAliases}
 			row.Type, row.capacityOverlaid = in.Overlays.Type(&row, kind)
 			rows = append(rows, row)
 		}
