@@ -36,6 +36,8 @@ type CatalogOptions struct {
 	// Offered says whether a zone has a type, as DescribeInstanceTypeOfferings
 	// knows; nil means as far as the TypeInfo knows.
 	Offered func(instanceType, zone string) bool
+	// Reservations that machines may be taken from.
+	Reservations []Reservation
 	// NodeClass that nodes are made from; nil means AL2023 with what it has.
 	NodeClass *v1.EC2NodeClassSpec
 	// Images that nodes can start from; nil means that every type has one.
@@ -91,6 +93,13 @@ func BuildCatalog(types []TypeInfo, o CatalogOptions) (*cloudprovider.Catalog, e
 			c.ZoneLabels[z.Name] = map[string]string{v1.LabelZoneID: z.ID}
 		}
 	}
+	for i := range o.Reservations {
+		if c.Reservations == nil {
+			c.Reservations = map[string]cloudprovider.Reservation{}
+		}
+		r := &o.Reservations[i]
+		c.Reservations[r.ID] = cloudprovider.Reservation{Offering: r.offering(), Left: r.left(), Labels: r.labels()}
+	}
 	for i := range types {
 		t := &types[i]
 		if !m.suits(t) {
@@ -129,6 +138,12 @@ func (o *CatalogOptions) offerings(t *TypeInfo) []cloudprovider.Offering {
 			if t.CapacityTypes == nil || slices.Contains(t.CapacityTypes, c) {
 				offerings = append(offerings, cloudprovider.Offering{InstanceType: t.Name, Zone: z.Name, CapacityType: c})
 			}
+		}
+	}
+	for i := range o.Reservations {
+		r := &o.Reservations[i]
+		if r.InstanceType == t.Name && slices.ContainsFunc(o.Zones, func(z Zone) bool { return z.Name == r.AvailabilityZone }) {
+			offerings = append(offerings, r.offering())
 		}
 	}
 	slices.SortFunc(offerings, cloudprovider.Offering.Compare)

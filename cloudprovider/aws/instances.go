@@ -86,7 +86,7 @@ func (p *Provider) describe(ctx context.Context, filter types.Filter) ([]cloudpr
 		}
 		for _, reservation := range page.Reservations {
 			for _, i := range reservation.Instances {
-				if converted := instance(i); converted.State != cloudprovider.Terminated {
+				if converted := p.instance(i); converted.State != cloudprovider.Terminated {
 					out = append(out, converted)
 				}
 			}
@@ -96,8 +96,9 @@ func (p *Provider) describe(ctx context.Context, filter types.Filter) ([]cloudpr
 	return out, nil
 }
 
-// instance converts EC2's description.
-func instance(i types.Instance) cloudprovider.Instance {
+// instance converts EC2's description. One that asked for no reservation and is in one that is
+// open to all is on demand.
+func (p *Provider) instance(i types.Instance) cloudprovider.Instance {
 	out := cloudprovider.Instance{
 		ID:       sdk.ToString(i.InstanceId),
 		ImageID:  sdk.ToString(i.ImageId),
@@ -109,6 +110,9 @@ func instance(i types.Instance) cloudprovider.Instance {
 	}
 	if i.InstanceLifecycle == types.InstanceLifecycleTypeSpot {
 		out.Offering.CapacityType = cloudprovider.Spot
+	} else if s := i.CapacityReservationSpecification; p.ReservedCapacity && i.CapacityReservationId != nil && s != nil &&
+		s.CapacityReservationPreference == types.CapacityReservationPreferenceCapacityReservationsOnly {
+		out.Offering.CapacityType, out.Offering.Reservation = cloudprovider.Reserved, *i.CapacityReservationId
 	}
 	out.ProviderID = providerID(out.Offering.Zone, out.ID)
 	if i.State != nil {

@@ -82,13 +82,15 @@ func newCloud(ctx context.Context, kube *rest.Config, s *settings) (*cloud, erro
 		return nil, err
 	}
 	c.provider, err = aws.New(aws.Config{
-		Region:    cfg.Region,
-		Cluster:   c.cluster,
-		EC2:       c.ec2,
-		Classes:   c.classes,
-		Inventory: c.inventory,
-		Catalog:   aws.CatalogOptions{VMMemoryOverheadPercent: s.memoryOverhead, ReservedENIs: int64(s.reservedENIs)},
-		Refused:   func(offerings []cloudprovider.Offering) { c.availability.Mark(time.Now(), offerings...) },
+		Region:           cfg.Region,
+		Cluster:          c.cluster,
+		EC2:              c.ec2,
+		Classes:          c.classes,
+		Inventory:        c.inventory,
+		Catalog:          aws.CatalogOptions{VMMemoryOverheadPercent: s.memoryOverhead, ReservedENIs: int64(s.reservedENIs)},
+		ReservedCapacity: s.gate(gateReserved, true),
+
+		Refused: func(offerings []cloudprovider.Offering) { c.availability.Mark(time.Now(), offerings...) },
 	})
 	return c, err
 }
