@@ -2,6 +2,9 @@ package aws
 
 import (
 	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"sync"
@@ -54,6 +57,38 @@ func ReservationFromEC2(r types.CapacityReservation, counted, now time.Time) Res
 		}
 	}
 	return out
+}
+
+// ReadReservations reads what `aws ec2 describe-capacity-reservations` prints, without those that
+// are not active. Errors begin with name, which is the file's. Now is as in ReservationFromEC2.
+func ReadReservations(r io.Reader, name string, now time.Time) ([]Reservation, error) {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	var file struct{ CapacityReservations []types.CapacityReservation }
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, jsonError(name, data, err)
+	}
+	if file.CapacityReservations == nil {
+		return nil, fmt.Errorf("%s: there is no {\"CapacityReservations\": …}", name)
+	}
+	all := []Reservation{}
+	for i, r := range file.CapacityReservations {
+		if sdk.ToString(r.CapacityReservationId) == "" || sdk.ToString(r.InstanceType) == "" || sdk.ToString(r.AvailabilityZone) == "" || r.AvailableInstanceCount == nil {
+			return nil, fmt.Errorf("%s: CapacityReservations[%d]: CapacityReservationId, InstanceType, AvailabilityZone and AvailableInstanceCount are needed", name, i)
+		}
+		if r.State == types.CapacityReservationStateActive {
+			all = append(all, ReservationFromEC2(r, now, now))
+		}
+	}
+	SortReservations(all)
+	return all, nil
+}
+
+// SortReservations puts reservations into the order of Class.Reservations.
+func SortReservations(all []Reservation) {
+	slices.SortFunc(all, func(a, b Reservation) int { return cmp.Compare(a.ID, b.ID) })
 }
 
 // Selected reports whether one of a NodeClass's terms is for the reservation.

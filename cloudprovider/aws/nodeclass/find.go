@@ -108,7 +108,7 @@ func (c *Controller) reservations(ctx context.Context, m moment) ([]aws.Reservat
 			}
 		}
 	}
-	slices.SortFunc(found, func(a, b aws.Reservation) int { return cmp.Compare(a.ID, b.ID) })
+	aws.SortReservations(found)
 	return found, nil, nil
 }
 

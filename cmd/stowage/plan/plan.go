@@ -224,6 +224,8 @@ func (p *Plan) question(s *state.Snapshot, served problem.Schedulers) (*problem.
 			class, ok := known.(*awsv1.EC2NodeClass)
 			if !ok {
 				p.note("EC2NodeClass %s is not given: assuming AL2023 with a root volume of 20 GiB in every zone", name)
+			} else if len(class.Spec.CapacityReservationSelectorTerms) > 0 && p.market.Reservations == nil {
+				p.note("EC2NodeClass %s selects capacity reservations, and how much is left of them is not known: give --capacity-reservations", name)
 			}
 			var err error
 			if o.catalog, o.reason, err = p.market.catalog(class); err != nil {
