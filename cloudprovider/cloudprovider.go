@@ -104,6 +104,8 @@ type Catalog struct {
 	// Reservations that offerings of the capacity type reserved are of, by their names;
 	// nil where there are none. One that is used up is still there.
 	Reservations map[string]Reservation
+	// ReservationLabels are the keys of the labels that nodes have from their reservation.
+	ReservationLabels []string
 	// LabelAliases maps the keys of labels that others will write on a node, once it has
 	// joined, to those that have the same value: a CSI driver has its own name for the zone.
 	LabelAliases map[string]string

@@ -21,6 +21,9 @@ const UsualMemoryOverhead = 0.075
 // labelAliases are the labels that the EBS CSI driver writes on its nodes.
 var labelAliases = map[string]string{v1.LabelEBSZone: corev1.LabelTopologyZone}
 
+// reservationLabels are those that (*Reservation).labels gives.
+var reservationLabels = []string{v1.LabelCapacityReservationID, v1.LabelCapacityReservationType, v1.LabelCapacityReservationInterruptible}
+
 // labelDomains are the domains of labels that EC2 decides on.
 var labelDomains = []string{v1.Group, "topology.k8s.aws", "topology.ebs.csi.aws.com"}
 
@@ -84,7 +87,7 @@ func BuildCatalog(types []TypeInfo, o CatalogOptions) (*cloudprovider.Catalog, e
 	m.reservedENIs = o.ReservedENIs
 	m.memoryOverhead = int64(math.Round(o.VMMemoryOverheadPercent * million))
 
-	c := &cloudprovider.Catalog{Region: o.Region, LabelDomains: slices.Clone(labelDomains), LabelAliases: maps.Clone(labelAliases)}
+	c := &cloudprovider.Catalog{Region: o.Region, LabelDomains: slices.Clone(labelDomains), LabelAliases: maps.Clone(labelAliases), ReservationLabels: slices.Clone(reservationLabels)}
 	for _, z := range o.Zones {
 		if z.ID != "" {
 			if c.ZoneLabels == nil {

@@ -50,6 +50,9 @@ func (p *Provider) Drift(q cloudprovider.DriftQuery) (d cloudprovider.Drift, kno
 	if err != nil || !stays || q.Annotations[v1.AnnotationHashVersion] != v1.HashVersion {
 		return cloudprovider.Drift{}, false
 	}
+	if !p.ReservedCapacity {
+		q.Instance.Offering.Reservation = "" // nobody looks for reservations, so none is missing
+	}
 	known = true
 	for _, rule := range driftRules {
 		message, said := rule.differ(class, &q)

@@ -96,6 +96,7 @@ func TestDrift(t *testing.T) {
 	for _, c := range driftCases {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHarness(t)
+			h.ReservedCapacity = true
 			class := testClass()
 			if c.class != nil {
 				c.class(class)

@@ -86,7 +86,7 @@ func (p *Provider) describe(ctx context.Context, filter types.Filter) ([]cloudpr
 		}
 		for _, reservation := range page.Reservations {
 			for _, i := range reservation.Instances {
-				if converted := p.instance(i); converted.State != cloudprovider.Terminated {
+				if converted := instance(i); converted.State != cloudprovider.Terminated {
 					out = append(out, converted)
 				}
 			}
@@ -98,7 +98,7 @@ func (p *Provider) describe(ctx context.Context, filter types.Filter) ([]cloudpr
 
 // instance converts EC2's description. One that asked for no reservation and is in one that is
 // open to all is on demand.
-func (p *Provider) instance(i types.Instance) cloudprovider.Instance {
+func instance(i types.Instance) cloudprovider.Instance {
 	out := cloudprovider.Instance{
 		ID:       sdk.ToString(i.InstanceId),
 		ImageID:  sdk.ToString(i.ImageId),
@@ -110,7 +110,7 @@ func (p *Provider) instance(i types.Instance) cloudprovider.Instance {
 	}
 	if i.InstanceLifecycle == types.InstanceLifecycleTypeSpot {
 		out.Offering.CapacityType = cloudprovider.Spot
-	} else if s := i.CapacityReservationSpecification; p.ReservedCapacity && i.CapacityReservationId != nil && s != nil &&
+	} else if s := i.CapacityReservationSpecification; i.CapacityReservationId != nil && s != nil &&
 		s.CapacityReservationPreference == types.CapacityReservationPreferenceCapacityReservationsOnly {
 		out.Offering.CapacityType, out.Offering.Reservation = cloudprovider.Reserved, *i.CapacityReservationId
 	}

@@ -141,22 +141,17 @@ func TestReservationLog(t *testing.T) {
 	}
 }
 
-// TestInstancesFromReservations: an instance is reserved if it asked to be, and the feature gate is on.
+// TestInstancesFromReservations: an instance is reserved if it asked to be.
 func TestInstancesFromReservations(t *testing.T) {
-	in := func(p types.CapacityReservationPreference) types.Instance {
-		return types.Instance{CapacityReservationId: sdk.String("cr-0"), CapacityReservationSpecification: &types.CapacityReservationSpecificationResponse{CapacityReservationPreference: p}}
-	}
-	on, off := &Provider{Config: Config{ReservedCapacity: true}}, &Provider{}
-	only := types.CapacityReservationPreferenceCapacityReservationsOnly
-	for _, c := range []struct {
-		p    *Provider
-		i    types.Instance
-		want string
-	}{
-		{on, in(only), "//reserved/cr-0"}, {off, in(only), "//on-demand"}, {on, in(types.CapacityReservationPreferenceOpen), "//on-demand"}, {on, types.Instance{}, "//on-demand"},
+	for preference, want := range map[types.CapacityReservationPreference]string{
+		types.CapacityReservationPreferenceCapacityReservationsOnly: "//reserved/cr-0", types.CapacityReservationPreferenceOpen: "//on-demand",
 	} {
-		if got := c.p.instance(c.i).Offering.String(); got != c.want {
-			t.Errorf("%s, want %s", got, c.want)
+		i := types.Instance{CapacityReservationId: sdk.String("cr-0"), CapacityReservationSpecification: &types.CapacityReservationSpecificationResponse{CapacityReservationPreference: preference}}
+		if got := instance(i).Offering.String(); got != want {
+			t.Errorf("%s: %s, want %s", preference, got, want)
+		}
+		if i.CapacityReservationId = nil; instance(i).Offering.String() != "//on-demand" {
+			t.Errorf("%s: reserved without a reservation", preference)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func (c *Controller) adopt(ctx context.Context, now time.Time, claim *v1.NodeCla
 	if err != nil {
 		return i, false, fmt.Errorf("looking for a machine that was bought already: %w", err)
 	}
-	taken, known := providerIDs(c.Cluster.Snapshot()), knownLabels(catalog, claim)
+	taken, known := providerIDs(c.Cluster.Snapshot()), knownLabels(catalog)
 	fits := func(i cloudprovider.Instance) bool {
 		t, ok := catalog.InstanceType(i.Offering.InstanceType)
 		return ok && meets(claim.Spec.Requirements, offeringLabels(catalog, i.Offering), known) && holds(t.Allocatable, claim.Spec.Resources.Requests)

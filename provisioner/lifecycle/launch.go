@@ -30,7 +30,7 @@ func (c *Controller) launch(ctx context.Context, now time.Time, claim *v1.NodeCl
 	if err != nil {
 		return c.notLaunched(ctx, now, claim, err)
 	}
-	own := ownLabels(claim, knownLabels(catalog, claim))
+	own := ownLabels(claim, knownLabels(catalog))
 	instance, found, err := c.adopt(ctx, now, claim, catalog)
 	if err == nil && !found {
 		instance, err = c.buy(ctx, now, claim, catalog, own)

@@ -47,7 +47,7 @@ func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudpr
 		price    pricing.MicroUSD
 	}
 	var found []priced
-	known, prices := knownLabels(catalog, claim), c.Prices.Table()
+	known, prices := knownLabels(catalog), c.Prices.Table()
 	own, overlays := ownLabels(claim, known), problem.OverlaysOf(c.Cluster.Snapshot())
 	for i := range catalog.InstanceTypes {
 		t := &catalog.InstanceTypes[i]
@@ -95,11 +95,10 @@ func offeringLabels(catalog *cloudprovider.Catalog, o cloudprovider.Offering) ma
 	return labels
 }
 
-// knownLabels are the keys that speak of the machine, those included that no machine
-// has and a claim asks for: a reservation that is over is not made up. A requirement on
-// one of them has to be met by the offering; one on any other key is met by the label
+// knownLabels are the keys that speak of the machine. A requirement on one of
+// them has to be met by the offering; one on any other key is met by the label
 // that the claim gives to its node.
-func knownLabels(catalog *cloudprovider.Catalog, claim *v1.NodeClaim) map[string]bool {
+func knownLabels(catalog *cloudprovider.Catalog) map[string]bool {
 	known := map[string]bool{}
 	for _, t := range catalog.InstanceTypes {
 		for k := range t.Labels {
@@ -114,15 +113,8 @@ func knownLabels(catalog *cloudprovider.Catalog, claim *v1.NodeClaim) map[string
 	for _, k := range v1.WellKnownLabels {
 		known[k] = k != v1.LabelNodePool
 	}
-	asked := slices.Collect(maps.Keys(claim.Labels))
-	for _, r := range claim.Spec.Requirements {
-		asked = append(asked, r.Key)
-	}
-	for _, k := range asked {
-		domain, _, _ := strings.Cut(k, "/")
-		if slices.Contains(catalog.LabelDomains, domain) && catalog.LabelAliases[k] == "" && k != claim.Spec.NodeClassRef.Label() {
-			known[k] = true
-		}
+	for _, k := range catalog.ReservationLabels { // also where there is none any more
+		known[k] = true
 	}
 	return known
 }

@@ -118,7 +118,7 @@ func TestOfferings(t *testing.T) {
 // some, and its node gets the labels of the reservation; a reservation that is over is asked for in vain.
 func TestReservedOfferings(t *testing.T) {
 	c := catalog()
-	c.LabelDomains, c.Reservations = []string{"cloud"}, map[string]cloudprovider.Reservation{}
+	c.ReservationLabels, c.Reservations = []string{"cloud/reservation"}, map[string]cloudprovider.Reservation{}
 	for name, left := range map[string]int64{"cr-0": 0, "cr-1": 1, "cr-2": 5} {
 		o := cloudprovider.Offering{InstanceType: "small", Zone: "a", CapacityType: cloudprovider.Reserved, Reservation: name}
 		c.InstanceTypes[2].Offerings = append(c.InstanceTypes[2].Offerings, o)
@@ -197,7 +197,7 @@ func TestOwnLabels(t *testing.T) {
 		{Key: "none", Operator: corev1.NodeSelectorOpIn, Values: []string{"a"}},
 		{Key: "none", Operator: corev1.NodeSelectorOpNotIn, Values: []string{"a"}},
 	}
-	if got := fmt.Sprint(ownLabels(claim, knownLabels(catalog(), claim))); got != "map[rank:2 team:from the template tier:db]" {
+	if got := fmt.Sprint(ownLabels(claim, knownLabels(catalog()))); got != "map[rank:2 team:from the template tier:db]" {
 		t.Errorf("own labels %s", got)
 	}
 }

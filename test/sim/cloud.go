@@ -142,8 +142,21 @@ func (c *Cloud) Reserve(name, instanceType, zone string, n int64) cloudprovider.
 	if c.Catalogue.Reservations == nil {
 		c.Catalogue.Reservations = map[string]cloudprovider.Reservation{}
 	}
+	c.Catalogue.ReservationLabels = []string{LabelReservation}
 	c.Catalogue.Reservations[name] = cloudprovider.Reservation{Offering: o, Left: n, Labels: map[string]string{LabelReservation: name}}
 	return o
+}
+
+// EndReservation ends a reservation. Its machines run on, on demand.
+func (c *Cloud) EndReservation(o cloudprovider.Offering) {
+	t, _ := c.Catalogue.InstanceType(o.InstanceType)
+	t.Offerings = slices.DeleteFunc(slices.Clone(t.Offerings), func(other cloudprovider.Offering) bool { return other == o })
+	delete(c.Catalogue.Reservations, o.Reservation)
+	for _, m := range c.machines {
+		if m.Offering == o {
+			m.Offering.CapacityType, m.Offering.Reservation = cloudprovider.OnDemand, ""
+		}
+	}
 }
 
 // LabelReservation names the reservation that a node is of.

@@ -133,7 +133,7 @@ func TestReservedOfStaticPools(t *testing.T) {
 // with that label.
 func TestNoReservationIsMadeUp(t *testing.T) {
 	eachSeed(t, func(t *testing.T, s *scene) {
-		s.Cloud.Catalogue.LabelDomains = []string{"karpenter.k8s.aws"}
+		s.Cloud.Catalogue.ReservationLabels = []string{sim.LabelReservation}
 		claim := sim.NodeClaim(s.nodePool(), "by-hand")
 		claim.Spec.Requirements = []v1.Requirement{{Key: sim.LabelReservation, Operator: corev1.NodeSelectorOpIn, Values: []string{"cr-9"}}}
 		s.create(claim)
@@ -142,5 +142,38 @@ func TestNoReservationIsMadeUp(t *testing.T) {
 			return !there
 		})
 		s.wantLaunches(0)
+	})
+}
+
+// TestReservationEnds: its machines run on, and their nodes and NodeClaims say that they are on
+// demand. None is replaced for that.
+func TestReservationEnds(t *testing.T) {
+	eachSeed(t, func(t *testing.T, s *scene) {
+		o := s.Cloud.Reserve("cr-1", "general-02", "zone-a", 2)
+		s.onlySmall()
+		s.pods(2, "web", "1500m", "1Gi")
+		s.untilBound(3*time.Minute, "web", 2)
+		s.pass(time.Minute)
+		s.Cloud.EndReservation(o)
+		onDemand := func(labels map[string]string) bool {
+			_, reserved := labels[sim.LabelReservation]
+			return labels[v1.LabelCapacityType] == cloudprovider.OnDemand && !reserved
+		}
+		s.until(10*time.Minute, "nodes and NodeClaims are on demand", func() bool {
+			n := 0
+			for _, node := range sim.List[*corev1.Node](s.API) {
+				if onDemand(node.Labels) {
+					n++
+				}
+			}
+			for _, claim := range sim.List[*v1.NodeClaim](s.API) {
+				if onDemand(claim.Labels) {
+					n++
+				}
+			}
+			return n == 4
+		})
+		s.pass(time.Hour)
+		s.wantLaunches(2)
 	})
 }
