@@ -12,7 +12,7 @@ import (
 // 	                                  │ holds the load?
 // 	                                  │ same cells?
 // 	                                  │ within alternativePercent?
-// 	                                  ▼ room in limits and stocks?
+// 	                                  ▼ of the same stocks? room in limits?
 //
 // Alternatives are chosen last, when every pod has its place, so that what they
 // reserve of a limit is never taken from a pod. Unplaced pods get their reasons

@@ -18,7 +18,8 @@ import (
 )
 
 // A Collector finds what was lost: machines that no NodeClaim stands for,
-// NodeClaims whose machine is gone, nodes that are held for neither, and reservations that have ended. Step is to be called by one goroutine.
+// NodeClaims whose machine is gone, nodes that are held for neither, and reservations that
+// have ended. Step is to be called by one goroutine.
 type Collector struct {
 	// Cluster to read from; Write must record into it.
 	Cluster *state.Cluster

@@ -24,12 +24,13 @@ import (
 func (c *Collector) demote(ctx context.Context, now time.Time, s *state.Snapshot, l *listing) error {
 	var failed []error
 	for _, claim := range s.NodeClaims.All() {
-		instance, there := l.find(claim.Status.ProviderID)
-		if claim.Labels[v1.LabelCapacityType] != cloudprovider.Reserved || claim.DeletionTimestamp != nil || !there ||
-			instance.Offering.CapacityType != cloudprovider.OnDemand || now.Sub(instance.Launched) < orDefault(c.MinAge, 30*time.Second) {
+		if claim.Labels[v1.LabelCapacityType] != cloudprovider.Reserved || claim.DeletionTimestamp != nil {
 			continue
 		}
-		failed = append(failed, c.demoteOne(ctx, s, claim))
+		i, there := l.find(claim.Status.ProviderID)
+		if there && i.Offering.CapacityType == cloudprovider.OnDemand && now.Sub(i.Launched) >= orDefault(c.MinAge, 30*time.Second) {
+			failed = append(failed, c.demoteOne(ctx, s, claim))
+		}
 	}
 	return errors.Join(failed...)
 }

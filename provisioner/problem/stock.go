@@ -82,8 +82,7 @@ func reservationsOf(in *Input, claim *v1.NodeClaim) []string {
 		if !ok {
 			continue
 		}
-		row := Row{Type: kind, Offering: r.Offering, chosen: claim.Labels, zone: catalog.ZoneLabels[r.Offering.Zone], reserved: r.Labels,
-			region: catalog.Region, aliases: catalog.LabelAliases}
+		row := rowAs(catalog, kind, r.Offering, claim.Labels)
 		if !slices.ContainsFunc(claim.Spec.Requirements, func(r v1.Requirement) bool {
 			value, present := row.Lookup(r.Key)
 			return !custom(r.Key, catalog) && !r.Allows(value, present)

@@ -38,9 +38,9 @@ type Claim struct {
 	Launched, Drifted bool
 }
 
-// A Controller keeps the status of EC2NodeClasses. All fields but
-// ReservedCapacity and the two intervals are needed. Steps for different classes may run at once, those for
-// one class may not.
+// A Controller keeps the status of EC2NodeClasses. All fields but ReservedCapacity
+// and the two intervals are needed. Steps for different classes may run at once,
+// those for one class may not.
 type Controller struct {
 	// Region and Cluster that the nodes are for.
 	Region  string
