@@ -12,7 +12,7 @@ import (
 // 	                                  │ holds the load?
 // 	                                  │ same cells?
 // 	                                  │ within alternativePercent?
-// 	                                  ▼ room in limits and stocks?
+// 	                                  ▼ of the same stocks? room in limits?
 //
 // Alternatives are chosen last, when every pod has its place, so that what they
 // reserve of a limit is never taken from a pod. Unplaced pods get their reasons
@@ -95,8 +95,8 @@ func (t *table) byPrice() [][]int {
 // alternatives lists the decided offer, those that it was opened with for the sake of
 // MinValues, and those that could stand in for it: offers of the same pool and variant that
 // hold the load, in the same cells, within alternativePercent of the price. They may charge more
-// to limits and stocks than the decided one only as far as there is still room, which
-// they take.
+// to limits than the decided one only as far as there is still room, which they take. From
+// stocks they take nothing more: what is scarce would be kept from the pods that come next.
 func (s *pass) alternatives(o *opened, pool []int) []int {
 	load := s.sum(o.pods)
 	out := []int{o.offer}
@@ -123,7 +123,7 @@ func (s *pass) alternatives(o *opened, pool []int) []int {
 		}
 		if must {
 			missing--
-		} else if !s.reserve(alt, o.count, most, &stocks) {
+		} else if !s.reserve(alt, o.count, most, stocks) {
 			continue
 		}
 		out = append(out, alt)
@@ -169,9 +169,9 @@ func (s *pass) stands(alt int, o *opened, load Vector) bool {
 	return true
 }
 
-// reserve takes from limits and stocks what n nodes of alt may use beyond what
-// is reserved for them, most and stocks, or reports that it is not there.
-func (s *pass) reserve(alt int, n int64, most Vector, stocks *[]int) bool {
+// reserve takes from limits what n nodes of alt may use beyond the most that is reserved
+// for them, or reports that it is not there, or that alt is of other stocks than theirs.
+func (s *pass) reserve(alt int, n int64, most Vector, stocks []int) bool {
 	pool := s.Offers[alt].Pool
 	for r, q := range s.charge[alt] {
 		// First look whether all of it is there, then take it: a refused offer must
@@ -181,7 +181,7 @@ func (s *pass) reserve(alt int, n int64, most Vector, stocks *[]int) bool {
 		}
 	}
 	for _, i := range s.stocks[alt] {
-		if !slices.Contains(*stocks, i) && s.stockLeft[i] < n {
+		if !slices.Contains(stocks, i) {
 			return false
 		}
 	}
@@ -191,12 +191,6 @@ func (s *pass) reserve(alt int, n int64, most Vector, stocks *[]int) bool {
 			if s.left[pool][r] != Unlimited {
 				s.left[pool][r] -= extra * n
 			}
-		}
-	}
-	for _, i := range s.stocks[alt] {
-		if !slices.Contains(*stocks, i) {
-			*stocks = append(*stocks, i)
-			s.stockLeft[i] -= n
 		}
 	}
 	return true

@@ -167,7 +167,7 @@ func TestChart(t *testing.T) {
 		"metrics port":    container.Ports[0].Name == "http-metrics" && container.Ports[0].ContainerPort == 8080,
 		"health port":     container.Ports[1].Name == "http" && container.Ports[1].ContainerPort == 8081,
 		"minValues":       slices.Contains(container.Env, corev1.EnvVar{Name: "MIN_VALUES_POLICY", Value: "Strict"}),
-		"overlays":        slices.Contains(container.Env, corev1.EnvVar{Name: "FEATURE_GATES", Value: "NodeOverlay=true,CapacityBuffer=true,StaticCapacity=true,NodeRepair=false"}),
+		"overlays":        slices.Contains(container.Env, corev1.EnvVar{Name: "FEATURE_GATES", Value: "NodeOverlay=true,CapacityBuffer=true,StaticCapacity=true,NodeRepair=false,ReservedCapacity=true"}),
 		"cluster":         slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_NAME", Value: "harbour"}),
 	} {
 		if !ok {
@@ -190,7 +190,7 @@ func TestChartValues(t *testing.T) {
 		values["imagePullSecrets"] = []any{map[string]any{"name": "secret"}}
 		settings := values["settings"].(map[string]any)
 		settings["minValuesPolicy"] = "BestEffort"
-		settings["featureGates"] = map[string]any{"nodeOverlay": false, "capacityBuffer": false, "staticCapacity": false, "nodeRepair": true}
+		settings["featureGates"] = map[string]any{"nodeOverlay": false, "capacityBuffer": false, "staticCapacity": false, "nodeRepair": true, "reservedCapacity": false}
 		settings["clusterEndpoint"], settings["clusterCABundle"] = "https://example.com", "Q0E="
 		controller := values["controller"].(map[string]any)
 		controller["env"] = []any{map[string]any{"name": "AWS_REGION", "value": "us-east-1"}}
@@ -220,7 +220,7 @@ func TestChartValues(t *testing.T) {
 		"endpoint":    slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_ENDPOINT", Value: "https://example.com"}),
 		"bundle":      slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_CA_BUNDLE", Value: "Q0E="}),
 		"minValues":   slices.Contains(container.Env, corev1.EnvVar{Name: "MIN_VALUES_POLICY", Value: "BestEffort"}),
-		"gates":       slices.Contains(container.Env, corev1.EnvVar{Name: "FEATURE_GATES", Value: "NodeOverlay=false,CapacityBuffer=false,StaticCapacity=false,NodeRepair=true"}),
+		"gates":       slices.Contains(container.Env, corev1.EnvVar{Name: "FEATURE_GATES", Value: "NodeOverlay=false,CapacityBuffer=false,StaticCapacity=false,NodeRepair=true,ReservedCapacity=false"}),
 		"env":         container.Env[len(container.Env)-1].Name == "AWS_REGION",
 		"envFrom":     container.EnvFrom[0].SecretRef.Name == "more",
 		"resources":   container.Resources.Requests.Cpu().Value() == 1,

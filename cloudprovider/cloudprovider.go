@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -25,25 +26,40 @@ const (
 
 // An Offering is one thing that can be bought: an instance type, in a zone, as
 // a capacity type. It is comparable, so it is its own map key.
-type Offering struct{ InstanceType, Zone, CapacityType string }
-
-// String returns "type/zone/capacity type", the form of ParseOffering.
-func (o Offering) String() string {
-	return o.InstanceType + "/" + o.Zone + "/" + o.CapacityType
+type Offering struct {
+	InstanceType, Zone, CapacityType string
+	// Reservation names the one that the machine is taken from, where the capacity
+	// type is reserved: there may be several for an instance type in a zone.
+	Reservation string
 }
 
-// Compare orders offerings by instance type, zone and capacity type.
+// String returns "type/zone/capacity type", and "/reservation" if there is one:
+// the form of ParseOffering.
+func (o Offering) String() string {
+	s := o.InstanceType + "/" + o.Zone + "/" + o.CapacityType
+	if o.Reservation != "" {
+		s += "/" + o.Reservation
+	}
+	return s
+}
+
+// Compare orders offerings by instance type, zone, capacity type and reservation.
 func (o Offering) Compare(p Offering) int {
-	return cmp.Or(cmp.Compare(o.InstanceType, p.InstanceType), cmp.Compare(o.Zone, p.Zone), cmp.Compare(o.CapacityType, p.CapacityType))
+	return cmp.Or(cmp.Compare(o.InstanceType, p.InstanceType), cmp.Compare(o.Zone, p.Zone),
+		cmp.Compare(o.CapacityType, p.CapacityType), cmp.Compare(o.Reservation, p.Reservation))
 }
 
 // ParseOffering reads what String writes.
 func ParseOffering(s string) (Offering, error) {
 	parts := strings.Split(s, "/")
-	if len(parts) != 3 || slices.Contains(parts, "") {
-		return Offering{}, fmt.Errorf("offering %q is not of the form type/zone/capacityType", s)
+	switch {
+	case slices.Contains(parts, ""):
+	case len(parts) == 3:
+		return Offering{InstanceType: parts[0], Zone: parts[1], CapacityType: parts[2]}, nil
+	case len(parts) == 4 && parts[2] == Reserved:
+		return Offering{parts[0], parts[1], parts[2], parts[3]}, nil
 	}
-	return Offering{parts[0], parts[1], parts[2]}, nil
+	return Offering{}, fmt.Errorf("offering %q is not of the form type/zone/capacityType, nor type/zone/%s/reservation", s, Reserved)
 }
 
 // Resources are quantities by Kubernetes resource name: cpu in millicores,
@@ -85,6 +101,11 @@ type Catalog struct {
 	// ZoneLabels maps a zone to the labels that hang on it besides its name, as
 	// topology.k8s.aws/zone-id does; nil where the cloud has none.
 	ZoneLabels map[string]map[string]string
+	// Reservations that offerings of the capacity type reserved are of, by their names;
+	// nil where there are none. One that is used up is still there.
+	Reservations map[string]Reservation
+	// ReservationLabels are the keys of the labels that nodes have from their reservation.
+	ReservationLabels []string
 	// LabelAliases maps the keys of labels that others will write on a node, once it has
 	// joined, to those that have the same value: a CSI driver has its own name for the zone.
 	LabelAliases map[string]string
@@ -95,6 +116,26 @@ type Catalog struct {
 	// say: a NodePool that requires one narrows the offerings, and never puts
 	// the label on a node itself.
 	LabelDomains []string
+}
+
+// A Reservation is a number of machines that are paid for whether they run or not.
+type Reservation struct {
+	// Offering that takes a machine from it.
+	Offering Offering
+	// Left is how many machines can still be taken, as far as is known. What was
+	// launched is taken off; NodeClaims that are yet to be launched are not.
+	Left int64
+	// Labels of every node from it.
+	Labels map[string]string
+}
+
+// OfferingLabels returns the labels, beside the names of zone and capacity type, that
+// come with an offering and not with its instance type. It is the caller's own.
+func (c *Catalog) OfferingLabels(o Offering) map[string]string {
+	labels := map[string]string{}
+	maps.Copy(labels, c.ZoneLabels[o.Zone])
+	maps.Copy(labels, c.Reservations[o.Reservation].Labels)
+	return labels
 }
 
 // InstanceType finds an instance type by name in O(log n).

@@ -21,6 +21,9 @@ const UsualMemoryOverhead = 0.075
 // labelAliases are the labels that the EBS CSI driver writes on its nodes.
 var labelAliases = map[string]string{v1.LabelEBSZone: corev1.LabelTopologyZone}
 
+// reservationLabels are those that (*Reservation).labels gives.
+var reservationLabels = []string{v1.LabelCapacityReservationID, v1.LabelCapacityReservationType, v1.LabelCapacityReservationInterruptible}
+
 // labelDomains are the domains of labels that EC2 decides on.
 var labelDomains = []string{v1.Group, "topology.k8s.aws", "topology.ebs.csi.aws.com"}
 
@@ -36,6 +39,8 @@ type CatalogOptions struct {
 	// Offered says whether a zone has a type, as DescribeInstanceTypeOfferings
 	// knows; nil means as far as the TypeInfo knows.
 	Offered func(instanceType, zone string) bool
+	// Reservations that machines may be taken from.
+	Reservations []Reservation
 	// NodeClass that nodes are made from; nil means AL2023 with what it has.
 	NodeClass *v1.EC2NodeClassSpec
 	// Images that nodes can start from; nil means that every type has one.
@@ -82,7 +87,7 @@ func BuildCatalog(types []TypeInfo, o CatalogOptions) (*cloudprovider.Catalog, e
 	m.reservedENIs = o.ReservedENIs
 	m.memoryOverhead = int64(math.Round(o.VMMemoryOverheadPercent * million))
 
-	c := &cloudprovider.Catalog{Region: o.Region, LabelDomains: slices.Clone(labelDomains), LabelAliases: maps.Clone(labelAliases)}
+	c := &cloudprovider.Catalog{Region: o.Region, LabelDomains: slices.Clone(labelDomains), LabelAliases: maps.Clone(labelAliases), ReservationLabels: slices.Clone(reservationLabels)}
 	for _, z := range o.Zones {
 		if z.ID != "" {
 			if c.ZoneLabels == nil {
@@ -90,6 +95,13 @@ func BuildCatalog(types []TypeInfo, o CatalogOptions) (*cloudprovider.Catalog, e
 			}
 			c.ZoneLabels[z.Name] = map[string]string{v1.LabelZoneID: z.ID}
 		}
+	}
+	for i := range o.Reservations {
+		if c.Reservations == nil {
+			c.Reservations = map[string]cloudprovider.Reservation{}
+		}
+		r := &o.Reservations[i]
+		c.Reservations[r.ID] = cloudprovider.Reservation{Offering: r.offering(), Left: r.left(), Labels: r.labels()}
 	}
 	for i := range types {
 		t := &types[i]
@@ -129,6 +141,12 @@ func (o *CatalogOptions) offerings(t *TypeInfo) []cloudprovider.Offering {
 			if t.CapacityTypes == nil || slices.Contains(t.CapacityTypes, c) {
 				offerings = append(offerings, cloudprovider.Offering{InstanceType: t.Name, Zone: z.Name, CapacityType: c})
 			}
+		}
+	}
+	for i := range o.Reservations {
+		r := &o.Reservations[i]
+		if r.InstanceType == t.Name && slices.ContainsFunc(o.Zones, func(z Zone) bool { return z.Name == r.AvailabilityZone }) {
+			offerings = append(offerings, r.offering())
 		}
 	}
 	slices.SortFunc(offerings, cloudprovider.Offering.Compare)

@@ -28,6 +28,8 @@ type Class struct {
 	SecurityGroups []string
 	// Images in order of preference: the first that a type satisfies is used.
 	Images []Image
+	// Reservations in order of their IDs.
+	Reservations []Reservation
 	// InstanceProfile is a name.
 	InstanceProfile string
 	// NotReady says why nothing can be launched from the class; "" if it can.

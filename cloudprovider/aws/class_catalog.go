@@ -19,7 +19,7 @@ type catalogKey struct {
 
 // Catalog returns what can be bought under a class: its types in the zones that
 // it has subnets in. The same catalog comes back until inventory or class say
-// something else.
+// something else; of one with reservations all but what is left of them.
 func (p *Provider) Catalog(ctx context.Context, ref cloudprovider.NodeClassRef) (*cloudprovider.Catalog, error) {
 	class, err := p.Classes.ready(ref)
 	if err != nil {
@@ -34,16 +34,20 @@ func (p *Provider) catalog(ctx context.Context, c *Class) (*cloudprovider.Catalo
 		return nil, errors.New("building a catalog: the instance types of EC2 are not known yet")
 	}
 	key := catalogKey{stock: stock, class: c.Name, content: c.content()}
-	return p.catalogs.get(ctx, key, func(context.Context) (*cloudprovider.Catalog, error) {
+	catalog, err := p.catalogs.get(ctx, key, func(context.Context) (*cloudprovider.Catalog, error) {
 		p.catalogs.keep(func(k catalogKey) bool { return k == key || k.stock == stock && k.class != c.Name })
 		return p.build(stock, c)
 	})
+	if err != nil {
+		return nil, err
+	}
+	return p.reserved.counted(catalog, c), nil
 }
 
 // build makes a catalog of the types that the class has an image for.
 func (p *Provider) build(stock *stock, c *Class) (*cloudprovider.Catalog, error) {
 	o := p.Config.Catalog
-	o.Region, o.NodeClass, o.Zones = p.Region, &c.Spec, c.zones()
+	o.Region, o.NodeClass, o.Zones, o.Reservations = p.Region, &c.Spec, c.zones(), c.Reservations
 	catalog, err := BuildCatalog(stock.types, o)
 	if err != nil {
 		return nil, fmt.Errorf("EC2NodeClass %s: %w", c.Name, err)
@@ -62,6 +66,10 @@ func (c *Class) content() string {
 	out := fmt.Sprint(c.Hash, c.zones())
 	for _, i := range c.Images {
 		out += fmt.Sprint(i.Requirements)
+	}
+	for i := range c.Reservations {
+		r := &c.Reservations[i]
+		out += fmt.Sprint(r.offering(), r.ReservationType, r.Interruptible)
 	}
 	return out
 }

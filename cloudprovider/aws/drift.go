@@ -17,6 +17,9 @@ const (
 	AMIDrift = "AMIDrift"
 	// SecurityGroupDrift: the security groups are others than those that the class finds.
 	SecurityGroupDrift = "SecurityGroupDrift"
+	// CapacityReservationDrift: the capacity reservation is none of those that the class
+	// finds, or its machines are about to be taken back.
+	CapacityReservationDrift = "CapacityReservationDrift"
 	// SubnetDrift: the subnet is none of those that the class finds.
 	SubnetDrift = "SubnetDrift"
 )
@@ -33,6 +36,7 @@ var driftRules = []driftRule{
 	{AMIDrift, imageDiffers},
 	{SecurityGroupDrift, groupsDiffer},
 	{SubnetDrift, subnetDiffers},
+	{CapacityReservationDrift, reservationDiffers},
 }
 
 // Drift compares an instance with its class as that was resolved last. It says
@@ -45,6 +49,9 @@ func (p *Provider) Drift(q cloudprovider.DriftQuery) (d cloudprovider.Drift, kno
 	stays := q.Instance.State == cloudprovider.Pending || q.Instance.State == cloudprovider.Running
 	if err != nil || !stays || q.Annotations[v1.AnnotationHashVersion] != v1.HashVersion {
 		return cloudprovider.Drift{}, false
+	}
+	if !p.ReservedCapacity {
+		q.Instance.Offering.Reservation = "" // nobody looks for reservations, so none is missing
 	}
 	known = true
 	for _, rule := range driftRules {
@@ -97,6 +104,20 @@ func groupsDiffer(c *Class, q *cloudprovider.DriftQuery) (string, bool) {
 		return "", true
 	}
 	return fmt.Sprintf("the security groups are %s, and EC2NodeClass %s finds %s", strings.Join(has, ", "), c.Name, strings.Join(wants, ", ")), true
+}
+
+func reservationDiffers(c *Class, q *cloudprovider.DriftQuery) (string, bool) {
+	is := q.Instance.Offering.Reservation
+	r, found := c.reservation(is)
+	switch {
+	case is == "":
+		return "", true
+	case !found:
+		return fmt.Sprintf("the capacity reservation is %s, which EC2NodeClass %s does not find any more", is, c.Name), true
+	case r.State == v1.ReservationExpiring:
+		return fmt.Sprintf("the capacity block %s is about to end", is), true
+	}
+	return "", true
 }
 
 func subnetDiffers(c *Class, q *cloudprovider.DriftQuery) (string, bool) {

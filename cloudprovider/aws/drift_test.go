@@ -20,6 +20,17 @@ func launched() cloudprovider.Instance {
 	}
 }
 
+// reserving gives a class reservation cr-1 in a state.
+func reserving(state string) func(*Class) {
+	return func(c *Class) {
+		c.Reservations = []Reservation{{CapacityReservation: v1.CapacityReservation{ID: "cr-1", InstanceType: "m5.large", AvailabilityZone: "us-west-2a", State: state}, Available: 1}}
+	}
+}
+
+func fromReservation(q *cloudprovider.DriftQuery) {
+	q.Instance.Offering.CapacityType, q.Instance.Offering.Reservation = cloudprovider.Reserved, "cr-1"
+}
+
 const silent = "nothing is known"
 
 var driftCases = []struct {
@@ -67,6 +78,12 @@ var driftCases = []struct {
 	{name: "the subnet is not known", query: func(q *cloudprovider.DriftQuery) { q.Instance.SubnetID = "" }, want: silent},
 	{name: "no subnet found", class: func(c *Class) { c.Subnets = nil }, want: silent},
 
+	{name: "a reservation that is found", class: reserving(""), query: fromReservation},
+	{name: "a reservation that is not found", query: fromReservation,
+		want: "CapacityReservationDrift: the capacity reservation is cr-1, which EC2NodeClass default does not find any more"},
+	{name: "a capacity block that ends", class: reserving(v1.ReservationExpiring), query: fromReservation,
+		want: "CapacityReservationDrift: the capacity block cr-1 is about to end"},
+
 	{name: "the class is not ready", class: func(c *Class) { c.Hash, c.NotReady = "4567", "AMIsReady=False" }, want: silent},
 	{name: "no such class", query: func(q *cloudprovider.DriftQuery) { q.Class.Name = "gone" }, want: silent},
 	{name: "a class that was not resolved yet", query: func(q *cloudprovider.DriftQuery) { q.Class.Name = "late" }, want: silent},
@@ -79,6 +96,7 @@ func TestDrift(t *testing.T) {
 	for _, c := range driftCases {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHarness(t)
+			h.ReservedCapacity = true
 			class := testClass()
 			if c.class != nil {
 				c.class(class)

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 )
 
 // An outcome is what became of a group. At most one of instance and err is set;
@@ -74,6 +75,9 @@ func (p *Provider) ask(ctx context.Context, c *Class, r cloudprovider.LaunchRequ
 		out.instance.Class, out.instance.Annotations = c.Name, withProfile(out.instance.Annotations, c.InstanceProfile)
 		// By EC2's clock: this package has none.
 		out.instance.Launched, _ = middleware.GetServerTime(answer.ResultMetadata)
+		if g.reservation != nil {
+			p.reserved.take(g.reservation.ID, out.instance.Launched)
+		}
 		return out
 	}
 	out.accepted = true
@@ -91,21 +95,13 @@ func fleetInput(c *Class, g group, tags map[string]string, token string) *ec2.Cr
 		Context:     optional(c.Spec.Context),
 		TargetCapacitySpecification: &types.TargetCapacitySpecificationRequest{
 			TotalTargetCapacity:       sdk.Int32(1),
-			DefaultTargetCapacityType: types.DefaultTargetCapacityType(g.capacityType),
+			DefaultTargetCapacityType: g.target(),
 		},
 	}
 	for _, kind := range []types.ResourceType{types.ResourceTypeInstance, types.ResourceTypeVolume, types.ResourceTypeFleet} {
 		in.TagSpecifications = append(in.TagSpecifications, types.TagSpecification{ResourceType: kind, Tags: ec2Tags(tags)})
 	}
-	spot, onDemand := types.SpotAllocationStrategyPriceCapacityOptimized, types.FleetOnDemandAllocationStrategyLowestPrice
-	if g.ranked {
-		spot, onDemand = types.SpotAllocationStrategyCapacityOptimizedPrioritized, types.FleetOnDemandAllocationStrategyPrioritized
-	}
-	if g.capacityType == cloudprovider.Spot {
-		in.SpotOptions = &types.SpotOptionsRequest{AllocationStrategy: spot}
-	} else {
-		in.OnDemandOptions = &types.OnDemandOptionsRequest{AllocationStrategy: onDemand}
-	}
+	g.choose(in)
 	for _, t := range g.templates {
 		in.LaunchTemplateConfigs = append(in.LaunchTemplateConfigs, types.FleetLaunchTemplateConfigRequest{
 			LaunchTemplateSpecification: &types.FleetLaunchTemplateSpecificationRequest{LaunchTemplateName: sdk.String(t.name), Version: sdk.String("$Latest")},
@@ -125,6 +121,38 @@ func fleetInput(c *Class, g group, tags map[string]string, token string) *ec2.Cr
 		config.Overrides = append(config.Overrides, override)
 	}
 	return in
+}
+
+// target is the capacity type in the words of a fleet: what is reserved is on demand to it,
+// unless the reservation is of a kind that has a market of its own.
+func (g group) target() types.DefaultTargetCapacityType {
+	switch {
+	case g.reservation == nil:
+		return types.DefaultTargetCapacityType(g.capacityType)
+	case g.reservation.ReservationType == v1.ReservationBlock:
+		return types.DefaultTargetCapacityTypeCapacityBlock
+	case g.reservation.Interruptible:
+		return types.DefaultTargetCapacityTypeReservedCapacity
+	}
+	return types.DefaultTargetCapacityTypeOnDemand
+}
+
+// choose says how EC2 is to choose among the group's offerings.
+func (g group) choose(in *ec2.CreateFleetInput) {
+	spot, onDemand := types.SpotAllocationStrategyPriceCapacityOptimized, types.FleetOnDemandAllocationStrategyLowestPrice
+	if g.ranked {
+		spot, onDemand = types.SpotAllocationStrategyCapacityOptimizedPrioritized, types.FleetOnDemandAllocationStrategyPrioritized
+	}
+	switch g.target() {
+	case types.DefaultTargetCapacityTypeSpot:
+		in.SpotOptions = &types.SpotOptionsRequest{AllocationStrategy: spot}
+	case types.DefaultTargetCapacityTypeOnDemand:
+		in.OnDemandOptions = &types.OnDemandOptionsRequest{AllocationStrategy: onDemand}
+	case types.DefaultTargetCapacityTypeReservedCapacity:
+		in.ReservedCapacityOptions = &types.ReservedCapacityOptionsRequest{
+			ReservationTypes: []types.FleetReservationType{types.FleetReservationTypeInterruptibleCapacityReservation},
+		}
+	}
 }
 
 // refusals sorts a fleet's errors: offerings that ran out, and everything else,

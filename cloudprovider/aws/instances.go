@@ -96,7 +96,8 @@ func (p *Provider) describe(ctx context.Context, filter types.Filter) ([]cloudpr
 	return out, nil
 }
 
-// instance converts EC2's description.
+// instance converts EC2's description. One that asked for no reservation and is in one that is
+// open to all is on demand.
 func instance(i types.Instance) cloudprovider.Instance {
 	out := cloudprovider.Instance{
 		ID:       sdk.ToString(i.InstanceId),
@@ -109,6 +110,9 @@ func instance(i types.Instance) cloudprovider.Instance {
 	}
 	if i.InstanceLifecycle == types.InstanceLifecycleTypeSpot {
 		out.Offering.CapacityType = cloudprovider.Spot
+	} else if s := i.CapacityReservationSpecification; i.CapacityReservationId != nil && s != nil &&
+		s.CapacityReservationPreference == types.CapacityReservationPreferenceCapacityReservationsOnly {
+		out.Offering.CapacityType, out.Offering.Reservation = cloudprovider.Reserved, *i.CapacityReservationId
 	}
 	out.ProviderID = providerID(out.Offering.Zone, out.ID)
 	if i.State != nil {

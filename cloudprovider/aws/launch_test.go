@@ -184,7 +184,7 @@ func TestOfferingsThatTheClassLost(t *testing.T) {
 	if !ok || len(ice.Offerings) != 3 {
 		t.Fatalf("error is %v, want insufficient capacity of all three", err)
 	}
-	for _, part := range []string{"no subnet in the zone", "does not have the instance type", "capacity type reserved is not understood"} {
+	for _, part := range []string{"no subnet in the zone", "does not have the instance type", "does not have the capacity reservation"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not in %v", part, err)
 		}

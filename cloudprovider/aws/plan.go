@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 )
@@ -20,12 +21,15 @@ type launchPlan struct {
 	causes  []error
 }
 
-// A group is one CreateFleet: offerings of one capacity type.
+// A group is one CreateFleet: offerings of one capacity type, or of one reservation.
 type group struct {
 	capacityType string
-	ranked       bool // as in cloudprovider.LaunchRequest
-	templates    []template
-	placements   []placement
+	// reservation that the instance is to come from; nil unless the capacity type is
+	// reserved. EC2's answer does not name it: so a fleet has but one.
+	reservation *Reservation
+	ranked      bool // as in cloudprovider.LaunchRequest
+	templates   []template
+	placements  []placement
 }
 
 // A placement is an offering with all that EC2 has to be told.
@@ -33,6 +37,8 @@ type placement struct {
 	offering cloudprovider.Offering
 	subnet   Subnet
 	image    Image
+	// reservation as in the group.
+	reservation *Reservation
 	// template is an index into the group's templates.
 	template int
 	// pods the node holds, each of which will want an address.
@@ -50,8 +56,8 @@ func (p *Provider) plan(ctx context.Context, c *Class, r cloudprovider.LaunchReq
 	}
 	var out launchPlan
 	type key struct {
-		image, capacityType string
-		pods                int64
+		image, capacityType, reservation string
+		pods                             int64
 	}
 	made := map[key]template{}
 	subnets := p.addresses.subnetOf(c)
@@ -66,10 +72,10 @@ func (p *Provider) plan(ctx context.Context, c *Class, r cloudprovider.LaunchReq
 			out.refused, out.causes = append(out.refused, o), append(out.causes, cause)
 			continue
 		}
-		k := key{pl.image.ID, o.CapacityType, pl.pods}
+		k := key{pl.image.ID, o.CapacityType, o.Reservation, pl.pods}
 		t, ok := made[k]
 		if !ok {
-			if t, err = p.template(c, r, pl.image, o.CapacityType, pl.pods); err != nil {
+			if t, err = p.template(c, r, pl); err != nil {
 				return launchPlan{}, err
 			}
 			made[k] = t
@@ -84,7 +90,11 @@ func (p *Provider) plan(ctx context.Context, c *Class, r cloudprovider.LaunchReq
 
 // place finds subnet and image for an offering.
 func place(c *Class, catalog *cloudprovider.Catalog, subnets map[string]Subnet, o cloudprovider.Offering) (placement, error) {
-	if o.CapacityType != cloudprovider.OnDemand && o.CapacityType != cloudprovider.Spot {
+	reservation, known := c.reservation(o.Reservation)
+	switch {
+	case o.CapacityType == cloudprovider.Reserved && (!known || reservation.offering() != o):
+		return placement{}, fmt.Errorf("%s: EC2NodeClass %s does not have the capacity reservation", o, c.Name)
+	case !slices.Contains([]string{cloudprovider.OnDemand, cloudprovider.Spot, cloudprovider.Reserved}, o.CapacityType):
 		return placement{}, fmt.Errorf("%s: capacity type %s is not understood", o, o.CapacityType)
 	}
 	it, ok := catalog.InstanceType(o.InstanceType)
@@ -99,15 +109,15 @@ func place(c *Class, catalog *cloudprovider.Catalog, subnets map[string]Subnet, 
 	if !ok {
 		return placement{}, fmt.Errorf("%s: EC2NodeClass %s has no image for the instance type", o, c.Name)
 	}
-	return placement{offering: o, subnet: subnet, image: image, pods: it.Capacity[cloudprovider.Pods]}, nil
+	return placement{offering: o, subnet: subnet, image: image, reservation: reservation, pods: it.Capacity[cloudprovider.Pods]}, nil
 }
 
-// add puts a placement into the last group, or begins another where the
-// capacity type changes or the group is full.
+// add puts a placement into the last group, or begins another where capacity type
+// or reservation change or the group is full.
 func (l *launchPlan) add(t template, pl placement) {
-	last := len(l.groups) - 1
-	if last < 0 || l.groups[last].capacityType != pl.offering.CapacityType {
-		l.groups = append(l.groups, group{capacityType: pl.offering.CapacityType})
+	last, empty := len(l.groups)-1, group{capacityType: pl.offering.CapacityType, reservation: pl.reservation}
+	if last < 0 || l.groups[last].capacityType != pl.offering.CapacityType || l.groups[last].reservation != pl.reservation {
+		l.groups = append(l.groups, empty)
 		last++
 	}
 	g := &l.groups[last]
@@ -119,7 +129,7 @@ func (l *launchPlan) add(t template, pl placement) {
 		}
 	}
 	if len(g.templates) == maxTemplates {
-		l.groups = append(l.groups, group{capacityType: pl.offering.CapacityType})
+		l.groups = append(l.groups, empty)
 		g = &l.groups[last+1]
 	}
 	pl.template = len(g.templates)

@@ -18,7 +18,8 @@ type EC2 interface {
 	TerminateInstances(ctx context.Context, in *ec2.TerminateInstancesInput, opts ...func(*ec2.Options)) (*ec2.TerminateInstancesOutput, error)
 }
 
-// Config says what a Provider works with. All fields but Refused are needed.
+// Config says what a Provider works with. All fields but ReservedCapacity and Refused
+// are needed.
 type Config struct {
 	// Region of EC2.
 	Region string
@@ -33,6 +34,9 @@ type Config struct {
 	// Catalog says what the controller's flags say about every catalog. Region,
 	// NodeClass and Zones are filled in here.
 	Catalog CatalogOptions
+	// ReservedCapacity says that machines are taken from reservations where a class names
+	// some, and that others keep out of those which are open to all.
+	ReservedCapacity bool
 	// Refused is told of offerings that ran out where no InsufficientCapacityError
 	// says so: the launch got another one, or failed for another reason. It may be
 	// nil. It is called by many goroutines.
@@ -60,6 +64,7 @@ type Provider struct {
 
 	attempts  attempts
 	addresses ledger
+	reserved  reservationLog
 	// templates that exist, by name.
 	templates memo[string, struct{}]
 	// used are the names of templates asked for since the last sweep.

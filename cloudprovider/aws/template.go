@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -24,10 +25,10 @@ type template struct {
 	tags map[string]string
 }
 
-// template returns what an instance of class c is launched with, given its
-// image, the capacity type, and pods, the most that it runs.
-func (p *Provider) template(c *Class, r cloudprovider.LaunchRequest, image Image, capacityType string, pods int64) (template, error) {
-	b := bootstrap{cluster: p.Cluster, spec: &c.Spec, taints: r.Taints, maxPods: pods, labels: joinLabels(c, r, capacityType)}
+// template returns what an instance of class c is launched with, given its image,
+// capacity type and reservation, and the most pods that it runs.
+func (p *Provider) template(c *Class, r cloudprovider.LaunchRequest, pl placement) (template, error) {
+	b := bootstrap{cluster: p.Cluster, spec: &c.Spec, taints: r.Taints, maxPods: pl.pods, labels: joinLabels(c, r, pl)}
 	userData, err := b.userData()
 	if err != nil {
 		return template{}, err
@@ -37,7 +38,7 @@ func (p *Provider) template(c *Class, r cloudprovider.LaunchRequest, image Image
 		return template{}, err
 	}
 	data := &types.RequestLaunchTemplateData{
-		ImageId:             sdk.String(image.ID),
+		ImageId:             sdk.String(pl.image.ID),
 		IamInstanceProfile:  &types.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: sdk.String(c.InstanceProfile)},
 		BlockDeviceMappings: disks,
 		MetadataOptions:     metadataOptions(c.Spec.MetadataOptions),
@@ -56,11 +57,34 @@ func (p *Provider) template(c *Class, r cloudprovider.LaunchRequest, image Image
 	}
 	tags := p.sharedTags(c, r)
 	data.TagSpecifications = []types.LaunchTemplateTagSpecificationRequest{{ResourceType: types.ResourceTypeNetworkInterface, Tags: ec2Tags(tags)}}
-	if capacityType == cloudprovider.Spot {
+	if p.ReservedCapacity {
+		data.CapacityReservationSpecification, data.InstanceMarketOptions = takesFrom(pl.reservation)
+	}
+	if pl.offering.CapacityType == cloudprovider.Spot {
 		data.TagSpecifications = append(data.TagSpecifications, types.LaunchTemplateTagSpecificationRequest{ResourceType: types.ResourceTypeSpotInstancesRequest, Tags: ec2Tags(tags)})
 	}
 	name, err := contentName(c, data)
 	return template{name: name, data: data, tags: tags}, err
+}
+
+// takesFrom says that an instance is to come from a reservation and no other. One without
+// keeps out of those that are open to all: who says what a machine is for has not asked
+// for them, and they would be used up behind the back of those who have.
+func takesFrom(r *Reservation) (*types.LaunchTemplateCapacityReservationSpecificationRequest, *types.LaunchTemplateInstanceMarketOptionsRequest) {
+	if r == nil {
+		return &types.LaunchTemplateCapacityReservationSpecificationRequest{CapacityReservationPreference: types.CapacityReservationPreferenceNone}, nil
+	}
+	var market *types.LaunchTemplateInstanceMarketOptionsRequest
+	switch {
+	case r.ReservationType == v1.ReservationBlock:
+		market = &types.LaunchTemplateInstanceMarketOptionsRequest{MarketType: types.MarketTypeCapacityBlock}
+	case r.Interruptible:
+		market = &types.LaunchTemplateInstanceMarketOptionsRequest{MarketType: types.MarketTypeInterruptibleCapacityReservation}
+	}
+	return &types.LaunchTemplateCapacityReservationSpecificationRequest{
+		CapacityReservationPreference: types.CapacityReservationPreferenceCapacityReservationsOnly,
+		CapacityReservationTarget:     &types.CapacityReservationTarget{CapacityReservationId: sdk.String(r.ID)},
+	}, market
 }
 
 // contentName is the launch template's name. The class is part of it, since the
@@ -79,8 +103,8 @@ func contentName(c *Class, data *types.RequestLaunchTemplateData) (string, error
 
 // joinLabels are the labels that a node registers with: the request's, and what
 // only the launch knows.
-func joinLabels(c *Class, r cloudprovider.LaunchRequest, capacityType string) map[string]string {
-	labels := map[string]string{v1.LabelNodeClass: c.Name, labelCapacityType: capacityType}
+func joinLabels(c *Class, r cloudprovider.LaunchRequest, pl placement) map[string]string {
+	labels := map[string]string{v1.LabelNodeClass: c.Name, labelCapacityType: pl.offering.CapacityType}
 	if c.Spec.Family() != v1.AMIFamilyCustom {
 		// The node brings all of its taints along; nobody has to add them.
 		labels[labelDoNotSyncTaints] = "true"
@@ -89,6 +113,9 @@ func joinLabels(c *Class, r cloudprovider.LaunchRequest, capacityType string) ma
 		if k != labelCapacityType {
 			labels[k] = v
 		}
+	}
+	if pl.reservation != nil {
+		maps.Copy(labels, pl.reservation.labels())
 	}
 	return labels
 }

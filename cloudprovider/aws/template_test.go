@@ -20,7 +20,7 @@ func made(t *testing.T, capacityType string, edit func(*v1.EC2NodeClassSpec)) te
 	h := newHarness(t)
 	c := testClass()
 	edit(&c.Spec)
-	got, err := h.template(c, h.request("m5.large/us-west-2a/spot"), c.Images[0], capacityType, 29)
+	got, err := h.template(c, h.request("m5.large/us-west-2a/spot"), placement{image: c.Images[0], pods: 29, offering: cloudprovider.Offering{CapacityType: capacityType}})
 	if err != nil {
 		t.Fatal(err)
 	}

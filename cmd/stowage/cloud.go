@@ -81,14 +81,19 @@ func newCloud(ctx context.Context, kube *rest.Config, s *settings) (*cloud, erro
 	if err := c.inventory.Refresh(ctx); err != nil {
 		return nil, err
 	}
+	reserved := s.gate(gateReserved, true)
+	if !reserved {
+		log.FromContext(ctx).Info("capacity reservations are left alone: the feature gate " + gateReserved + " is off")
+	}
 	c.provider, err = aws.New(aws.Config{
-		Region:    cfg.Region,
-		Cluster:   c.cluster,
-		EC2:       c.ec2,
-		Classes:   c.classes,
-		Inventory: c.inventory,
-		Catalog:   aws.CatalogOptions{VMMemoryOverheadPercent: s.memoryOverhead, ReservedENIs: int64(s.reservedENIs)},
-		Refused:   func(offerings []cloudprovider.Offering) { c.availability.Mark(time.Now(), offerings...) },
+		Region:           cfg.Region,
+		Cluster:          c.cluster,
+		EC2:              c.ec2,
+		Classes:          c.classes,
+		Inventory:        c.inventory,
+		Catalog:          aws.CatalogOptions{VMMemoryOverheadPercent: s.memoryOverhead, ReservedENIs: int64(s.reservedENIs)},
+		ReservedCapacity: reserved,
+		Refused:          func(offerings []cloudprovider.Offering) { c.availability.Mark(time.Now(), offerings...) },
 	})
 	return c, err
 }

@@ -20,10 +20,11 @@ const (
 	gateCapacityBuffer = "CapacityBuffer"
 	gateStaticCapacity = "StaticCapacity"
 	gateNodeRepair     = "NodeRepair"
+	gateReserved       = "ReservedCapacity"
 )
 
 // gatesRead are all of them.
-var gatesRead = []string{gateNodeOverlay, gateCapacityBuffer, gateStaticCapacity, gateNodeRepair}
+var gatesRead = []string{gateNodeOverlay, gateCapacityBuffer, gateStaticCapacity, gateNodeRepair, gateReserved}
 
 // staticPools keeps the replicas of static NodePools, unless the gate is off.
 func (w *wiring) staticPools(ctx context.Context) error {

@@ -30,6 +30,7 @@ type planFlags struct {
 	zones      []string
 	typesFile  string
 	pricesFile string
+	reserved   string
 
 	// The answer: its form, the work that goes into it, and whether a pod without a
 	// place is a failure.
@@ -68,6 +69,7 @@ func newPlanCommand(now func() time.Time) *cobra.Command {
 	flags.StringSliceVar(&f.zones, "zones", nil, "zones to buy in; default: those of the EC2NodeClass's subnets, or the first three of the region")
 	flags.StringVar(&f.typesFile, "instance-types", "", "JSON file of instance types, as `aws ec2 describe-instance-types` prints it; default: the embedded catalog")
 	flags.StringVar(&f.pricesFile, "prices", "", "CSV `file` of prices: region,type,zone,capacityType,usdPerHour; default: the embedded prices")
+	flags.StringVar(&f.reserved, "capacity-reservations", "", "JSON `file` of capacity reservations, as `aws ec2 describe-capacity-reservations` prints it; default: none is used")
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` of a cluster to read; objects of -f go before those of the same name in the cluster")
 	flags.StringVar(&f.preferencePolicy, "preference-policy", respect, respect+": what pods prefer is heard where it costs little; "+ignore+": it is left to kube-scheduler")
 	flags.StringVar(&f.minValuesPolicy, "min-values-policy", strict, minValuesUsage)
@@ -86,7 +88,7 @@ func (f *planFlags) run(cmd *cobra.Command, now func() time.Time) error {
 	if err := f.validate(); err != nil {
 		return usageError(err)
 	}
-	market, err := f.market()
+	market, err := f.market(now())
 	if err != nil {
 		return usageError(err)
 	}
@@ -183,8 +185,9 @@ func (f *planFlags) read(cmd *cobra.Command) (set *manifest.Set, selecting []cli
 }
 
 // market reads what can be bought, from files or from the binary. With files for
-// both, a region may be planned for of which the binary has no prices.
-func (f *planFlags) market() (*plan.Market, error) {
+// both, a region may be planned for of which the binary has no prices. Capacity blocks
+// are about to end by now.
+func (f *planFlags) market(now time.Time) (*plan.Market, error) {
 	m := &plan.Market{Region: f.region, Zones: f.zones, Source: "embedded, of " + aws.EmbeddedDate}
 	if err := m.Validate(); err != nil {
 		return nil, err
@@ -198,6 +201,12 @@ func (f *planFlags) market() (*plan.Market, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if f.reserved != "" {
+		m.Reservations, err = readFile(f.reserved, func(file *os.File) ([]aws.Reservation, error) { return aws.ReadReservations(file, f.reserved, now) })
+		if err != nil {
+			return nil, err
+		}
 	}
 	if f.pricesFile != "" {
 		m.Prices, err = readFile(f.pricesFile, func(file *os.File) (*pricing.Table, error) { return pricing.ReadCSV(file, f.pricesFile, f.region) })

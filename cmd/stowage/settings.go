@@ -91,7 +91,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.minValuesPolicy, "min-values-policy", strict, minValuesUsage)
 	f.StringSliceVar(&s.schedulers, "scheduler-names", nil, schedulerNamesUsage)
 	f.StringVar(&s.schedulerConfig, "scheduler-config", "", schedulerConfigUsage)
-	f.StringVar(&s.featureGates, "feature-gates", "", "Karpenter's gates, as in Name=false,Other=true; NodeOverlay, CapacityBuffer and StaticCapacity are on unless false, NodeRepair is off unless true, and others change nothing")
+	f.StringVar(&s.featureGates, "feature-gates", "", "Karpenter's gates, as in Name=false,Other=true; NodeOverlay, CapacityBuffer, StaticCapacity and ReservedCapacity are on unless false, NodeRepair is off unless true, and others change nothing")
 	f.StringVar(&s.clusterName, "cluster-name", "", "name of the cluster (required)")
 	f.StringVar(&s.clusterEndpoint, "cluster-endpoint", "", "URL of the API server for nodes; empty: asked of EKS")
 	f.StringVar(&s.clusterCA, "cluster-ca-bundle", "", "certificate authority for nodes, base64; empty: asked of EKS")

@@ -178,6 +178,8 @@ func (w *wiring) nodeClasses() error {
 		Profiles:   w.cloud.iam,
 		Leftovers:  w.cloud.iam,
 		Templates:  w.cloud.ec2,
+
+		ReservedCapacity: w.settings.gate(gateReserved, true),
 	}
 	classes := func(obj client.Object) []string {
 		if class, ok := obj.(*awsv1.EC2NodeClass); ok {

@@ -18,7 +18,8 @@ import (
 )
 
 // A Collector finds what was lost: machines that no NodeClaim stands for,
-// NodeClaims whose machine is gone, and nodes that are held for neither. Step is to be called by one goroutine.
+// NodeClaims whose machine is gone, nodes that are held for neither, and reservations that
+// have ended. Step is to be called by one goroutine.
 type Collector struct {
 	// Cluster to read from; Write must record into it.
 	Cluster *state.Cluster
@@ -61,7 +62,7 @@ func (c *Collector) Step(ctx context.Context, now time.Time) (again time.Duratio
 	// The snapshot is taken after the List: a machine that is listed was launched
 	// for a claim that was there before it.
 	s := c.Cluster.Snapshot()
-	err = errors.Join(c.collectMachines(ctx, now, s, l), c.collectClaims(ctx, now, s, l), c.collectNodes(ctx, s, l))
+	err = errors.Join(c.collectMachines(ctx, now, s, l), c.collectClaims(ctx, now, s, l), c.collectNodes(ctx, s, l), c.demote(ctx, now, s, l))
 	if len(c.missing) > 0 {
 		again = min(again, orDefault(c.Missing, time.Minute))
 	}

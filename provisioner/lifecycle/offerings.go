@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -55,7 +56,8 @@ func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudpr
 		}
 		for _, o := range t.Offerings {
 			on := offeringLabels(catalog, o)
-			if c.Availability.Unavailable(now, o) || !meets(claim.Spec.Requirements, on, known) || !bears(claim.Labels, on, known) {
+			usedUp := o.Reservation != "" && catalog.Reservations[o.Reservation].Left <= 0
+			if usedUp || c.Availability.Unavailable(now, o) || !meets(claim.Spec.Requirements, on, known) || !bears(claim.Labels, on, known) {
 				continue
 			}
 			node := labels.Merge(own, on) // the machine has the last word
@@ -81,13 +83,9 @@ func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudpr
 func offeringLabels(catalog *cloudprovider.Catalog, o cloudprovider.Offering) map[string]string {
 	labels := map[string]string{}
 	if t, ok := catalog.InstanceType(o.InstanceType); ok {
-		for k, v := range t.Labels {
-			labels[k] = v
-		}
+		maps.Copy(labels, t.Labels)
 	}
-	for k, v := range catalog.ZoneLabels[o.Zone] {
-		labels[k] = v
-	}
+	maps.Copy(labels, catalog.OfferingLabels(o))
 	labels[corev1.LabelInstanceTypeStable] = o.InstanceType
 	labels[corev1.LabelTopologyZone] = o.Zone
 	labels[v1.LabelCapacityType] = o.CapacityType
@@ -114,6 +112,9 @@ func knownLabels(catalog *cloudprovider.Catalog) map[string]bool {
 	}
 	for _, k := range v1.WellKnownLabels {
 		known[k] = k != v1.LabelNodePool
+	}
+	for _, k := range catalog.ReservationLabels { // also where there is none any more
+		known[k] = true
 	}
 	return known
 }

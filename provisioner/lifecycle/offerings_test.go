@@ -114,6 +114,40 @@ func TestOfferings(t *testing.T) {
 	}
 }
 
+// TestReservedOfferings: a claim that no plan is for takes what is reserved first, as far as there is
+// some, and its node gets the labels of the reservation; a reservation that is over is asked for in vain.
+func TestReservedOfferings(t *testing.T) {
+	c := catalog()
+	c.ReservationLabels, c.Reservations = []string{"cloud/reservation"}, map[string]cloudprovider.Reservation{}
+	for name, left := range map[string]int64{"cr-0": 0, "cr-1": 1, "cr-2": 5} {
+		o := cloudprovider.Offering{InstanceType: "small", Zone: "a", CapacityType: cloudprovider.Reserved, Reservation: name}
+		c.InstanceTypes[2].Offerings = append(c.InstanceTypes[2].Offerings, o)
+		c.Reservations[name] = cloudprovider.Reservation{Offering: o, Left: left, Labels: map[string]string{"cloud/reservation": name}}
+	}
+	controller := &Controller{Cluster: state.New(), Availability: &cloudprovider.Availability{}, Prices: book(c, func(o cloudprovider.Offering) (pricing.MicroUSD, bool) {
+		return 10, o.CapacityType == cloudprovider.OnDemand && o.InstanceType == "small"
+	})}
+	controller.Availability.Mark(noon, c.Reservations["cr-2"].Offering)
+	for _, tc := range []struct {
+		requirement v1.Requirement
+		want        string
+	}{
+		{v1.Requirement{Key: "cpus", Operator: corev1.NodeSelectorOpExists}, "[small/a/reserved/cr-1 small/a/on-demand small/b/on-demand]"},
+		{v1.Requirement{Key: "cloud/reservation", Operator: corev1.NodeSelectorOpIn, Values: []string{"cr-1", "cr-2"}}, "[small/a/reserved/cr-1]"},
+		{v1.Requirement{Key: "cloud/reservation", Operator: corev1.NodeSelectorOpIn, Values: []string{"cr-9"}}, "[]"},
+		{v1.Requirement{Key: "cloud/reservation", Operator: corev1.NodeSelectorOpDoesNotExist}, "[small/a/on-demand small/b/on-demand]"},
+	} {
+		claim := &v1.NodeClaim{}
+		claim.Spec.Requirements = []v1.Requirement{tc.requirement}
+		if got, err := controller.offerings(noon, claim, c); err != nil || fmt.Sprint(got) != tc.want {
+			t.Errorf("%s %s %v: %v, %v, want %s", tc.requirement.Key, tc.requirement.Operator, tc.requirement.Values, got, err, tc.want)
+		}
+	}
+	if got := offeringLabels(c, c.Reservations["cr-1"].Offering); got["cloud/reservation"] != "cr-1" || got[v1.LabelCapacityType] != "reserved" || got["zone-id"] != "1" {
+		t.Errorf("labels %v", got)
+	}
+}
+
 func TestOfferingsThatCannotBeRead(t *testing.T) {
 	claim := &v1.NodeClaim{}
 	claim.Annotations = map[string]string{v1.AnnotationOfferings: "small/a/spot,large"}

@@ -215,6 +215,19 @@ func TestOfferings(t *testing.T) {
 		"one": catalog(offering("r-a", "spot"), offering("r-b", "spot")),
 		"two": catalog(offering("r-b", "spot"), offering("r-b", "on-demand"), offering("r-c", "spot")),
 	}
+	// Of two reservations of one kind one is used up; of another kind the only one is refused.
+	reserved := func(zone, name string, left int64) {
+		o := offering(zone, "reserved")
+		o.Reservation = name
+		c := catalogs["one"]
+		c.InstanceTypes[0].Offerings = append(c.InstanceTypes[0].Offerings, o)
+		c.Reservations[name] = cloudprovider.Reservation{Offering: o, Left: left}
+	}
+	catalogs["one"].Reservations = map[string]cloudprovider.Reservation{}
+	reserved("r-a", "cr-1", 0)
+	reserved("r-a", "cr-2", 1)
+	reserved("r-b", "cr-3", 1)
+	reserved("r-c", "cr-4", 0)
 	r := newRig(t)
 	availability := &cloudprovider.Availability{}
 	r.MustRegister(metrics.NewOfferings(metrics.OfferingSources{
@@ -234,16 +247,22 @@ func TestOfferings(t *testing.T) {
 	for _, name := range []string{"one", "two", "unready"} {
 		r.see(&class{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID("class-" + name)}})
 	}
-	availability.Mark(r.now, offering("r-a", "spot"))
+	availability.Mark(r.now, offering("r-a", "spot"), catalogs["one"].Reservations["cr-3"].Offering)
 	r.now = r.now.Add(time.Minute)
 	r.shows(`
 		karpenter_cloudprovider_instance_type_cpu_cores{instance_type="large"} 1.9
 		karpenter_cloudprovider_instance_type_memory_bytes{instance_type="large"} 4.294967296e+09
 		karpenter_cloudprovider_instance_type_offering_available{capacity_type="on-demand",instance_type="large",zone="r-b"} 1
+		karpenter_cloudprovider_instance_type_offering_available{capacity_type="reserved",instance_type="large",zone="r-a"} 1
+		karpenter_cloudprovider_instance_type_offering_available{capacity_type="reserved",instance_type="large",zone="r-b"} 0
+		karpenter_cloudprovider_instance_type_offering_available{capacity_type="reserved",instance_type="large",zone="r-c"} 0
 		karpenter_cloudprovider_instance_type_offering_available{capacity_type="spot",instance_type="large",zone="r-a"} 0
 		karpenter_cloudprovider_instance_type_offering_available{capacity_type="spot",instance_type="large",zone="r-b"} 1
 		karpenter_cloudprovider_instance_type_offering_available{capacity_type="spot",instance_type="large",zone="r-c"} 0
 		karpenter_cloudprovider_instance_type_offering_price_estimate{capacity_type="on-demand",instance_type="large",zone="r-b"} 0.096
+		karpenter_cloudprovider_instance_type_offering_price_estimate{capacity_type="reserved",instance_type="large",zone="r-a"} 0
+		karpenter_cloudprovider_instance_type_offering_price_estimate{capacity_type="reserved",instance_type="large",zone="r-b"} 0
+		karpenter_cloudprovider_instance_type_offering_price_estimate{capacity_type="reserved",instance_type="large",zone="r-c"} 0
 		karpenter_cloudprovider_instance_type_offering_price_estimate{capacity_type="spot",instance_type="large",zone="r-a"} 0.03
 		karpenter_cloudprovider_instance_type_offering_price_estimate{capacity_type="spot",instance_type="large",zone="r-b"} 0.04`, "karpenter_cloudprovider_")
 	r.now = r.now.Add(10 * time.Minute)

@@ -39,7 +39,7 @@ func NewOfferings(from OfferingSources) *Offerings {
 	offering := []string{"instance_type", "capacity_type", "zone"}
 	return &Offerings{
 		from:      from,
-		available: newFamily(prefix+"offering_available", "1 for an offering that can be bought now, 0 for one that ran out a while ago or has no known price.", offering...),
+		available: newFamily(prefix+"offering_available", "1 for an offering that can be bought now, 0 for one that ran out a while ago, is reserved and used up, or has no known price.", offering...),
 		price:     newFamily(prefix+"offering_price_estimate", "Dollars for an hour of an offering; one without a known price has none.", offering...),
 		cores:     newFamily(prefix+"cpu_cores", "CPUs of an instance type.", "instance_type"),
 		memory:    newFamily(prefix+"memory_bytes", "Memory of an instance type as it is sold: its nodes see less.", "instance_type"),
@@ -59,9 +59,9 @@ func (o *Offerings) Collect(out chan<- prometheus.Metric) {
 		return
 	}
 	s := &scrape{out: out}
-	types := map[string]*cloudprovider.InstanceType{}
-	offerings := map[cloudprovider.Offering]bool{}
-	seen := map[*cloudprovider.Catalog]bool{} // classes that differ in nothing may share one
+	now, types := o.from.Now(), map[string]*cloudprovider.InstanceType{}
+	offerings := map[cloudprovider.Offering]bool{} // and whether they can be had
+	seen := map[*cloudprovider.Catalog]bool{}      // classes that differ in nothing may share one
 	for _, class := range o.from.State.Snapshot().NodeClasses.All() {
 		catalog, err := o.from.Catalog(context.Background(), class.Ref())
 		if err != nil || seen[catalog] { // one that is not ready has nothing to buy; its conditions say so
@@ -72,16 +72,19 @@ func (o *Offerings) Collect(out chan<- prometheus.Metric) {
 			t := &catalog.InstanceTypes[i]
 			types[t.Name] = t
 			for _, offering := range t.Offerings {
-				offerings[offering] = true
+				r, reserved := catalog.Reservations[offering.Reservation]
+				has := !o.from.Availability.Unavailable(now, offering) && (!reserved || r.Left > 0)
+				offering.Reservation = "" // several of one kind are one to the reader
+				offerings[offering] = offerings[offering] || has
 			}
 		}
 	}
-	now, prices := o.from.Now(), o.from.Prices.Table()
-	for offering := range offerings {
+	prices := o.from.Prices.Table()
+	for offering, has := range offerings {
 		labels := o.available.labels.with(offering.InstanceType, offering.CapacityType, offering.Zone)
 		price, known := prices.Price(offering)
 		available := 0.0
-		if known && !o.from.Availability.Unavailable(now, offering) {
+		if known && has {
 			available = 1
 		}
 		s.add(o.available, available, labels)

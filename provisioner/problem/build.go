@@ -40,6 +40,7 @@ func Build(in *Input) *Translation {
 	b.t.Problem = b.p
 	b.topology()
 	b.offers()
+	b.stocks()
 	b.flexibility()
 	b.nodes()
 	b.addGroups()

@@ -111,13 +111,24 @@ func newClaim(l *Launch) *v1.NodeClaim {
 	return claim
 }
 
+// decidedKeys are the labels that differ by offering and that all rows have: those of
+// reservations where every row is of one.
+func decidedKeys(rows []*Row) []string {
+	keys := []string{corev1.LabelInstanceTypeStable, corev1.LabelTopologyZone, v1.LabelCapacityType}
+	for key := range rows[0].reserved {
+		if !slices.ContainsFunc(rows, func(r *Row) bool { _, ok := r.reserved[key]; return !ok }) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 // requirementsAround returns a NodePool's own requirements, narrowed to what the
 // rows show on the labels that differ by offering, and whether minValues had to be
 // lowered to what they show.
 func requirementsAround(rows []*Row, own []v1.Requirement) (requirements []v1.Requirement, relaxed bool) {
-	decided := []string{corev1.LabelInstanceTypeStable, corev1.LabelTopologyZone, v1.LabelCapacityType}
 	values := map[string][]string{}
-	for _, key := range decided {
+	for _, key := range decidedKeys(rows) {
 		for _, row := range rows {
 			if v := row.Get(key); !slices.Contains(values[key], v) {
 				values[key] = append(values[key], v)

@@ -40,12 +40,18 @@ func decidedRows(in *Input, claim *v1.NodeClaim) []Row {
 	own := claimLabels(claim)
 	for _, o := range Offerings(claim) {
 		if kind, ok := catalog.InstanceType(o.InstanceType); ok {
-			row := Row{Type: kind, Offering: o, chosen: own, zone: catalog.ZoneLabels[o.Zone], region: catalog.Region, aliases: catalog.LabelAliases}
+			row := rowAs(catalog, kind, o, own)
 			row.Type, row.capacityOverlaid = in.Overlays.Type(&row, kind)
 			rows = append(rows, row)
 		}
 	}
 	return rows
+}
+
+// rowAs returns an offering as a row without a price, with labels that the node gets besides.
+func rowAs(catalog *cloudprovider.Catalog, kind *cloudprovider.InstanceType, o cloudprovider.Offering, own map[string]string) Row {
+	return Row{Type: kind, Offering: o, chosen: own, zone: catalog.ZoneLabels[o.Zone], reserved: catalog.Reservations[o.Reservation].Labels,
+		region: catalog.Region, aliases: catalog.LabelAliases}
 }
 
 // aliased adds to labels the names that the same had in the past: kubelet still

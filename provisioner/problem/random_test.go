@@ -3,6 +3,8 @@ package problem_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -10,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
@@ -100,7 +103,35 @@ l1 cpu=8 memory=32Gi zones=%s spot=150 on-demand=400 label:cloud/gen=3`[1:],
 		d.defaultSpreads(w)
 	}
 	w.input.RelaxMinValues = d.in(2)
+	if d.in(2) {
+		d.reserve(w)
+	}
 	return w
+}
+
+// reserve adds reservations, some of them used up or refused, with pods that ask for no
+// other machines and NodeClaims that are yet to be launched from one.
+func (d dice) reserve(w *world) {
+	for i := range 1 + d.IntN(3) {
+		kind, name := &w.catalog.InstanceTypes[d.IntN(len(w.catalog.InstanceTypes))], fmt.Sprint("cr-", i)
+		o := cloudprovider.Offering{InstanceType: kind.Name, Zone: d.one("a", "b", "c"), CapacityType: cloudprovider.Reserved, Reservation: name}
+		kind.Offerings = append(kind.Offerings, o)
+		slices.SortFunc(kind.Offerings, cloudprovider.Offering.Compare)
+		w.catalog.Reservations[name] = cloudprovider.Reservation{Offering: o, Left: int64(d.IntN(4)), Labels: map[string]string{"cloud/reservation": name}}
+		w.ranOut[o.String()] = d.in(6)
+		for _, object := range w.objects {
+			claim, ok := object.(*v1.NodeClaim)
+			if ok && claim.Status.ProviderID == "" && d.in(2) {
+				claim.Annotations[v1.AnnotationOfferings] = o.String()
+			}
+		}
+	}
+	reserved := map[bool]bool{true: d.in(2), false: d.in(4)} // by whether they are of the first kind
+	for _, object := range w.objects {
+		if p, ok := object.(*corev1.Pod); ok && strings.HasPrefix(p.Name, "pending") && reserved[strings.HasPrefix(p.Name, "pending0")] {
+			p.Spec.NodeSelector = map[string]string{v1.LabelCapacityType: cloudprovider.Reserved}
+		}
+	}
 }
 
 // defaultSpreads gives the pods of some Services spreads, if they have none of their own.

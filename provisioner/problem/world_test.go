@@ -48,14 +48,14 @@ func newWorld() *world {
 
 // defineCatalog reads lines like
 //
-//	m5.large cpu=2 memory=8Gi zones=a,b spot=35 on-demand=96 label:arch=arm64 gpu=1 volumes:disk.csi=2
+//	m5.large cpu=2 memory=8Gi zones=a,b spot=35 on-demand=96 label:arch=arm64 gpu=1 volumes:disk.csi=2 reserved:cr-1/a=3
 //
 // where prices are in thousandths of a dollar and "?" is unknown. A tenth of cpu
-// and memory is not allocatable.
+// and memory is not allocatable. Of reservation cr-1 in zone a three are left.
 func (w *world) defineCatalog(text string) error {
 	w.catalog = &cloudprovider.Catalog{
 		Region: "r1", ZoneLabels: map[string]map[string]string{"a": {"cloud/zone-id": "z1"}, "b": {"cloud/zone-id": "z2"}, "c": {"cloud/zone-id": "z3"}},
-		LabelDomains: []string{"cloud"},
+		LabelDomains: []string{"cloud"}, Reservations: map[string]cloudprovider.Reservation{},
 	}
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
@@ -75,6 +75,15 @@ func (w *world) defineCatalog(text string) error {
 					return fmt.Errorf("%s of %s: %w", key, kind.Name, err)
 				}
 				kind.VolumeLimits = map[string]int64{strings.TrimPrefix(key, "volumes:"): n}
+			case strings.HasPrefix(key, "reserved:"):
+				name, zone, _ := strings.Cut(strings.TrimPrefix(key, "reserved:"), "/")
+				left, err := strconv.ParseInt(value, 10, 64)
+				if err != nil {
+					return fmt.Errorf("%s of %s: %w", key, kind.Name, err)
+				}
+				o := cloudprovider.Offering{InstanceType: kind.Name, Zone: zone, CapacityType: cloudprovider.Reserved, Reservation: name}
+				kind.Offerings = append(kind.Offerings, o)
+				w.catalog.Reservations[name] = cloudprovider.Reservation{Offering: o, Left: left, Labels: map[string]string{"cloud/reservation": name}}
 			case strings.HasPrefix(key, "label:"):
 				kind.Labels[strings.TrimPrefix(key, "label:")] = value
 			case key == "spot" || key == "on-demand":

@@ -111,6 +111,8 @@ func newAccount(t *testing.T) *account {
 		Get:     func(string) (*v1.EC2NodeClass, bool) { return a.class, true },
 		Claims:  func(string) []nodeclass.Claim { return a.claims },
 		EC2:     a.ec2, Parameters: ssm.NewFromConfig(config), Profiles: iamClient, Leftovers: iamClient, Templates: a.ec2,
+
+		ReservedCapacity: true,
 	}
 	a.resolve()
 	a.inventory = &aws.Inventory{Region: region, API: a.ec2}
@@ -152,7 +154,7 @@ func (a *account) Event(runtime.Object, string, string, string) {}
 func (a *account) provider() *aws.Provider {
 	a.Helper()
 	p, err := aws.New(aws.Config{
-		Region: region, Cluster: cluster, EC2: a.ec2, Classes: a.classes, Inventory: a.inventory,
+		Region: region, Cluster: cluster, EC2: a.ec2, Classes: a.classes, Inventory: a.inventory, ReservedCapacity: true,
 		Catalog: aws.CatalogOptions{VMMemoryOverheadPercent: aws.UsualMemoryOverhead},
 		Refused: func(o []cloudprovider.Offering) { a.refused = append(a.refused, o...) },
 	})

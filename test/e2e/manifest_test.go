@@ -11,6 +11,8 @@ type class struct {
 	Scene string // filled in, as in all manifests
 	// Subnets is the tag by whose value subnets are found; the cluster's when empty.
 	Subnets string
+	// Reservation is the ID of the capacity reservation that is selected; none when empty.
+	Reservation string
 	// Images are fields of the spec that say which images, in YAML.
 	Images string
 }
@@ -23,6 +25,7 @@ spec:
   role: stowage-test-node
   subnetSelectorTerms: [{tags: {karpenter.sh/discovery: {{or .Subnets "stowage-test"}}}}]
   securityGroupSelectorTerms: [{tags: {karpenter.sh/discovery: stowage-test}}]
+  {{with .Reservation}}capacityReservationSelectorTerms: [{id: {{.}}}]{{end}}
   {{or .Images "amiSelectorTerms: [{alias: al2023@latest}]"}}
 `
 
@@ -45,6 +48,8 @@ type pool struct {
 	Grace, Expire string
 	// Class is the EC2NodeClass, the scene's when empty.
 	Class string
+	// Capacity types, separated by commas; on-demand when empty.
+	Capacity string
 }
 
 const poolManifest = `
@@ -67,7 +72,7 @@ spec:
       {{with .Grace}}terminationGracePeriod: {{.}}{{end}}
       expireAfter: {{or .Expire "Never"}}
       requirements:
-        - {key: karpenter.sh/capacity-type, operator: In, values: [on-demand]}
+        - {key: karpenter.sh/capacity-type, operator: In, values: [{{or .Capacity "on-demand"}}]}
         - {key: node.kubernetes.io/instance-type, operator: In, values: [{{.Types}}]}
 `
 

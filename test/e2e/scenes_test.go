@@ -34,6 +34,7 @@ func TestScenes(t *testing.T) {
 		{"StaticPool", staticPool},
 		{"Headroom", headroom},
 		{"Expired", expired},
+		{"Reserved", reserved},
 	} {
 		t.Run(scene.name, func(t *testing.T) {
 			t.Parallel()

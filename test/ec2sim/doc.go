@@ -31,7 +31,7 @@
 //	         CreateLaunchTemplate, DescribeLaunchTemplates, DeleteLaunchTemplate,
 //	         CreateFleet (instant), RunInstances, TerminateInstances,
 //	         DescribeInstances, DescribeInstanceStatus, CreateTags,
-//	         DescribeSpotPriceHistory; reservations and placement groups: none
+//	         DescribeSpotPriceHistory; placement groups: none
 //	SQS      GetQueueUrl, ReceiveMessage (waits), DeleteMessage
 //	SSM      GetParameter, of the images' public parameters
 //	Pricing  GetProducts

@@ -21,9 +21,11 @@ type fleet struct {
 type fleetRequest struct {
 	// onDemand and spot are how many instances are wanted of each.
 	onDemand, spot int
-	odBy, spotBy   string            // the allocation strategies
-	candidates     []candidate       // in the order of the request
-	tags           map[string]string // of the instances
+	// kind is what onDemand are: on-demand, or a word for reserved capacity.
+	kind         string
+	odBy, spotBy string            // the allocation strategies
+	candidates   []candidate       // in the order of the request
+	tags         map[string]string // of the instances
 	// id is the fleet's, made once nothing is refused any more.
 	id, token string
 }
@@ -83,7 +85,7 @@ func (s *Server) createFleet(p params) (any, error) {
 	answer := wireFleet{ID: r.id}
 	// Errors of the one capacity type do not keep the other from being launched: the
 	// answer may hold both, and callers have to read both.
-	s.fulfil(r, cloudprovider.OnDemand, r.onDemand, &answer)
+	s.fulfil(r, r.kind, r.onDemand, &answer)
 	s.fulfil(r, cloudprovider.Spot, r.spot, &answer)
 	if token != "" {
 		s.fleets[token] = fleet{digest, answer}
@@ -155,9 +157,11 @@ func (r *fleetRequest) readTarget(p params) error {
 	if rest < 0 {
 		return fail("InvalidTargetCapacitySpecification", "On-demand and spot capacity together exceed TotalTargetCapacity")
 	}
+	r.kind = cloudprovider.OnDemand
 	switch kind := t.str("DefaultTargetCapacityType"); kind {
-	case "", cloudprovider.OnDemand:
+	case "", cloudprovider.OnDemand, "capacity-block", "reserved-capacity":
 		r.onDemand += rest
+		r.kind = cmp.Or(kind, cloudprovider.OnDemand)
 	case cloudprovider.Spot:
 		r.spot += rest
 	default:
@@ -360,14 +364,17 @@ func (c candidate) wire() wireFrom {
 	return wireFrom{c.template.id, "1", c.spec.instanceType, c.override.str("SubnetId"), c.spec.zone, c.override.str("ImageId"), c.override.str("Priority")}
 }
 
+// bought is the lifecycle in the words of a fleet's answer.
+func (i *instance) bought() string { return cmp.Or(i.lifecycle(), cloudprovider.OnDemand) }
+
 // add puts an instance beside the others of its pool.
 func (f *wireFleet) add(c candidate, i *instance) {
 	from := c.wire()
 	for k := range f.Instances {
-		if g := &f.Instances[k]; g.From == from && g.Lifecycle == i.offering.CapacityType {
+		if g := &f.Instances[k]; g.From == from && g.Lifecycle == i.bought() {
 			g.IDs = append(g.IDs, i.id)
 			return
 		}
 	}
-	f.Instances = append(f.Instances, wireFleetGroup{from, i.offering.CapacityType, []string{i.id}, c.spec.instanceType})
+	f.Instances = append(f.Instances, wireFleetGroup{from, i.bought(), []string{i.id}, c.spec.instanceType})
 }

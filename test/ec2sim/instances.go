@@ -43,6 +43,7 @@ type instance struct {
 	tags               map[string]string
 	console            []string
 	node               string // once it has joined
+	within             string // the capacity reservation that its machine is from
 	gone               bool   // forgotten: Describe calls do not know it
 
 	// stop is closed when the instance begins to shut down.
@@ -233,12 +234,12 @@ var instanceFields = fields[*instance]{
 	"instance-lifecycle": one((*instance).lifecycle),
 }
 
-// lifecycle is spot or nothing.
+// lifecycle is spot, the market of a reservation that has one, or nothing.
 func (i *instance) lifecycle() string {
 	if i.offering.CapacityType == cloudprovider.Spot {
 		return "spot"
 	}
-	return ""
+	return i.spec.market
 }
 
 // visible are the instances that match the IDs and filters of a request.

@@ -34,6 +34,9 @@ type (
 		RootKind    string         `xml:"rootDeviceType"`
 		Tokens      string         `xml:"metadataOptions>httpTokens,omitempty"`
 		Hops        string         `xml:"metadataOptions>httpPutResponseHopLimit,omitempty"`
+		Within      string         `xml:"capacityReservationId,omitempty"`
+		Preference  string         `xml:"capacityReservationSpecification>capacityReservationPreference,omitempty"`
+		Target      string         `xml:"capacityReservationSpecification>capacityReservationTarget>capacityReservationId,omitempty"`
 	}
 	wireReason struct {
 		Code    string `xml:"code"`
@@ -79,6 +82,7 @@ func (s *Server) wireInstance(i *instance) wireInstance {
 		Placement: wirePlacement{zone.Name, zone.ID, "default"}, Arch: wireArch(i.kind.Arch), Token: i.token, Lifecycle: i.lifecycle(),
 		Tags: tagSet(i.tags), Hypervisor: cmp.Or(i.kind.hypervisor(), "nitro"), RootName: rootDevice, RootKind: "ebs",
 		Tokens: i.spec.tokens, Hops: i.spec.hopLimit,
+		Within: i.within, Preference: cmp.Or(i.spec.preference, "open"), Target: i.spec.target,
 	}
 	if i.reasonCode != "" {
 		w.StateReason = &wireReason{i.reasonCode, i.reason}
@@ -146,14 +150,6 @@ func (s *Server) wireStatus(i *instance) wireStatus {
 		check = wireCheck{"initializing", []wireDetail{{"reachability", "initializing", ""}}}
 	}
 	return wireStatus{i.offering.Zone, i.id, stateOf(i.state), check, check}
-}
-
-// describeCapacityReservations knows of none.
-func (s *Server) describeCapacityReservations(p params) (any, error) {
-	if ids := p.list("CapacityReservationId"); len(ids) > 0 {
-		return nil, fail("InvalidCapacityReservationId.NotFound", "The capacity reservation ID '%s' does not exist", ids[0])
-	}
-	return nil, nil
 }
 
 // describePlacementGroups knows of none.

@@ -42,7 +42,7 @@ func (s *Server) resolve(sp spec, capacityType string) (site, error) {
 	}
 	// What has no price is not sold: a test takes a pool off the market by SetPrice.
 	_, priced := s.price(at.kind.pool(at.subnet.Zone, capacityType))
-	if !at.kind.sells(at.subnet.Zone) || !priced || capacityType == cloudprovider.Spot && at.kind.NoSpot {
+	if !at.kind.sells(at.subnet.Zone) || !priced && sp.target == "" || capacityType == cloudprovider.Spot && at.kind.NoSpot {
 		return at, fail("InvalidFleetConfiguration", "Your requested instance type (%s) is not supported in your requested Availability Zone (%s).", at.kind.Name, at.subnet.Zone)
 	}
 	return at, s.checkIdentity(sp, capacityType)
@@ -72,8 +72,8 @@ func (s *Server) checkIdentity(sp spec, capacityType string) error {
 	return nil
 }
 
-// launch makes an instance, and lets it live. maxPrice refuses a dearer spot pool;
-// 0 refuses none. The caller holds the lock.
+// launch makes an instance, and lets it live. The capacity type is a fleet's word for it.
+// maxPrice refuses a dearer spot pool; 0 refuses none. The caller holds the lock.
 func (s *Server) launch(sp spec, capacityType string, maxPrice int64) (*instance, error) {
 	// Close waits for lives; none may begin after it.
 	if s.ctx.Err() != nil {
@@ -90,6 +90,16 @@ func (s *Server) launch(sp spec, capacityType string, maxPrice int64) (*instance
 	if s.freeAddresses(at.subnet) < 1 {
 		return nil, fail("InsufficientFreeAddressesInSubnet", "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", at.subnet.ID)
 	}
+	within := ""
+	if capacityType != cloudprovider.Spot {
+		if within, err = s.within(sp, at.kind, at.subnet.Zone, capacityType); err != nil {
+			return nil, err
+		}
+		pool.CapacityType = cloudprovider.OnDemand
+	}
+	if sp.target != "" {
+		pool.CapacityType, pool.Reservation = cloudprovider.Reserved, within
+	}
 	// After everything that can refuse: a launch that fails for another reason must not
 	// use up what a Shortage has left.
 	if err := s.faults.take(pool); err != nil {
@@ -97,7 +107,7 @@ func (s *Server) launch(sp spec, capacityType string, maxPrice int64) (*instance
 	}
 	ip, _ := s.takeAddress(at.subnet)
 	i := &instance{
-		id: s.id("i-0", 16), reservation: s.id("r-0", 16), offering: pool, kind: at.kind, image: at.image, subnet: at.subnet, spec: sp,
+		id: s.id("i-0", 16), reservation: s.id("r-0", 16), offering: pool, kind: at.kind, image: at.image, subnet: at.subnet, spec: sp, within: within,
 		ip: ip, dns: privateDNS(ip, s.opts.Region), launched: now(), visible: now().Add(s.faults.lag), state: Pending,
 		tags: map[string]string{}, stop: make(chan struct{}), delays: s.opts.Delays.jittered(s.opts.Seed, uint64(len(s.instances))),
 	}

@@ -29,6 +29,8 @@ type spec struct {
 	tags                              map[string]string // of the instance
 	tagsSpot                          bool              // tags a spot request, which an on-demand launch refuses
 	hopLimit, tokens                  string            // of the metadata service
+	preference, target                string            // of capacity reservations
+	market                            string            // "" is on demand or as a fleet says
 }
 
 // templateName is what EC2 lets a name be. The slash matters: Karpenter's names
@@ -42,6 +44,9 @@ const maxUserData = 16384
 func readSpec(p params) (spec, error) {
 	sp := spec{image: p.str("ImageId"), instanceType: p.str("InstanceType"), subnet: p.str("SubnetId"), rootGiB: rootGiB,
 		groups: p.list("SecurityGroupId"), hopLimit: p.sub("MetadataOptions").str("HttpPutResponseHopLimit"), tokens: p.sub("MetadataOptions").str("HttpTokens")}
+	reservations := p.sub("CapacityReservationSpecification")
+	sp.preference, sp.target = reservations.str("CapacityReservationPreference"), reservations.sub("CapacityReservationTarget").str("CapacityReservationId")
+	sp.market = p.sub("InstanceMarketOptions").str("MarketType")
 	// A profile is named, or told by its ARN, which ends in the name.
 	sp.profile = p.sub("IamInstanceProfile").str("Name")
 	if arn := p.sub("IamInstanceProfile").str("Arn"); arn != "" {

@@ -20,6 +20,8 @@ type World struct {
 	SecurityGroups []SecurityGroup
 	// Images of the account and of others that it may use.
 	Images []Image
+	// Reservations of capacity; see Server.Reserve.
+	Reservations []CapacityReservation
 	// Roles that an instance profile may hold, by name.
 	Roles []string
 	// Profiles are the instance profiles that exist, by name, with their role.
@@ -123,6 +125,7 @@ func zoneIDPrefix(region string) string {
 func (w *World) clone() *World {
 	c := *w
 	c.Subnets = slices.Clone(w.Subnets)
+	c.Reservations = slices.Clone(w.Reservations)
 	c.Images = slices.Clone(w.Images)
 	c.SecurityGroups = slices.Clone(w.SecurityGroups)
 	return &c

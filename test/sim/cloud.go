@@ -20,7 +20,8 @@ import (
 // A Cloud sells machines that join the API as nodes. It is a
 // cloudprovider.Provider whose every misbehaviour is a field.
 type Cloud struct {
-	// Catalogue is what is sold; see the function of that name.
+	// Catalogue is what is sold; see the function of that name. Of a reservation it has all
+	// machines, also those that are in use; see Reserve.
 	Catalogue cloudprovider.Catalog
 	// Empty are the offerings that have run out.
 	Empty map[cloudprovider.Offering]bool
@@ -131,6 +132,46 @@ func (c *Cloud) Prices() *pricing.Book {
 	return pricing.NewBook(pricing.NewTable(c.Catalogue.Region, "the simulation", prices))
 }
 
+// Reserve adds a reservation of n machines of an instance type in a zone, and returns the
+// offering that takes one of them.
+func (c *Cloud) Reserve(name, instanceType, zone string, n int64) cloudprovider.Offering {
+	o := cloudprovider.Offering{InstanceType: instanceType, Zone: zone, CapacityType: cloudprovider.Reserved, Reservation: name}
+	t, _ := c.Catalogue.InstanceType(instanceType)
+	t.Offerings = append(t.Offerings, o)
+	slices.SortFunc(t.Offerings, cloudprovider.Offering.Compare)
+	if c.Catalogue.Reservations == nil {
+		c.Catalogue.Reservations = map[string]cloudprovider.Reservation{}
+	}
+	c.Catalogue.ReservationLabels = []string{LabelReservation}
+	c.Catalogue.Reservations[name] = cloudprovider.Reservation{Offering: o, Left: n, Labels: map[string]string{LabelReservation: name}}
+	return o
+}
+
+// EndReservation ends a reservation. Its machines run on, on demand.
+func (c *Cloud) EndReservation(o cloudprovider.Offering) {
+	t, _ := c.Catalogue.InstanceType(o.InstanceType)
+	t.Offerings = slices.DeleteFunc(slices.Clone(t.Offerings), func(other cloudprovider.Offering) bool { return other == o })
+	delete(c.Catalogue.Reservations, o.Reservation)
+	for _, m := range c.machines {
+		if m.Offering == o {
+			m.Offering.CapacityType, m.Offering.Reservation = cloudprovider.OnDemand, ""
+		}
+	}
+}
+
+// LabelReservation names the reservation that a node is of.
+const LabelReservation = "karpenter.k8s.aws/capacity-reservation-id"
+
+// used counts the machines that are taken from a reservation, and not yet given back.
+func (c *Cloud) used(reservation string) (n int64) {
+	for _, m := range c.machines {
+		if m.Offering.Reservation == reservation && m.State != cloudprovider.Terminated {
+			n++
+		}
+	}
+	return n
+}
+
 // Catalog implements cloudprovider.Provider.
 func (c *Cloud) Catalog(_ context.Context, class cloudprovider.NodeClassRef) (*cloudprovider.Catalog, error) {
 	if c.CatalogError != nil {
@@ -139,7 +180,16 @@ func (c *Cloud) Catalog(_ context.Context, class cloudprovider.NodeClassRef) (*c
 	if c.NotReady != "" {
 		return nil, &cloudprovider.NotReadyError{Class: class, Reason: c.NotReady}
 	}
-	return &c.Catalogue, nil
+	if len(c.Catalogue.Reservations) == 0 {
+		return &c.Catalogue, nil
+	}
+	now := c.Catalogue
+	now.Reservations = map[string]cloudprovider.Reservation{}
+	for name, r := range c.Catalogue.Reservations {
+		r.Left -= c.used(name)
+		now.Reservations[name] = r
+	}
+	return &now, nil
 }
 
 // Launch implements cloudprovider.Provider: it gives the first offering that is
@@ -154,7 +204,8 @@ func (c *Cloud) Launch(_ context.Context, r cloudprovider.LaunchRequest) (cloudp
 		return cloudprovider.Instance{}, c.LaunchError
 	}
 	for _, o := range r.Offerings {
-		if !c.Empty[o] {
+		usedUp := o.Reservation != "" && c.used(o.Reservation) >= c.Catalogue.Reservations[o.Reservation].Left
+		if !c.Empty[o] && !usedUp {
 			return c.launch(r, o), nil
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
+	"github.com/stowage-sh/stowage/provisioner/problem"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -85,6 +86,32 @@ func LimitsKept(w *World) error {
 			if sum.Cmp(limit) > 0 {
 				return fmt.Errorf("NodePool %s uses %s of %s, past its limit %s", pool.Name, sum.String(), name, limit.String())
 			}
+		}
+	}
+	return nil
+}
+
+// ReservedOnce is the law that no more NodeClaims count on a reservation than it has
+// machines: those that are yet to be launched and list it, and those whose machine is
+// from it. It is for worlds in which the plan makes all NodeClaims.
+func ReservedOnce(w *World) error {
+	for name, r := range w.Cloud.Catalogue.Reservations {
+		counting := map[string]bool{} // UIDs
+		launched := map[string]bool{}
+		for _, m := range w.Cloud.machines {
+			launched[m.request.UID] = true
+			if m.Offering.Reservation == name && m.State != cloudprovider.Terminated {
+				counting[m.request.UID] = true
+			}
+		}
+		for _, claim := range stored[*v1.NodeClaim](w.API) {
+			lists := func(o cloudprovider.Offering) bool { return o.Reservation == name }
+			if uid := string(claim.UID); !launched[uid] && slices.ContainsFunc(problem.Offerings(claim), lists) {
+				counting[uid] = true
+			}
+		}
+		if int64(len(counting)) > r.Left {
+			return fmt.Errorf("%d NodeClaims count on reservation %s, which has %d machines", len(counting), name, r.Left)
 		}
 	}
 	return nil

@@ -73,6 +73,9 @@ func soak(seed uint64, headroom int32) error {
 	w.Check(sim.PlannedOnce())
 	w.Check(sim.PlansFit())
 	w.Cloud.ListLag = 5 * time.Second
+	if seed%2 == 1 {
+		w.Cloud.Reserve("cr-1", "general-04", "zone-a", 3)
+	}
 	x := &trouble{World: w, pool: sim.NodePool("pool"), most: 12 + 4*int(headroom)}
 	x.pool.Spec.Disruption.ConsolidateAfter = "2m"
 	x.pool.Spec.Disruption.Budgets = []v1.Budget{{Nodes: "2"}}

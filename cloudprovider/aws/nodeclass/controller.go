@@ -38,9 +38,9 @@ type Claim struct {
 	Launched, Drifted bool
 }
 
-// A Controller keeps the status of EC2NodeClasses. All fields but the two
-// intervals are needed. Steps for different classes may run at once, those for
-// one class may not.
+// A Controller keeps the status of EC2NodeClasses. All fields but ReservedCapacity
+// and the two intervals are needed. Steps for different classes may run at once,
+// those for one class may not.
 type Controller struct {
 	// Region and Cluster that the nodes are for.
 	Region  string
@@ -65,6 +65,9 @@ type Controller struct {
 	Profiles   Profiles
 	Leftovers  Leftovers
 	Templates  Templates
+	// ReservedCapacity is the feature gate: without it capacityReservationSelectorTerms select
+	// nothing.
+	ReservedCapacity bool
 	// SubnetInterval and ImageInterval say how long what was found of subnets, and
 	// of images, is good for; 0 means a minute and five minutes.
 	SubnetInterval, ImageInterval time.Duration
@@ -103,7 +106,7 @@ func (c *Controller) keep(ctx context.Context, now time.Time, class *v1.EC2NodeC
 		return 0, err
 	}
 	before := class.DeepCopy()
-	m := moment{now, class, c.Version()}
+	m := moment{now, class, c.ReservedCapacity, c.Version()}
 	found, failure := c.resolve(ctx, m)
 	if found.show(m) {
 		c.Classes.Put(found.class(class))

@@ -143,9 +143,6 @@ func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 		"spec.amiSelectorTerms[].alias of family Bottlerocket": func(s *v1.EC2NodeClassSpec) {
 			s.AMIFamily, s.AMISelectorTerms = v1.AMIFamilyCustom, []v1.AMISelectorTerm{{Alias: "bottlerocket@latest"}}
 		},
-		"spec.capacityReservationSelectorTerms": func(s *v1.EC2NodeClassSpec) {
-			s.CapacityReservationSelectorTerms = []v1.CapacityReservationSelectorTerm{{ID: "cr-1"}}
-		},
 		"spec.placementGroupSelector": func(s *v1.EC2NodeClassSpec) { s.PlacementGroupSelector = &v1.PlacementGroupSelector{Name: "x"} },
 		"spec.networkInterfaces":      func(s *v1.EC2NodeClassSpec) { s.NetworkInterfaces = []v1.NetworkInterface{{}} },
 		"spec.ipPrefixCount":          func(s *v1.EC2NodeClassSpec) { s.IPPrefixCount = &one },
@@ -188,7 +185,7 @@ func TestEverySpecFieldIsDecidedUpon(t *testing.T) {
 	}
 	acted := []string{
 		"subnetSelectorTerms", "securityGroupSelectorTerms", "amiSelectorTerms", "amiFamily", "userData", "role", "instanceProfile", "tags", "kubelet",
-		"blockDeviceMappings", "instanceStorePolicy", "associatePublicIPAddress", "detailedMonitoring", "metadataOptions", "context",
+		"capacityReservationSelectorTerms", "blockDeviceMappings", "instanceStorePolicy", "associatePublicIPAddress", "detailedMonitoring", "metadataOptions", "context",
 	}
 	refused := strings.Join(notUnderstood(fullSpec()), " ")
 	for _, field := range fields {

@@ -33,6 +33,7 @@ type account struct {
 	subnets    []types.Subnet
 	groups     []types.SecurityGroup
 	images     []types.Image
+	reserved   []types.CapacityReservation
 	parameters map[string]string
 	roles      []string
 	profiles   map[string]*iamtypes.InstanceProfile
@@ -88,6 +89,24 @@ func (a *account) DescribeSecurityGroups(_ context.Context, in *ec2.DescribeSecu
 		}
 	}
 	return out, a.call("DescribeSecurityGroups")
+}
+
+// DescribeCapacityReservations has pages of two.
+func (a *account) DescribeCapacityReservations(_ context.Context, in *ec2.DescribeCapacityReservationsInput, _ ...func(*ec2.Options)) (*ec2.DescribeCapacityReservationsOutput, error) {
+	from := 0
+	if in.NextToken != nil {
+		_, _ = fmt.Sscan(*in.NextToken, &from)
+	}
+	to, out := min(from+2, len(a.reserved)), &ec2.DescribeCapacityReservationsOutput{}
+	if to < len(a.reserved) {
+		out.NextToken = sdk.String(fmt.Sprint(to))
+	}
+	for _, r := range a.reserved[from:to] {
+		if match(in.Filters, map[string]string{"state": string(r.State)}, nil) {
+			out.CapacityReservations = append(out.CapacityReservations, r)
+		}
+	}
+	return out, a.call("DescribeCapacityReservations")
 }
 
 func (a *account) DescribeImages(_ context.Context, in *ec2.DescribeImagesInput, _ ...func(*ec2.Options)) (*ec2.DescribeImagesOutput, error) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
@@ -20,6 +21,7 @@ import (
 type EC2 interface {
 	DescribeSubnets(ctx context.Context, in *ec2.DescribeSubnetsInput, opts ...func(*ec2.Options)) (*ec2.DescribeSubnetsOutput, error)
 	DescribeSecurityGroups(ctx context.Context, in *ec2.DescribeSecurityGroupsInput, opts ...func(*ec2.Options)) (*ec2.DescribeSecurityGroupsOutput, error)
+	DescribeCapacityReservations(ctx context.Context, in *ec2.DescribeCapacityReservationsInput, opts ...func(*ec2.Options)) (*ec2.DescribeCapacityReservationsOutput, error)
 	DescribeImages(ctx context.Context, in *ec2.DescribeImagesInput, opts ...func(*ec2.Options)) (*ec2.DescribeImagesOutput, error)
 }
 
@@ -80,6 +82,34 @@ func (c *Controller) securityGroups(ctx context.Context, spec *v1.EC2NodeClassSp
 		return nil, verdictf("SecurityGroupsNotFound", "no security group matches spec.securityGroupSelectorTerms: %s", queries.said()), nil
 	}
 	return slices.SortedFunc(maps.Values(found), func(a, b v1.SecurityGroup) int { return cmp.Compare(a.ID, b.ID) }), nil, nil
+}
+
+// reservations finds the spec's capacity reservations, in order of their IDs. EC2 has no filter
+// for their tags on record, and accounts have few: all are asked for, and chosen here. That
+// there are none is no mistake: they come and go.
+func (c *Controller) reservations(ctx context.Context, m moment) ([]aws.Reservation, *verdict, error) {
+	terms := m.class.Spec.CapacityReservationSelectorTerms
+	if len(terms) == 0 {
+		return nil, nil, nil
+	}
+	pages := ec2.NewDescribeCapacityReservationsPaginator(c.EC2, &ec2.DescribeCapacityReservationsInput{
+		Filters: []types.Filter{{Name: sdk.String("state"), Values: []string{string(types.CapacityReservationStateActive)}}},
+	})
+	var found []aws.Reservation
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, nil, fmt.Errorf("describing capacity reservations: %w", err)
+		}
+		counted, _ := middleware.GetServerTime(page.ResultMetadata)
+		for _, r := range page.CapacityReservations {
+			if r := aws.ReservationFromEC2(r, counted, m.now); r.Selected(terms) {
+				found = append(found, r)
+			}
+		}
+	}
+	aws.SortReservations(found)
+	return found, nil, nil
 }
 
 // queries are selector terms as EC2's filters. Terms that name one thing each are

@@ -41,6 +41,8 @@ func verdictf(reason, format string, args ...any) *verdict {
 type moment struct {
 	now   time.Time
 	class *v1.EC2NodeClass
+	// reserved tells that the feature gate for reserved capacity is on.
+	reserved bool
 	// version of Kubernetes; asked for once, so that all images of a class are for
 	// the same one.
 	version string
@@ -95,6 +97,8 @@ type resolved struct {
 	profile   part[string]
 	valid     part[struct{}]
 	placement part[struct{}]
+	// reserved stays as it is where the feature gate is off.
+	reserved part[[]aws.Reservation]
 }
 
 // resolve looks up what is due. It returns what is known now, and what went
@@ -105,7 +109,13 @@ func (c *Controller) resolve(ctx context.Context, m moment) (*resolved, error) {
 		r.version, r.images.until = m.version, time.Time{} // what was found stays until its successor is
 	}
 	subnets, images := cmp.Or(c.SubnetInterval, time.Minute), cmp.Or(c.ImageInterval, 5*time.Minute)
-	return r, errors.Join(
+	var failed error
+	if c.ReservedCapacity {
+		failed = r.reserved.look(m, v1.ConditionCapacityReservationsReady, time.Minute, func() ([]aws.Reservation, *verdict, error) {
+			return c.reservations(ctx, m)
+		})
+	}
+	return r, errors.Join(failed,
 		r.valid.look(m, v1.ConditionValidationSucceeded, 10*time.Minute, func() (struct{}, *verdict, error) {
 			return struct{}{}, validate(c.Cluster, spec), nil
 		}),
@@ -148,7 +158,20 @@ func (r *resolved) show(m moment) (whole bool) {
 	}
 	whole = r.valid.show(m, v1.ConditionValidationSucceeded) && whole
 	whole = r.placement.show(m, v1.ConditionPlacementGroupReady) && whole
-	m.class.SetReady(v1.Readiness, m.now)
+	dependents := v1.Readiness
+	if m.reserved {
+		dependents = slices.Concat(dependents, []string{v1.ConditionCapacityReservationsReady})
+		whole = r.reserved.show(m, v1.ConditionCapacityReservationsReady) && whole
+	} else {
+		meta.RemoveStatusCondition(&s.Conditions, v1.ConditionCapacityReservationsReady)
+	}
+	if !m.reserved || r.reserved.state != "" {
+		s.CapacityReservations = nil
+		for _, n := range r.reserved.value {
+			s.CapacityReservations = append(s.CapacityReservations, n.CapacityReservation)
+		}
+	}
+	m.class.SetReady(dependents, m.now)
 	return whole
 }
 
@@ -180,7 +203,11 @@ func (c *Controller) forget(name string) {
 // least a second.
 func (r *resolved) due(now time.Time) time.Duration {
 	next := r.subnets.until
-	for _, t := range []time.Time{r.groups.until, r.images.until, r.profile.until, r.valid.until, r.placement.until} {
+	parts := []time.Time{r.groups.until, r.images.until, r.profile.until, r.valid.until, r.placement.until}
+	if r.reserved.state != "" {
+		parts = append(parts, r.reserved.until)
+	}
+	for _, t := range parts {
 		if t.Before(next) {
 			next = t
 		}
@@ -193,7 +220,7 @@ func (r *resolved) due(now time.Time) time.Duration {
 func (r *resolved) class(nc *v1.EC2NodeClass) *aws.Class {
 	out := &aws.Class{
 		Name: nc.Name, UID: string(nc.UID), Hash: nc.Annotations[v1.AnnotationHash], Spec: *nc.Spec.DeepCopy(),
-		Subnets: r.subnets.value, InstanceProfile: r.profile.value,
+		Subnets: r.subnets.value, InstanceProfile: r.profile.value, Reservations: r.reserved.value,
 	}
 	for _, g := range r.groups.value {
 		out.SecurityGroups = append(out.SecurityGroups, g.ID)

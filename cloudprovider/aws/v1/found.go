@@ -44,6 +44,14 @@ type AMI struct {
 	Requirements []corev1.NodeSelectorRequirement `json:"requirements"`
 }
 
+// The types and states of a CapacityReservation.
+const (
+	ReservationDefault  = "default"
+	ReservationBlock    = "capacity-block"
+	ReservationActive   = "active"
+	ReservationExpiring = "expiring"
+)
+
 // A CapacityReservation that was found.
 type CapacityReservation struct {
 	// AvailabilityZone of the reserved machines.

@@ -47,6 +47,8 @@ type Offering struct {
 	InstanceType string `json:"instanceType"`
 	Zone         string `json:"zone"`
 	CapacityType string `json:"capacityType"`
+	// Reservation that the machine is taken from, where the capacity type is reserved.
+	Reservation string `json:"reservation,omitempty"`
 	// PricePerHour in dollars.
 	PricePerHour float64 `json:"pricePerHour"`
 }
@@ -193,7 +195,8 @@ func nodeOf(n *newNode) Node {
 }
 
 func offeringOf(row *problem.Row) Offering {
-	return Offering{row.Offering.InstanceType, row.Offering.Zone, row.Offering.CapacityType, dollars(row.Price)}
+	o := row.Offering
+	return Offering{o.InstanceType, o.Zone, o.CapacityType, o.Reservation, dollars(row.Price)}
 }
 
 // names lists pods as namespace/name, sorted.

@@ -24,6 +24,8 @@ type Market struct {
 	// Types that EC2 has, and where that is known from.
 	Types  []aws.TypeInfo
 	Source string
+	// Reservations of capacity, in order; nil if it is not known which there are.
+	Reservations []aws.Reservation
 	// Prices of the region.
 	Prices *pricing.Table
 }
@@ -89,6 +91,11 @@ func (m *Market) catalog(class *awsv1.EC2NodeClass) (catalog *cloudprovider.Cata
 	}
 	if class != nil {
 		options.NodeClass = &class.Spec
+		for _, r := range m.Reservations {
+			if r.Selected(class.Spec.CapacityReservationSelectorTerms) {
+				options.Reservations = append(options.Reservations, r)
+			}
+		}
 		for _, ami := range class.Status.AMIs {
 			options.Images = append(options.Images, aws.Image{ID: ami.ID, Name: ami.Name, Requirements: ami.Requirements})
 		}

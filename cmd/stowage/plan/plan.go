@@ -220,13 +220,8 @@ func (p *Plan) question(s *state.Snapshot, served problem.Schedulers) (*problem.
 		name := ref.Name
 		o, ok := byClass[name]
 		if !ok {
-			known, _ := s.NodeClasses.Get(name)
-			class, ok := known.(*awsv1.EC2NodeClass)
-			if !ok {
-				p.note("EC2NodeClass %s is not given: assuming AL2023 with a root volume of 20 GiB in every zone", name)
-			}
 			var err error
-			if o.catalog, o.reason, err = p.market.catalog(class); err != nil {
+			if o.catalog, o.reason, err = p.market.catalog(p.class(s, name)); err != nil {
 				return nil, err
 			}
 			byClass[name] = o
@@ -253,6 +248,18 @@ func (p *Plan) question(s *state.Snapshot, served problem.Schedulers) (*problem.
 	}
 	slices.Sort(p.zones)
 	return in, nil
+}
+
+// class returns an EC2NodeClass, nil if it is not given, and notes what is not known of it.
+func (p *Plan) class(s *state.Snapshot, name string) *awsv1.EC2NodeClass {
+	known, _ := s.NodeClasses.Get(name)
+	class, ok := known.(*awsv1.EC2NodeClass)
+	if !ok {
+		p.note("EC2NodeClass %s is not given: assuming AL2023 with a root volume of 20 GiB in every zone", name)
+	} else if len(class.Spec.CapacityReservationSelectorTerms) > 0 && p.market.Reservations == nil {
+		p.note("EC2NodeClass %s selects capacity reservations, and how much is left of them is not known: give --capacity-reservations", name)
+	}
+	return class
 }
 
 // overlay applies the NodeOverlays that can be, and notes the others.

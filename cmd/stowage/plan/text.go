@@ -98,7 +98,7 @@ func (p *Plan) writeNodes(b *strings.Builder) {
 	for _, r := range rows {
 		decided := r.node.Rows[0]
 		t = append(t, []string{
-			strconv.Itoa(r.count) + "×", decided.Offering.InstanceType, decided.Offering.Zone, decided.Offering.CapacityType, decided.Pool.Name,
+			strconv.Itoa(r.count) + "×", decided.Offering.InstanceType, decided.Offering.Zone, capacity(decided), decided.Pool.Name,
 			decimal(decided.Price, 4), r.node.share(cloudprovider.CPU), r.node.share(cloudprovider.Memory), r.node.share(cloudprovider.Pods),
 			strconv.Itoa(len(r.node.Rows) - 1),
 		})
@@ -111,6 +111,14 @@ func (p *Plan) writeNodes(b *strings.Builder) {
 			b.WriteString("      fewer values than minValues ask for\n")
 		}
 	}
+}
+
+// capacity names the capacity type and, of what is reserved, the reservation.
+func capacity(row *problem.Row) string {
+	if row.Offering.Reservation == "" {
+		return row.Offering.CapacityType
+	}
+	return row.Offering.CapacityType + " " + row.Offering.Reservation
 }
 
 // share says how much of a resource is asked for, in percent.

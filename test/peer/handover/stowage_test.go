@@ -88,7 +88,7 @@ func (s *stowage) wire() {
 	var err3 error
 	s.provider, err3 = aws.New(aws.Config{
 		Region: region, Cluster: eks, EC2: api, Classes: classes, Inventory: inventory,
-		Catalog: aws.CatalogOptions{VMMemoryOverheadPercent: aws.UsualMemoryOverhead},
+		Catalog: aws.CatalogOptions{VMMemoryOverheadPercent: aws.UsualMemoryOverhead}, ReservedCapacity: true,
 	})
 	metrics, err4 := lifecycle.NewMetrics(prometheus.NewRegistry())
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
@@ -104,7 +104,7 @@ func (s *stowage) wire() {
 			return class, ok
 		},
 		Claims: s.claims,
-		EC2:    api, Parameters: ssm.NewFromConfig(s.config), Profiles: iamClient, Leftovers: iamClient, Templates: api,
+		EC2:    api, Parameters: ssm.NewFromConfig(s.config), Profiles: iamClient, Leftovers: iamClient, Templates: api, ReservedCapacity: true,
 	}
 	s.pool = &nodepool.Controller{Cluster: s.cluster, Write: write, Known: awsv1.LabelValues}
 	available := &cloudprovider.Availability{}

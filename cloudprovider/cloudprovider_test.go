@@ -1,0 +1,45 @@
+package cloudprovider
+
+import (
+	"slices"
+	"testing"
+)
+
+// TestOfferingText: what String writes ParseOffering reads, and nothing that is not of its form.
+func TestOfferingText(t *testing.T) {
+	spot := Offering{InstanceType: "m5.large", Zone: "a", CapacityType: Spot}
+	reserved := Offering{InstanceType: "m5.large", Zone: "a", CapacityType: Reserved, Reservation: "cr-1"}
+	for text, want := range map[string]Offering{
+		"m5.large/a/spot": spot, "m5.large/a/reserved/cr-1": reserved,
+		"m5.large/a/reserved": {InstanceType: "m5.large", Zone: "a", CapacityType: Reserved}, // as it was once written
+	} {
+		got, err := ParseOffering(text)
+		if err != nil || got != want || got.String() != text {
+			t.Errorf("%s is read as %q, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "m5.large", "m5.large/a", "m5.large//spot", "m5.large/a/spot/cr-1", "m5.large/a/reserved/", "m5.large/a/reserved/cr-1/x"} {
+		if o, err := ParseOffering(text); err == nil {
+			t.Errorf("%q is read as %s", text, o)
+		}
+	}
+	if !slices.IsSortedFunc([]Offering{reserved, {InstanceType: "m5.large", Zone: "a", CapacityType: Reserved, Reservation: "cr-2"}, spot}, Offering.Compare) {
+		t.Error("reservations have no order")
+	}
+}
+
+// TestOfferingLabels: they are of the zone and of the reservation, and the caller's own.
+func TestOfferingLabels(t *testing.T) {
+	c := &Catalog{
+		ZoneLabels:   map[string]map[string]string{"a": {"zone-id": "1"}},
+		Reservations: map[string]Reservation{"cr-1": {Labels: map[string]string{"reservation": "cr-1"}}},
+	}
+	got := c.OfferingLabels(Offering{Zone: "a", Reservation: "cr-1"})
+	if len(got) != 2 || got["zone-id"] != "1" || got["reservation"] != "cr-1" {
+		t.Errorf("labels %v", got)
+	}
+	got["zone-id"] = "2"
+	if got := c.OfferingLabels(Offering{Zone: "a"}); len(got) != 1 || got["zone-id"] != "1" {
+		t.Errorf("labels without a reservation %v", got)
+	}
+}
