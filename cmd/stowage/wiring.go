@@ -78,6 +78,7 @@ func (w *wiring) wire(ctx context.Context) error {
 		w.nodeOverlays(),
 		w.nodeClaims(),
 		w.disruption(),
+		w.interruption(),
 		w.nodeRepair(ctx),
 		w.headroom(),
 	)

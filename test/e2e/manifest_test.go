@@ -32,7 +32,10 @@ type pool struct {
 	Scene string
 	Name  string // as poolName makes it
 	// Types of instances, separated by commas.
-	Types  string
+	Types string
+	// Capacity types, on-demand when empty.
+	Capacity string
+
 	Weight int
 	// Replicas as it is written; one that is not empty makes the pool static.
 	Replicas string
@@ -67,7 +70,7 @@ spec:
       {{with .Grace}}terminationGracePeriod: {{.}}{{end}}
       expireAfter: {{or .Expire "Never"}}
       requirements:
-        - {key: karpenter.sh/capacity-type, operator: In, values: [on-demand]}
+        - {key: karpenter.sh/capacity-type, operator: In, values: [{{or .Capacity "on-demand"}}]}
         - {key: node.kubernetes.io/instance-type, operator: In, values: [{{.Types}}]}
 `
 
