@@ -112,37 +112,42 @@ func TestSpotInterruption(t *testing.T) {
 }
 
 // TestNoPlaceInTime: where the replacement is late, pods go so early that each has its grace
-// period, whatever protects it.
+// period: they are asked for ten seconds, and then told, whatever protects them.
 func TestNoPlaceInTime(t *testing.T) {
-	eachSeed(t, func(t *testing.T, s *scene) {
-		s.consolidate(v1.Never)
-		s.API.Slow = func(*corev1.Pod) bool { return true }
-		grace := int64(45)
-		pod := sim.Pod("web", "1500m", "1Gi")
-		pod.Spec.TerminationGracePeriodSeconds = &grace
-		undisrupted(pod)
-		rs := s.AddReplicaSet(1, pod)
-		s.until(5*time.Minute, "it runs", func() bool { return s.running(rs) == 1 })
-		s.create(sim.Budget("web", 1))
-		s.pass(time.Minute)
-		s.Cloud.JoinDelay = 5 * time.Minute
-		evicted := s.evictions()
-		told := s.Now
-		old := s.interrupted(sim.List[*v1.NodeClaim](s.API)[0], cloudprovider.SpotInterrupted)
-		first := s.PodsOf(rs)[0].Name
-		s.until(2*time.Minute, "the pod is told to go", func() bool { return s.leaves(first) })
-		after := s.Now.Sub(told)
-		if latest := 110*time.Second - 45*time.Second; after < latest-time.Second || after > latest+3*time.Second {
-			t.Errorf("told after %v, want %v", after, latest)
-		}
-		if left := s.pod(first).DeletionTimestamp.Sub(told); left > 110*time.Second || left < 107*time.Second {
-			t.Errorf("it has until %v after the notice", left)
-		}
-		s.until(20*time.Minute, "it runs again", func() bool { return s.running(rs) == 1 && s.claim(old.Name) == nil })
-		if len(*evicted) != 1 {
-			t.Errorf("%d pods were told to go, want 1", len(*evicted))
-		}
-	})
+	const grace, end = 45 * time.Second, 110 * time.Second
+	for _, c := range []struct {
+		name  string
+		edit  func(*corev1.Pod)
+		least int // of the PodDisruptionBudget
+		after time.Duration
+	}{
+		{"protected", undisrupted, 1, end - grace},
+		{"of a budget that is spent", func(*corev1.Pod) {}, 1, end - grace},
+		{"willing", func(*corev1.Pod) {}, 0, end - grace - 10*time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			eachSeed(t, func(t *testing.T, s *scene) {
+				s.consolidate(v1.Never)
+				s.API.Slow = func(*corev1.Pod) bool { return true }
+				rs := s.AddReplicaSet(1, patient("web", int64(grace/time.Second), c.edit))
+				s.until(5*time.Minute, "it runs", func() bool { return s.running(rs) == 1 })
+				s.create(sim.Budget("web", c.least))
+				s.pass(time.Minute)
+				s.Cloud.JoinDelay = 5 * time.Minute
+				s.evictions()
+				first, told := s.PodsOf(rs)[0].Name, s.Now
+				old := s.interrupted(sim.List[*v1.NodeClaim](s.API)[0], cloudprovider.SpotInterrupted)
+				s.until(2*time.Minute, "the pod is told to go", func() bool { return s.leaves(first) })
+				if after := s.Now.Sub(told); after < c.after-time.Second || after > c.after+3*time.Second {
+					t.Errorf("told after %v, want %v", after, c.after)
+				}
+				if at := s.pod(first).DeletionTimestamp.Sub(told); at > end || at < c.after+grace-3*time.Second {
+					t.Errorf("it has until %v after the notice", at)
+				}
+				s.until(20*time.Minute, "it runs again", func() bool { return s.running(rs) == 1 && s.claim(old.Name) == nil })
+			})
+		})
+	}
 }
 
 // TestForcefulInterruption: on a machine that fails nobody is waited for.
@@ -320,6 +325,7 @@ func TestCrashWhileInterrupted(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.restart()
+			s.until(20*time.Second, "closed", func() bool { return s.claim(claim.Name) == nil || s.tainted(claim.Name) })
 			s.until(5*time.Minute, "replaced", s.gone(claim))
 			s.pass(30 * time.Second)
 			if n := s.running(rs); n != 2 {
