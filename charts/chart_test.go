@@ -192,6 +192,7 @@ func TestChartValues(t *testing.T) {
 		settings["minValuesPolicy"] = "BestEffort"
 		settings["featureGates"] = map[string]any{"nodeOverlay": false, "capacityBuffer": false, "staticCapacity": false, "nodeRepair": true, "reservedCapacity": false}
 		settings["clusterEndpoint"], settings["clusterCABundle"] = "https://example.com", "Q0E="
+		settings["interruptionQueue"] = "prod"
 		controller := values["controller"].(map[string]any)
 		controller["env"] = []any{map[string]any{"name": "AWS_REGION", "value": "us-east-1"}}
 		controller["envFrom"] = []any{map[string]any{"secretRef": map[string]any{"name": "more"}}}
@@ -219,6 +220,7 @@ func TestChartValues(t *testing.T) {
 		"secret":      pod.Spec.ImagePullSecrets[0].Name == "secret",
 		"endpoint":    slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_ENDPOINT", Value: "https://example.com"}),
 		"bundle":      slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_CA_BUNDLE", Value: "Q0E="}),
+		"queue":       slices.Contains(container.Env, corev1.EnvVar{Name: "INTERRUPTION_QUEUE", Value: "prod"}),
 		"minValues":   slices.Contains(container.Env, corev1.EnvVar{Name: "MIN_VALUES_POLICY", Value: "BestEffort"}),
 		"gates":       slices.Contains(container.Env, corev1.EnvVar{Name: "FEATURE_GATES", Value: "NodeOverlay=false,CapacityBuffer=false,StaticCapacity=false,NodeRepair=true,ReservedCapacity=false"}),
 		"env":         container.Env[len(container.Env)-1].Name == "AWS_REGION",

@@ -12,6 +12,7 @@
 //   - No lock is held across a network call. Shared state is an immutable value
 //     behind one pointer, or a small map whose lock covers map operations only.
 //   - A claim gets one instance, whoever asks how often: see launch.go.
+//   - What AWS says of instances (Interruptions) is kept until it is Done: who ends before hears it again.
 //   - No clock and no chance. Caches live until they are refreshed or proved
 //     wrong by EC2; calls are batched by what waits, not by timers; where a time
 //     matters, it is the one that EC2 says in its answers.

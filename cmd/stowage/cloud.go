@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	awspricing "github.com/aws/aws-sdk-go-v2/service/pricing"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -31,11 +32,12 @@ type cloud struct {
 	ssm *ssm.Client
 	iam *iam.Client
 
-	provider     *aws.Provider
-	classes      *aws.Classes
-	inventory    *aws.Inventory
-	prices       *pricing.Book
-	availability *cloudprovider.Availability
+	provider      *aws.Provider
+	classes       *aws.Classes
+	inventory     *aws.Inventory
+	interruptions *aws.Interruptions
+	prices        *pricing.Book
+	availability  *cloudprovider.Availability
 }
 
 // newCloud makes the clients from the SDK's own chain of configuration, asks for
@@ -59,6 +61,7 @@ func newCloud(ctx context.Context, kube *rest.Config, s *settings) (*cloud, erro
 		classes:      &aws.Classes{},
 		availability: &cloudprovider.Availability{},
 	}
+	c.interruptions = &aws.Interruptions{Queue: s.interruptionQueue, SQS: sqs.NewFromConfig(cfg), EC2: c.ec2}
 	if c.version, err = newKubeVersion(ctx, kube, s.clusterVersion); err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/stowage-sh/stowage/cloudprovider"
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	"github.com/stowage-sh/stowage/provisioner/disrupt"
+	"github.com/stowage-sh/stowage/provisioner/interrupt"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/metrics"
 	"github.com/stowage-sh/stowage/provisioner/provision"
@@ -27,6 +28,7 @@ type instruments struct {
 	disrupt   *disrupt.Metrics
 	static    *static.Metrics
 	repair    *repair.Metrics
+	interrupt *interrupt.Metrics
 	cloud     *cloudMeter
 	// observer is nil if the user does not want to see the state of the cluster.
 	observer *metrics.Observer
@@ -55,13 +57,14 @@ var vocabulary = metrics.Vocabulary{
 // newInstruments makes all metrics and registers them.
 func newInstruments(r prometheus.Registerer, of subject) (*instruments, error) {
 	i := &instruments{}
-	var errs [10]error
+	var errs [11]error
 	errs[0] = registerProcess(r, of)
 	i.provision, errs[1] = provision.NewMetrics(r)
 	i.lifecycle, errs[2] = lifecycle.NewMetrics(r)
 	i.disrupt, errs[3] = disrupt.NewMetrics(r)
 	i.static, errs[8] = static.NewMetrics(r)
 	i.repair, errs[9] = repair.NewMetrics(r)
+	i.interrupt, errs[10] = interrupt.NewMetrics(r)
 	i.cloud, errs[4] = newCloudMeter(r, "aws")
 	of.offerings.State, of.offerings.Now, of.offerings.Leading = of.cluster, of.now, of.leading
 	errs[5] = r.Register(metrics.NewOfferings(of.offerings))

@@ -100,7 +100,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.BoolVar(&s.isolatedVPC, "isolated-vpc", false, "do not call the Price List API; the embedded prices serve")
 	f.Float64Var(&s.memoryOverhead, "vm-memory-overhead-percent", 0.075, "share of an instance's memory that its system takes")
 	f.IntVar(&s.reservedENIs, "reserved-enis", 0, "network interfaces of each instance that pods do not use")
-	f.StringVar(&s.interruptionQueue, "interruption-queue", "", "SQS queue of interruption warnings (not read yet)")
+	f.StringVar(&s.interruptionQueue, "interruption-queue", "", "name of the SQS queue that EventBridge puts interruption warnings into; empty for none")
 	f.DurationVar(&s.launchTimeout, "launch-timeout", 5*time.Minute, "time after which a NodeClaim without an instance is given up")
 	f.DurationVar(&s.registrationTimeout, "registration-timeout", 15*time.Minute, "time after which an instance is given up that has not joined, or whose node has not become Ready")
 	f.DurationVar(&s.collectInterval, "garbage-collection-interval", 2*time.Minute, "time between looks for instances without a NodeClaim, and the other way round")
@@ -213,9 +213,6 @@ var unread = []string{"IGNORE_DRA_REQUESTS", "EKS_CONTROL_PLANE", "ENABLE_ZONAL_
 // log says it rather than that nobody does.
 func (s *settings) ignored() []string {
 	var names []string
-	if s.interruptionQueue != "" {
-		names = append(names, "interruption-queue")
-	}
 	gates, _ := s.gates() // validate has read them
 	for _, name := range slices.Sorted(maps.Keys(gates)) {
 		if !slices.Contains(gatesRead, name) {

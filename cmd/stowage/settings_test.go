@@ -86,7 +86,7 @@ func TestSettingsWithoutEffectAreNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(s.ignored(), " "); got != "interruption-queue feature-gates Drift feature-gates SpotToSpotConsolidation EKS_CONTROL_PLANE" {
+	if got := strings.Join(s.ignored(), " "); got != "feature-gates Drift feature-gates SpotToSpotConsolidation EKS_CONTROL_PLANE" {
 		t.Errorf("named %q", got)
 	}
 }

@@ -78,6 +78,7 @@ func (w *wiring) wire(ctx context.Context) error {
 		w.nodeOverlays(),
 		w.nodeClaims(),
 		w.disruption(),
+		w.interruption(),
 		w.nodeRepair(ctx),
 		w.headroom(),
 	)
@@ -304,9 +305,15 @@ func (w *wiring) disruption() error {
 		}
 		return nil
 	}
+	urgent := func(obj client.Object) []string {
+		if disrupt.Urgent(obj) {
+			return []string{"cluster"}
+		}
+		return nil
+	}
 	// A step looks at every node, and in a large cluster there is always a pod that comes or goes. What
 	// is under way is looked at each second all the same.
-	return w.add("disruption", 1, singleton(c.Step), once(), w.feed.source(pools, time.Second), w.feed.source(rest, 5*time.Second))
+	return w.add("disruption", 1, singleton(c.Step), once(), w.feed.source(urgent, 0), w.feed.source(pools, time.Second), w.feed.source(rest, 5*time.Second))
 }
 
 // A step does for one key what can be done now, and says when to look again.

@@ -118,7 +118,7 @@ type tally struct {
 // goingFor counts those that go for some reasons, all that budgets know where there are none.
 func (t tally) goingFor(reasons []v1.DisruptionReason) (n int) {
 	for reason, some := range t.going {
-		if reason != string(reasonExpired) && (len(reasons) == 0 || slices.Contains(reasons, v1.DisruptionReason(reason))) {
+		if reason != string(reasonExpired) && reason != string(reasonInterrupted) && (len(reasons) == 0 || slices.Contains(reasons, v1.DisruptionReason(reason))) {
 			n += some
 		}
 	}

@@ -71,7 +71,7 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 	}
 	c.soon = orDefault(c.Poll, 10*time.Second)
 	failed := []error{c.notePods(ctx, now), c.mark(ctx, now)}
-	failed = append(failed, c.follow(ctx, c.look(now)))
+	failed = append(failed, c.follow(ctx, c.look(now)), c.interrupt(ctx, c.look(now)))
 	failed = append(failed, c.expire(ctx, c.look(now))...)
 	said := verdicts{}
 	if now.Sub(c.begun) >= settleTime {

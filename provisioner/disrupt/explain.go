@@ -118,6 +118,9 @@ func (v *view) verdict(claim *v1.NodeClaim, said verdicts) (metav1.ConditionStat
 				message = "waits for " + awaits
 			}
 		}
+		if why := interruption(claim); why != nil {
+			message = why.Message + "; " + message
+		}
 		return metav1.ConditionTrue, block{code(reason), message}
 	}
 	if why, ok := said[claim.UID]; ok {

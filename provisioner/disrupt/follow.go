@@ -82,8 +82,8 @@ type next struct {
 // when a pod of a claim has no other place, and is updated; deleted are the claims that went lately.
 func (c *Controller) next(v *view, claim *v1.NodeClaim, over int, homeless map[types.UID]time.Time, deleted map[types.UID]struct{}) next {
 	choice := v1.GetCondition(claim.Status.Conditions, v1.ConditionDisruptionReason)
-	if choice.Reason == string(reasonExpired) {
-		return next{} // see expire
+	if choice.Reason == string(reasonExpired) || interruption(claim) != nil {
+		return next{} // see expire and interrupt
 	}
 	settled := choice.LastTransitionTime.Add(c.settle())
 	n, ok := v.candidate(claim)

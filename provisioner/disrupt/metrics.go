@@ -107,6 +107,13 @@ func (m *Metrics) removed(s *state.Snapshot, claim *v1.NodeClaim, reason v1.Disr
 	m.disruptions.Count(s, claim, lower(reason))
 }
 
+// interrupted counts a node that goes since the cloud takes it. That is nobody's decision here.
+func (m *Metrics) interrupted(s *state.Snapshot, claim *v1.NodeClaim, kind string) {
+	if m != nil {
+		m.disruptions.Count(s, claim, kind)
+	}
+}
+
 // states shows how many nodes there are of each reason why they are or are not disrupted, by
 // NodePool and reason.
 func (m *Metrics) states(counts map[[2]string]int) {

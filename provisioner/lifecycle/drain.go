@@ -122,7 +122,7 @@ func (l *leaving) grace(now time.Time, pod *corev1.Pod) (seconds int64, told boo
 	case pod.DeletionTimestamp != nil:
 		return 1, pod.DeletionTimestamp.After(l.deadline) && !now.Before(l.deadline.Add(-lastCall))
 	}
-	return max(1, int64(l.deadline.Sub(now)/time.Second)), !now.Before(l.deadline.Add(-gracePeriod(pod)))
+	return max(1, int64(l.deadline.Sub(now)/time.Second)), !now.Before(l.deadline.Add(-GracePeriod(pod)))
 }
 
 // tell deletes a pod, whatever protects it. It returns why the pod stays, and how long until
@@ -166,7 +166,8 @@ func (c *Controller) ask(ctx context.Context, now time.Time, l *leaving, pod *co
 	return "", 0
 }
 
-func gracePeriod(pod *corev1.Pod) time.Duration {
+// GracePeriod is how long a pod may take to end.
+func GracePeriod(pod *corev1.Pod) time.Duration {
 	if s := pod.Spec.TerminationGracePeriodSeconds; s != nil {
 		return time.Duration(*s) * time.Second
 	}

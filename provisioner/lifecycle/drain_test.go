@@ -52,6 +52,38 @@ func TestGrace(t *testing.T) {
 	}
 }
 
+// TestDeadline: of two, the earlier counts; what cannot be read forces nothing.
+func TestDeadline(t *testing.T) {
+	at := func(d time.Duration) string { return noon.Add(d).Format(time.RFC3339) }
+	for _, c := range []struct {
+		name, written string
+		grace         v1.Duration
+		deleted       bool
+		want          time.Duration // after noon; 0 is never
+	}{
+		{name: "none", deleted: true},
+		{name: "a grace period", grace: "5m", deleted: true, want: 5 * time.Minute},
+		{name: "a grace period that has not begun", grace: "5m"},
+		{name: "written", written: at(time.Hour), want: time.Hour},
+		{name: "written, and nearer", written: at(time.Minute), grace: "5m", deleted: true, want: time.Minute},
+		{name: "written, and farther", written: at(time.Hour), grace: "5m", deleted: true, want: 5 * time.Minute},
+		{name: "written, and the grace period has not begun", written: at(time.Hour), grace: "5m", want: time.Hour},
+		{name: "not to be read", written: "soon", grace: "5m", deleted: true},
+	} {
+		claim := &v1.NodeClaim{}
+		claim.Spec.TerminationGracePeriod = c.grace
+		if c.written != "" {
+			claim.Annotations = map[string]string{v1.AnnotationTerminationTimestamp: c.written}
+		}
+		if c.deleted {
+			claim.DeletionTimestamp = &metav1.Time{Time: noon}
+		}
+		if got, ok := Deadline(claim); ok != (c.want != 0) || ok && !got.Equal(noon.Add(c.want)) {
+			t.Errorf("%s: %v %v, want %v", c.name, got, ok, c.want)
+		}
+	}
+}
+
 // TestEvictions: why a pod stays is known until it may be asked again; one that was asked may
 // be told at once, and not asked because it was told.
 func TestEvictions(t *testing.T) {

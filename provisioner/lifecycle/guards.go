@@ -80,16 +80,30 @@ func ready(pod *corev1.Pod) bool {
 	return false
 }
 
-// Deadline is when the drain of a claim that is being deleted stops waiting for its pods. There
-// is none without a terminationGracePeriod.
+// Deadline is when the drain of a claim stops waiting for its pods: what is written on it, or the
+// end of its terminationGracePeriod once it is being deleted, whichever is earlier.
 func Deadline(claim *v1.NodeClaim) (at time.Time, ok bool) {
-	if text, set := claim.Annotations[v1.AnnotationTerminationTimestamp]; set {
-		at, err := time.Parse(time.RFC3339, text)
-		return at, err == nil // one that cannot be read is never: nothing is forced on a guess
+	text, written := claim.Annotations[v1.AnnotationTerminationTimestamp]
+	if written {
+		var err error
+		if at, err = time.Parse(time.RFC3339, text); err != nil {
+			return at, false // one that cannot be read is never: nothing is forced on a guess
+		}
 	}
-	grace, set := claim.Spec.TerminationGracePeriod.Get()
-	if !set || claim.DeletionTimestamp == nil {
-		return time.Time{}, false
+	grace, bounded := claim.Spec.TerminationGracePeriod.Get()
+	if !bounded || claim.DeletionTimestamp == nil {
+		return at, written
 	}
-	return claim.DeletionTimestamp.Add(grace), true
+	if end := claim.DeletionTimestamp.Add(grace); !written || end.Before(at) {
+		at = end
+	}
+	return at, true
+}
+
+// SetDeadline writes on a claim when its drain stops waiting. It is the caller's to save it.
+func SetDeadline(claim *v1.NodeClaim, at time.Time) {
+	if claim.Annotations == nil {
+		claim.Annotations = map[string]string{}
+	}
+	claim.Annotations[v1.AnnotationTerminationTimestamp] = at.UTC().Format(time.RFC3339)
 }

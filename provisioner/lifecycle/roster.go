@@ -111,8 +111,8 @@ func (l *listing) launchedFor(uid string) (cloudprovider.Instance, bool) {
 // was launched for: the name alone may belong to a later NodeClaim.
 const TagClaimUID = "stowage.sh/nodeclaim-uid"
 
-// instanceID is the cloud's own ID in a provider ID: the part after the last
+// InstanceID is the cloud's own ID in a provider ID: the part after the last
 // slash, as every cloud writes it.
-func instanceID(providerID string) string {
+func InstanceID(providerID string) string {
 	return providerID[strings.LastIndexByte(providerID, '/')+1:]
 }

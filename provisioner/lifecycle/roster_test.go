@@ -134,7 +134,7 @@ func TestRosterSharesWhatIsYoungEnough(t *testing.T) {
 
 func TestInstanceID(t *testing.T) {
 	for in, want := range map[string]string{"aws:///us-east-1a/i-0123": "i-0123", "": "", "i-1": "i-1"} {
-		if got := instanceID(in); got != want {
+		if got := InstanceID(in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -53,19 +54,18 @@ func (c *Controller) terminate(ctx context.Context, now time.Time, claim *v1.Nod
 	return c.giveBack(ctx, now, claim)
 }
 
-// setDeadline writes on a claim with a terminationGracePeriod when its drain
-// stops waiting, and returns that moment; the zero time is never. It takes the lock:
-// whoever wrote a nearer one meanwhile is not overruled.
+// setDeadline writes on a claim when its drain stops waiting, if it does, and returns that moment;
+// the zero time is never. It takes the lock: whoever wrote a nearer one meanwhile is not overruled.
 func (c *Controller) setDeadline(ctx context.Context, claim *v1.NodeClaim) (time.Time, error) {
 	deadline, ok := Deadline(claim)
-	if _, written := claim.Annotations[v1.AnnotationTerminationTimestamp]; written || !ok {
-		return deadline, nil
+	if !ok {
+		return time.Time{}, nil
 	}
 	before := claim.DeepCopy()
-	if claim.Annotations == nil {
-		claim.Annotations = map[string]string{}
+	SetDeadline(claim, deadline)
+	if maps.Equal(before.Annotations, claim.Annotations) {
+		return deadline, nil
 	}
-	claim.Annotations[v1.AnnotationTerminationTimestamp] = deadline.UTC().Format(time.RFC3339)
 	if err := c.Write.Patch(ctx, claim, locked(before)); err != nil {
 		return time.Time{}, fmt.Errorf("setting the termination deadline of NodeClaim %s: %w", claim.Name, err)
 	}
@@ -147,7 +147,7 @@ func (c *Controller) closeNode(ctx context.Context, claim *v1.NodeClaim, node *c
 // giveBack tells the cloud to take the machine back. A claim without a provider
 // ID may still have one: a launch whose answer was never written down.
 func (c *Controller) giveBack(ctx context.Context, now time.Time, claim *v1.NodeClaim) (time.Duration, error) {
-	id := instanceID(claim.Status.ProviderID)
+	id := InstanceID(claim.Status.ProviderID)
 	if id == "" {
 		l, err := c.Instances.list(ctx, now, 0)
 		if err != nil {

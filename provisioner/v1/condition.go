@@ -49,6 +49,9 @@ const (
 	// ConditionDisrupting has the one reason why the node is, or is not, being disrupted. It is
 	// Stowage's own.
 	ConditionDisrupting = "stowage.sh/Disrupting"
+	// ConditionInterrupted: the cloud takes the machine, stops it or thinks ill of it; its reason
+	// is the kind of notice. It never goes away, and the node does. It is Stowage's own.
+	ConditionInterrupted = "stowage.sh/Interrupted"
 )
 
 // NodePoolReadiness and NodeClaimReadiness list the conditions that Ready is

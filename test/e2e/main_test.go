@@ -27,6 +27,9 @@ type world struct {
 	running atomic.Pointer[cluster.Stowage]
 }
 
+// queue is the name of the queue that gets warnings of interruptions.
+const queue = "stowage-test"
+
 // here is set before the first test, and not after.
 var here *world
 
@@ -57,9 +60,9 @@ func run(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	c, err := cluster.Start(ctx, cluster.Options{Progress: os.Stderr, EC2: ec2sim.Options{Delays: &ec2sim.Delays{
+	c, err := cluster.Start(ctx, cluster.Options{Progress: os.Stderr, EC2: ec2sim.Options{Queue: queue, Delays: &ec2sim.Delays{
 		Pending: 100 * time.Millisecond, Boot: 500 * time.Millisecond, CloudIn: 100 * time.Millisecond, Ready: 400 * time.Millisecond,
-		Warning: time.Second, Shutdown: 500 * time.Millisecond, NodeLost: 100 * time.Millisecond, NodeDelete: 500 * time.Millisecond,
+		Warning: 30 * time.Second, Shutdown: 500 * time.Millisecond, NodeLost: 100 * time.Millisecond, NodeDelete: 500 * time.Millisecond,
 		Forget: time.Hour, Jitter: 0.2,
 	}}})
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 
 // TestScenes plays the scenes that share one controller, all at once.
 func TestScenes(t *testing.T) {
-	start(t, "--garbage-collection-interval", "5s", "--garbage-collection-age", "10s")
+	start(t, "--garbage-collection-interval", "5s", "--garbage-collection-age", "10s", "--interruption-queue", queue)
 	for _, scene := range []struct {
 		name string
 		play func(*testing.T)
@@ -35,6 +35,8 @@ func TestScenes(t *testing.T) {
 		{"Headroom", headroom},
 		{"Expired", expired},
 		{"Reserved", reserved},
+		{"SpotInterrupted", spotInterrupted},
+		{"Impaired", impaired},
 	} {
 		t.Run(scene.name, func(t *testing.T) {
 			t.Parallel()

@@ -50,7 +50,7 @@
 // [Server.ThrottleOdds], [Server.Deny] (IAM), [Server.FailNext] (any code),
 // [Server.Slow], [Server.Lag] (eventual consistency), [Server.DropReplies] (the
 // answer is lost, the effect is not), [Server.After] (a moment to kill the caller
-// in), [Server.Interrupt], [Server.Terminate], [Server.Impair], [Server.SetPrice].
+// in), [Server.Interrupt], [Server.Terminate], [Server.Impair], [Server.Plan], [Server.SetPrice].
 //
 // # Laws
 //

@@ -22,6 +22,8 @@ type faults struct {
 	lag time.Duration
 	// impaired are instances whose status checks fail, since when.
 	impaired map[string]time.Time
+	// planned are the scheduled events of instances.
+	planned map[string]wireEvent
 }
 
 // A next is an error that the coming calls get.
@@ -33,7 +35,7 @@ type next struct {
 // newFaults is a world in which nothing goes wrong.
 func newFaults() faults {
 	return faults{denied: map[string]bool{}, next: map[string][]next{}, odds: map[string]float64{}, slow: map[string]time.Duration{},
-		after: map[string][]func(){}, drops: map[string]int{}, impaired: map[string]time.Time{}}
+		after: map[string][]func(){}, drops: map[string]int{}, impaired: map[string]time.Time{}, planned: map[string]wireEvent{}}
 }
 
 // A held is what a call meets besides its answer.
@@ -140,7 +142,18 @@ func (s *Server) DropReplies(action string, calls int) {
 func (s *Server) Lag(by time.Duration) { s.with(func(f *faults) { f.lag = by }) }
 
 // Impair makes an instance's status checks fail from now on.
-func (s *Server) Impair(id string) { s.with(func(f *faults) { f.impaired[id] = now() }) }
+func (s *Server) Impair(id string) { s.ImpairSince(id, now()) }
+
+// ImpairSince makes them fail since some time.
+func (s *Server) ImpairSince(id string, since time.Time) {
+	s.with(func(f *faults) { f.impaired[id] = since })
+}
+
+// Plan has the status of an instance tell of a scheduled event: one of EC2's codes, a text, and when
+// it begins. Nothing follows.
+func (s *Server) Plan(id, code, text string, begins time.Time) {
+	s.with(func(f *faults) { f.planned[id] = wireEvent{code, text, stamp(begins)} })
+}
 
 // with changes the faults under the lock.
 func (s *Server) with(f func(*faults)) {

@@ -63,6 +63,8 @@ type Instance struct {
 	Launched   time.Time
 	// Ended is when the instance was terminated; zero while it was not.
 	Ended time.Time
+	// Reason is EC2's code of why it ended; empty while it was not ended.
+	Reason string
 	// Node is the name of the Node that it joined as; empty before.
 	Node string
 	// UserData that it was launched with.
@@ -85,7 +87,7 @@ func (i *instance) tag(sets ...map[string]string) {
 // export copies what a test may know. The caller holds the lock.
 func (i *instance) export() Instance {
 	return Instance{ID: i.id, Offering: i.offering, ImageID: i.image.ID, Subnet: i.subnet.ID, PrivateDNS: i.dns, State: i.state,
-		Tags: maps.Clone(i.tags), Launched: i.launched, Ended: i.ended, Node: i.node, UserData: slices.Clone(i.spec.userData)}
+		Tags: maps.Clone(i.tags), Launched: i.launched, Ended: i.ended, Reason: i.reasonCode, Node: i.node, UserData: slices.Clone(i.spec.userData)}
 }
 
 // Instances are all that were ever launched, in the order of their launch.
@@ -244,6 +246,15 @@ func (i *instance) lifecycle() string {
 
 // visible are the instances that match the IDs and filters of a request.
 func (s *Server) visible(p params) ([]*instance, error) {
+	all, err := s.named(p)
+	if err != nil {
+		return nil, err
+	}
+	return filter(p, all, instanceFields, func(i *instance) map[string]string { return i.tags })
+}
+
+// named are the instances that a request names, all if it names none.
+func (s *Server) named(p params) ([]*instance, error) {
 	ids := p.list("InstanceId")
 	if len(ids) > 0 && p.str("MaxResults") != "" {
 		return nil, fail("InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults")
@@ -255,7 +266,7 @@ func (s *Server) visible(p params) ([]*instance, error) {
 			return nil, err
 		}
 	}
-	return filter(p, all, instanceFields, func(i *instance) map[string]string { return i.tags })
+	return all, nil
 }
 
 // describeInstances tells instances, each in a reservation of its own as instant

@@ -56,11 +56,17 @@ type (
 		Name string `xml:"groupName"`
 	}
 	wireStatus struct {
-		Zone     string    `xml:"availabilityZone"`
-		ID       string    `xml:"instanceId"`
-		State    wireState `xml:"instanceState"`
-		Instance wireCheck `xml:"instanceStatus"`
-		System   wireCheck `xml:"systemStatus"`
+		Zone     string      `xml:"availabilityZone"`
+		ID       string      `xml:"instanceId"`
+		State    wireState   `xml:"instanceState"`
+		Instance wireCheck   `xml:"instanceStatus"`
+		System   wireCheck   `xml:"systemStatus"`
+		Events   []wireEvent `xml:"eventsSet>item,omitempty"`
+	}
+	wireEvent struct {
+		Code   string `xml:"code"`
+		Text   string `xml:"description"`
+		Begins string `xml:"notBefore"`
 	}
 	wireCheck struct {
 		Status  string       `xml:"status"`
@@ -106,33 +112,41 @@ func (s *Server) wireInstance(i *instance) wireInstance {
 	return w
 }
 
+// statusFields are the filters of DescribeInstanceStatus that are understood.
+var statusFields = fields[wireStatus]{
+	"instance-status.status": one(func(w wireStatus) string { return w.Instance.Status }),
+	"system-status.status":   one(func(w wireStatus) string { return w.System.Status }),
+	"event.code": func(w wireStatus) (codes []string) {
+		for _, e := range w.Events {
+			codes = append(codes, e.Code)
+		}
+		return codes
+	},
+}
+
 // describeInstanceStatus tells of running instances, or of all when asked to.
 func (s *Server) describeInstanceStatus(p params) (any, error) {
-	all, err := s.visible(p)
+	instances, err := s.named(p)
 	if err != nil {
 		return nil, err
 	}
-	if !p.boolean("IncludeAllInstances") {
-		var running []*instance
-		for _, i := range all {
-			if i.state == Running {
-				running = append(running, i)
-			}
+	var all []wireStatus
+	for _, i := range instances {
+		if i.state == Running || p.boolean("IncludeAllInstances") {
+			all = append(all, s.wireStatus(i))
 		}
-		all = running
 	}
-	all, next, err := page(p, all, func(i *instance) string { return i.id }, bounds{5, 1000, 1000})
+	if all, err = filter(p, all, statusFields, nil); err != nil {
+		return nil, err
+	}
+	all, next, err := page(p, all, func(w wireStatus) string { return w.ID }, bounds{5, 1000, 1000})
 	if err != nil {
 		return nil, err
 	}
-	out := struct {
+	return struct {
 		Statuses []wireStatus `xml:"instanceStatusSet>item"`
 		Next     string       `xml:"nextToken,omitempty"`
-	}{Next: next}
-	for _, i := range all {
-		out.Statuses = append(out.Statuses, s.wireStatus(i))
-	}
-	return out, nil
+	}{all, next}, nil
 }
 
 // wireStatus spells the two status checks, which here always agree. A young instance
@@ -149,7 +163,11 @@ func (s *Server) wireStatus(i *instance) wireStatus {
 	case now().Sub(i.launched) < i.delays.Pending+i.delays.Boot:
 		check = wireCheck{"initializing", []wireDetail{{"reachability", "initializing", ""}}}
 	}
-	return wireStatus{i.offering.Zone, i.id, stateOf(i.state), check, check}
+	w := wireStatus{Zone: i.offering.Zone, ID: i.id, State: stateOf(i.state), Instance: check, System: check}
+	if e, ok := s.faults.planned[i.id]; ok {
+		w.Events = append(w.Events, e)
+	}
+	return w
 }
 
 // describePlacementGroups knows of none.

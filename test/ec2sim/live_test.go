@@ -220,6 +220,16 @@ func TestImpaired(t *testing.T) {
 	if err != nil || out.InstanceStatuses[0].SystemStatus.Status != "impaired" || out.InstanceStatuses[0].SystemStatus.Details[0].ImpairedSince == nil {
 		t.Errorf("%+v, %v", out, err)
 	}
+	begins := time.Date(2026, 3, 16, 12, 0, 0, 0, time.UTC)
+	h.Plan(id, "instance-retirement", "The instance is to be retired", begins)
+	other := h.launch(h.fleet("tpl", "d", pool("m5.large", "a", "on-demand")))
+	eventually(t, "running", func() bool { return h.state(other) == Running })
+	for name, value := range map[string]string{"instance-status.status": "impaired", "system-status.status": "impaired", "event.code": "instance-retirement"} {
+		out, err := h.ec2.DescribeInstanceStatus(t.Context(), &ec2.DescribeInstanceStatusInput{Filters: []types.Filter{{Name: &name, Values: []string{value}}}})
+		if err != nil || len(out.InstanceStatuses) != 1 || *out.InstanceStatuses[0].InstanceId != id || !out.InstanceStatuses[0].Events[0].NotBefore.Equal(begins) {
+			t.Errorf("%s=%s: %+v, %v", name, value, out, err)
+		}
+	}
 }
 
 func TestPriceChanges(t *testing.T) {

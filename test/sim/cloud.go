@@ -48,6 +48,8 @@ type Cloud struct {
 	Untainted bool
 	// Drifts says of machines, by their ID, that they have drifted.
 	Drifts map[string]cloudprovider.Drift
+	// Mail is what is said of machines; see Interrupt.
+	Mail *Mail
 
 	// Launches counts the machines bought for each NodeClaim's UID.
 	Launches map[string]int
@@ -70,7 +72,7 @@ type machine struct {
 
 func newCloud(w *World) *Cloud {
 	return &Cloud{
-		world: w, Catalogue: Catalogue(), Empty: map[cloudprovider.Offering]bool{}, Launches: map[string]int{}, Ranked: map[string]bool{}, Drifts: map[string]cloudprovider.Drift{}, byNode: map[string]*machine{},
+		world: w, Mail: &Mail{world: w}, Catalogue: Catalogue(), Empty: map[cloudprovider.Offering]bool{}, Launches: map[string]int{}, Ranked: map[string]bool{}, Drifts: map[string]cloudprovider.Drift{}, byNode: map[string]*machine{},
 		JoinDelay: 20 * time.Second, ReadyDelay: 5 * time.Second, StartupDelay: 5 * time.Second, StopDelay: 15 * time.Second,
 	}
 }

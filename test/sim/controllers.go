@@ -17,6 +17,7 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/disrupt"
 	"github.com/stowage-sh/stowage/provisioner/drift"
 	"github.com/stowage-sh/stowage/provisioner/headroom"
+	"github.com/stowage-sh/stowage/provisioner/interrupt"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/metrics"
 	"github.com/stowage-sh/stowage/provisioner/nodeoverlay"
@@ -39,6 +40,7 @@ type Controllers struct {
 	Repair    *repair.Controller
 	Disrupt   *disrupt.Controller
 	Drift     *drift.Controller
+	Interrupt *interrupt.Controller
 	// Availability knows which offerings ran out.
 	Availability *cloudprovider.Availability
 	// Registry holds the metrics of all of them.
@@ -55,7 +57,8 @@ func (p *Process) AddControllers() *Controllers {
 	bought, err3 := provision.NewMetrics(c.Registry)
 	kept, err4 := static.NewMetrics(c.Registry)
 	mended, err5 := repair.NewMetrics(c.Registry)
-	for _, err := range []error{err1, err2, err3, err4, err5, p.show(c.Registry, prices)} {
+	heard, err6 := interrupt.NewMetrics(c.Registry)
+	for _, err := range []error{err1, err2, err3, err4, err5, err6, p.show(c.Registry, prices)} {
 		if err != nil {
 			p.world.Fail(err)
 		}
@@ -85,6 +88,10 @@ func (p *Process) AddControllers() *Controllers {
 	p.AddGathered("NodePool", p.gatherPools, nodepool.Concerned, c.NodePool.Reconcile)
 	p.AddMapped("static", nodepool.Concerned, c.Static.Reconcile)
 	p.AddStepper("collect", c.Collector.Step)
+	c.Interrupt = &interrupt.Controller{
+		Cluster: p.Cluster, Write: p.Write, Notifier: p.world.Cloud.Mail, Availability: c.Availability, Events: p.Events, Metrics: heard,
+	}
+	p.AddStepper("interrupt", c.Interrupt.Step)
 	p.addDisrupt(c.Disrupt)
 	p.addHeadroom(&headroom.Controller{Cluster: p.Cluster, Write: p.Write, Read: p.Read, Missing: c.Provision.Missing})
 	c.Drift = &drift.Controller{Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Instances: roster}
@@ -134,6 +141,11 @@ func (p *Process) gatherPools(obj client.Object) time.Duration {
 // addDisrupt adds the controller of disruption.
 func (p *Process) addDisrupt(c *disrupt.Controller) {
 	wake := p.AddStepper("disrupt", c.Step)
+	p.notices = append(p.notices, func(obj client.Object) {
+		if disrupt.Urgent(obj) {
+			wake(0)
+		}
+	})
 	if !p.Gathers {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -164,13 +165,13 @@ func ReplicasKept() func(*World) error {
 
 // BudgetsKept is the law that no more nodes of a NodePool are in voluntary
 // disruption than each of its budgets allows that is a plain number and always
-// active. Expiration asks no budget.
+// active. Expiration and interruption ask no budget.
 func BudgetsKept(w *World) error {
 	disrupted := map[string]int{}
 	for _, claim := range stored[*v1.NodeClaim](w.API) {
 		c := claim.Status.Conditions
 		reason := v1.GetCondition(c, v1.ConditionDisruptionReason)
-		if reason != nil && reason.Reason != "Expired" && !v1.IsTrue(c, v1.ConditionInstanceTerminating) {
+		if reason != nil && !unbudgeted(reason) && !v1.IsTrue(c, v1.ConditionInstanceTerminating) {
 			disrupted[claim.Labels[v1.LabelNodePool]]++
 		}
 	}
@@ -240,7 +241,7 @@ func (p *Process) Budgeted(verb string, obj client.Object) error {
 	reason := v1.GetCondition(claim.Status.Conditions, v1.ConditionDisruptionReason)
 	old, known := s.NodeClaims.Get(claim.Name)
 	pool, found := s.NodePools.Get(claim.Labels[v1.LabelNodePool])
-	if reason == nil || reason.Reason == "Expired" || !known || !found || v1.IsTrue(old.Status.Conditions, v1.ConditionDisruptionReason) {
+	if reason == nil || unbudgeted(reason) || !known || !found || v1.IsTrue(old.Status.Conditions, v1.ConditionDisruptionReason) {
 		return nil
 	}
 	total, busy := 0, 1
@@ -265,8 +266,14 @@ func (p *Process) Budgeted(verb string, obj client.Object) error {
 	return nil
 }
 
-// PlacesReady is the law that a node which drifted goes only when each of its pods that will be
-// made anew has another place that is ready: called before each write of the process.
+// unbudgeted reports whether budgets know nothing of a reason of disruption.
+func unbudgeted(reason *metav1.Condition) bool {
+	return reason.Reason == "Expired" || reason.Reason == "Interrupted"
+}
+
+// PlacesReady is the law that a node which drifted, or was interrupted and has time left, goes only
+// when each of its pods that will be made anew has another place that is ready: called before each
+// write of the process.
 func (p *Process) PlacesReady(verb string, obj client.Object) error {
 	claim, ok := obj.(*v1.NodeClaim)
 	if !ok || verb != "delete" {
@@ -279,8 +286,12 @@ func (p *Process) PlacesReady(verb string, obj client.Object) error {
 	}
 	reason := v1.GetCondition(current.Status.Conditions, v1.ConditionDisruptionReason)
 	node, joined := s.NodeOf(current)
-	if reason == nil || reason.Reason != string(v1.ReasonDrifted) || !joined || node.DeletionTimestamp != nil || !lifecycle.NodeReady(node) {
-		return nil // for another reason, by hand, or its machine was lost
+	if !joined || node.DeletionTimestamp != nil || !lifecycle.NodeReady(node) {
+		return nil // by hand, or its machine was lost
+	}
+	interrupted := v1.GetCondition(current.Status.Conditions, v1.ConditionInterrupted)
+	if interrupted == nil && (reason == nil || reason.Reason != string(v1.ReasonDrifted)) || interrupted != nil && p.pressed(current, interrupted, s.PodsOn(node.Name)) {
+		return nil // for another reason, or there is no time
 	}
 	if life, ok := current.Spec.ExpireAfter.Get(); ok && !p.now().Before(current.CreationTimestamp.Add(life)) {
 		return nil // it has expired as well
@@ -295,4 +306,25 @@ func (p *Process) PlacesReady(verb string, obj client.Object) error {
 		}
 	}
 	return nil
+}
+
+// pressed reports whether an interrupted node has no time left: of the grace periods of its pods the
+// longest, and ten seconds, end with it; or it has waited for half an hour, where it has no end.
+func (p *Process) pressed(claim *v1.NodeClaim, interrupted *metav1.Condition, pods []*corev1.Pod) bool {
+	at, err := time.Parse(time.RFC3339, claim.Annotations[v1.AnnotationTerminationTimestamp])
+	if err != nil {
+		return p.now().Sub(interrupted.LastTransitionTime.Time) >= 30*time.Minute
+	}
+	var grace int64
+	for _, pod := range pods {
+		own := pod.Spec.TerminationGracePeriodSeconds
+		switch {
+		case !lifecycle.Reschedulable(pod):
+		case own == nil:
+			grace = max(grace, corev1.DefaultTerminationGracePeriodSeconds)
+		default:
+			grace = max(grace, *own)
+		}
+	}
+	return !p.now().Before(at.Add(-time.Duration(grace)*time.Second - 10*time.Second))
 }

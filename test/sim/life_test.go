@@ -28,7 +28,7 @@ var lives = flag.Uint64("lives", 3*worlds, "run TestLife in this many worlds")
 var troubled = flag.Duration("trouble", 2*time.Minute, "have things happen for so long in each world of TestLife")
 
 // TestLife is a cluster of twenty nodes and more, and two hundred pods and more, in which
-// everything happens that ends nodes: drift, expiration, deletion by hand, machines that die or
+// everything happens that ends nodes: drift, expiration, interruption, deletion by hand, machines that die or
 // never join, capacity that runs out; while workloads scale and are rolled out, budgets and
 // annotations come and go, and the controllers crash, are refused, lose answers, see late and old
 // news and have clocks that jump. The laws hold after every event, and when the trouble ends all
@@ -109,6 +109,7 @@ func newLife(seed uint64) *life {
 	l := &life{World: newWorld(seed), kinds: map[string]int{}}
 	l.MaxLag = 2 * time.Second
 	l.Cloud.ListLag = 3 * time.Second
+	l.Cloud.Mail.Lag, l.Cloud.Mail.Repeats, l.Cloud.Mail.Loses = 10*time.Second, 0.2, 0.2
 	l.Cloud.JoinDelay, l.Cloud.ReadyDelay, l.Cloud.StopDelay = 8*time.Second, 2*time.Second, 5*time.Second
 	l.Check(func(*sim.World) error { l.events++; return nil })
 	l.seldom(time.Second, sim.NoLostMachine(10*time.Minute))
@@ -265,6 +266,7 @@ func (l *life) trouble() {
 		{"machine dies", l.killMachine}, {"capacity comes and goes", l.changeCapacity}, {"workload scales", l.scale}, {"rollout", l.rollOut},
 		{"pod deleted", func() { deleteOne[*corev1.Pod](l) }}, {"do-not-disrupt on a pod", l.protectPod}, {"budget changes", l.changeBudget},
 		{"second PodDisruptionBudget", l.secondBudget}, {"clock jumps", l.jump}, {"cloud not to be reached", l.breakCloud},
+		{"interruption", l.interrupt},
 	}
 	act := acts[l.Rand.IntN(len(acts))]
 	if act.what == "drift of a NodePool" && l.Rand.IntN(3) > 0 {
@@ -305,6 +307,16 @@ func (l *life) driftNode() {
 func (l *life) killMachine() {
 	if alive := l.Cloud.Alive(); len(alive) > 0 {
 		l.Cloud.Kill(alive[l.Rand.IntN(len(alive))].ID)
+	}
+}
+
+func (l *life) interrupt() {
+	kinds := []string{cloudprovider.SpotInterrupted, cloudprovider.SpotInterrupted, cloudprovider.EventStatus, cloudprovider.ScheduledChange,
+		cloudprovider.SystemStatus, cloudprovider.InstanceTerminated, cloudprovider.RebalanceRecommendation}
+	if alive := l.Cloud.Alive(); len(alive) > 0 {
+		kind := kinds[l.Rand.IntN(len(kinds))]
+		l.kinds["interruption: "+kind]++
+		l.Cloud.Interrupt(alive[l.Rand.IntN(len(alive))].ID, kind)
 	}
 }
 
@@ -367,7 +379,7 @@ func (l *life) settled() bool { return l.unsettled() == "" }
 // unsettled says what is not as it should be in the end.
 func (l *life) unsettled() string {
 	for _, c := range sim.List[*v1.NodeClaim](l.API) {
-		for _, kind := range []string{v1.ConditionDrifted, v1.ConditionDisruptionReason} {
+		for _, kind := range []string{v1.ConditionDrifted, v1.ConditionDisruptionReason, v1.ConditionInterrupted} {
 			if v1.IsTrue(c.Status.Conditions, kind) {
 				return fmt.Sprintf("NodeClaim %s is %s: %+v", c.Name, kind, c.Status.Conditions)
 			}

@@ -26,10 +26,10 @@ var mayImport = map[string]string{
 }
 
 // mayHold lists the folders that may hold a Kubernetes client: those that write to the
-// cluster. provisioner/drift writes one condition of NodeClaims, apart from what acts on it, so
-// that a mistake in either can be told from one in the other.
+// cluster. provisioner/drift and provisioner/interrupt write one condition of NodeClaims each, apart
+// from what acts on it, so that a mistake in either can be told from one in the other.
 var mayHold = []string{"provisioner/state", "provisioner/nodepool", "provisioner/nodeoverlay", "provisioner/headroom", "provisioner/provision", "provisioner/disrupt",
-	"provisioner/drift", "provisioner/static", "provisioner/repair", "provisioner/lifecycle", "cloudprovider/aws/nodeclass", "cmd", "test"}
+	"provisioner/drift", "provisioner/interrupt", "provisioner/static", "provisioner/repair", "provisioner/lifecycle", "cloudprovider/aws/nodeclass", "cmd", "test"}
 
 func TestImportsPointDown(t *testing.T) {
 	for _, p := range list(t) {

@@ -1,0 +1,161 @@
+package interrupt
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+// An office is a queue of notices, and where events and writes end; refuses fails writes.
+type office struct {
+	state.Writer
+	waiting        []cloudprovider.Notice
+	events, writes int
+	refuses        error
+}
+
+func (o *office) Notices() []cloudprovider.Notice { return o.waiting }
+
+func (o *office) Done(_ context.Context, done []cloudprovider.Notice) error {
+	var left []cloudprovider.Notice
+	for _, n := range o.waiting {
+		kept := true
+		for _, d := range done {
+			kept = kept && d != n
+		}
+		if kept {
+			left = append(left, n)
+		}
+	}
+	o.waiting = left
+	return nil
+}
+
+func (o *office) Event(runtime.Object, string, string, string) { o.events++ }
+
+func (o *office) Patch(context.Context, client.Object, client.Patch) error {
+	if o.refuses == nil {
+		o.writes++
+	}
+	return o.refuses
+}
+
+func (o *office) PatchStatus(ctx context.Context, obj client.Object, patch client.Patch) error {
+	return o.Patch(ctx, obj, patch)
+}
+
+// rig is a controller in a cluster with one NodeClaim.
+func rig(edit func(*v1.NodeClaim)) (*Controller, *office) {
+	claim := &v1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: "one", UID: "uid-1", Labels: map[string]string{
+		corev1.LabelInstanceTypeStable: "m5.large", corev1.LabelTopologyZone: "a", v1.LabelCapacityType: "spot",
+	}}}
+	claim.Status.ProviderID = "aws:///a/i-1"
+	edit(claim)
+	cluster, o := state.New(), &office{}
+	cluster.Observe(claim)
+	return &Controller{Cluster: cluster, Write: state.Recorded(o, cluster), Notifier: o, Availability: &cloudprovider.Availability{}, Events: o}, o
+}
+
+func spot(at time.Time) cloudprovider.Notice {
+	return cloudprovider.Notice{ID: "m", Kind: cloudprovider.SpotInterrupted, Instance: "i-1", Urge: cloudprovider.Drain, At: at}
+}
+
+// TestStep: what is written of each notice, one after the other.
+func TestStep(t *testing.T) {
+	forced := cloudprovider.Notice{Kind: cloudprovider.SystemStatus, Instance: "i-1", Urge: cloudprovider.Force}
+	gentle := cloudprovider.Notice{ID: "g", Kind: cloudprovider.ScheduledChange, Instance: "i-1", Urge: cloudprovider.Drain}
+	advice := cloudprovider.Notice{ID: "a", Kind: cloudprovider.RebalanceRecommendation, Instance: "i-1"}
+	type want struct {
+		writes, events int
+		deadline       time.Time
+		kind           string
+	}
+	until := func(d time.Duration) time.Time { return noon.Add(d) }
+	for _, c := range []struct {
+		name    string
+		edit    func(*v1.NodeClaim)
+		notices []cloudprovider.Notice // one a second
+		want    want
+	}{
+		{name: "spot", notices: []cloudprovider.Notice{spot(until(2 * time.Minute))}, want: want{2, 1, until(110 * time.Second), "spot_interrupted"}},
+		{name: "repeated", notices: []cloudprovider.Notice{spot(until(2 * time.Minute)), spot(until(2 * time.Minute))}, want: want{2, 1, until(110 * time.Second), "spot_interrupted"}},
+		{name: "late", notices: []cloudprovider.Notice{spot(until(-time.Hour)), spot(until(-time.Hour))}, want: want{2, 1, until(30 * time.Second), "spot_interrupted"}},
+		{name: "earlier", notices: []cloudprovider.Notice{gentle, spot(until(2 * time.Minute)), forced}, want: want{5, 3, until(2 * time.Second), "system_status"}},
+		{name: "later", notices: []cloudprovider.Notice{forced, spot(until(2 * time.Minute)), gentle, forced}, want: want{2, 1, noon, "system_status"}},
+		{name: "gentle", notices: []cloudprovider.Notice{gentle, gentle}, want: want{1, 1, time.Time{}, "scheduled_change"}},
+		{name: "advice", notices: []cloudprovider.Notice{advice, advice}, want: want{events: 1}},
+		{name: "of others", notices: []cloudprovider.Notice{{ID: "o", Kind: cloudprovider.SpotInterrupted, Instance: "i-2", Urge: cloudprovider.Drain}, {ID: "n", Kind: cloudprovider.NoOp}}},
+		{name: "without a machine", edit: func(c *v1.NodeClaim) { c.Status.ProviderID = "" }, notices: []cloudprovider.Notice{{ID: "n", Kind: cloudprovider.NoOp, Urge: cloudprovider.Drain}}},
+		{name: "being given back", notices: []cloudprovider.Notice{forced}, edit: func(c *v1.NodeClaim) {
+			v1.SetCondition(&c.Status.Conditions, metav1.Condition{Type: v1.ConditionInstanceTerminating, Status: metav1.ConditionTrue}, noon)
+		}},
+		{name: "drains sooner", notices: []cloudprovider.Notice{spot(until(2 * time.Minute))}, want: want{1, 1, until(time.Minute), "spot_interrupted"}, edit: func(c *v1.NodeClaim) {
+			c.DeletionTimestamp, c.Finalizers = &metav1.Time{Time: noon}, []string{v1.FinalizerTermination}
+			c.Annotations = map[string]string{v1.AnnotationTerminationTimestamp: until(time.Minute).Format(time.RFC3339)}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.edit == nil {
+				c.edit = func(*v1.NodeClaim) {}
+			}
+			ctl, o := rig(c.edit)
+			for i, n := range c.notices {
+				o.waiting = []cloudprovider.Notice{n}
+				if _, err := ctl.Step(t.Context(), noon.Add(time.Duration(i)*time.Second)); err != nil || len(o.waiting) > 0 {
+					t.Fatalf("notice %d: %v, left %v", i, err, o.waiting)
+				}
+			}
+			claim, _ := ctl.Cluster.Snapshot().NodeClaims.Get("one")
+			got := want{writes: o.writes, events: o.events}
+			if text := claim.Annotations[v1.AnnotationTerminationTimestamp]; text != "" {
+				got.deadline, _ = time.Parse(time.RFC3339, text)
+			}
+			if why := v1.GetCondition(claim.Status.Conditions, v1.ConditionInterrupted); why != nil {
+				got.kind = why.Reason
+			}
+			if got != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
+// TestNotDoneBeforeItIsWritten: while writes fail a notice stays, and others do not wait for it.
+func TestNotDoneBeforeItIsWritten(t *testing.T) {
+	c, o := rig(func(*v1.NodeClaim) {})
+	o.refuses = errors.New("no connection")
+	o.waiting = []cloudprovider.Notice{spot(noon.Add(2 * time.Minute)), {ID: "n", Kind: cloudprovider.NoOp}}
+	if _, err := c.Step(t.Context(), noon); err == nil || len(o.waiting) != 1 || o.events != 0 {
+		t.Fatalf("%v, left %v, %d events", err, o.waiting, o.events)
+	}
+	o.refuses = nil
+	if _, err := c.Step(t.Context(), noon.Add(time.Second)); err != nil || len(o.waiting) != 0 || o.events != 1 {
+		t.Fatalf("%v, left %v, %d events", err, o.waiting, o.events)
+	}
+}
+
+// TestAvailability: what spot interruptions take back is not bought for a while.
+func TestAvailability(t *testing.T) {
+	for kind, marked := range map[string]bool{cloudprovider.SpotInterrupted: true, cloudprovider.CapacityReservationInterrupted: true, cloudprovider.EventStatus: false} {
+		c, o := rig(func(*v1.NodeClaim) {})
+		o.waiting = []cloudprovider.Notice{{ID: "m", Kind: kind, Instance: "i-1", Urge: cloudprovider.Drain, At: noon.Add(2 * time.Minute)}}
+		if _, err := c.Step(t.Context(), noon); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Availability.Unavailable(noon, cloudprovider.Offering{InstanceType: "m5.large", Zone: "a", CapacityType: "spot"}); got != marked {
+			t.Errorf("%s: unavailable %v, want %v", kind, got, marked)
+		}
+	}
+}
