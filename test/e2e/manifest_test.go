@@ -35,7 +35,7 @@ type pool struct {
 	Scene string
 	Name  string // as poolName makes it
 	// Types of instances, separated by commas.
-	Types string
+	Types  string
 	Weight int
 	// Replicas as it is written; one that is not empty makes the pool static.
 	Replicas string
