@@ -58,7 +58,7 @@ fuzz: ## each fuzz target for FUZZTIME runs (20000x), and WORLDS (30000) that ku
 	STOWAGE_WORLDS=$(WORLDS) $(GO) test -run='^TestSchedulerAgrees$$' ./provisioner/problem
 
 sim: ## nodes end in every way in LIVES (1000) random worlds on a virtual clock, while everything fails that can
-	GOGC=400 $(GO) test ./test/sim -run '^TestLife$$' -lives $(LIVES) -trouble 30s -v -timeout 3h
+	GOGC=off GOMEMLIMIT=4GiB $(GO) test ./test/sim -run '^TestLife$$' -lives $(LIVES) -trouble 20s -v -timeout 3h
 
 bench: ## the benchmarks: pods/s, $/h, gap, allocations; 5,000 nodes at rest
 	$(GO) test -run='^$$' -bench=. -benchmem ./binpack/... ./provisioner/... ./test/corpus/...

@@ -7,6 +7,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/cloudprovider/aws"
 	"github.com/stowage-sh/stowage/provisioner/nodepool"
 	"github.com/stowage-sh/stowage/provisioner/repair"
@@ -48,7 +49,7 @@ func (w *wiring) nodeRepair(ctx context.Context) error {
 	log.FromContext(ctx).Info("nodes that are unhealthy for long are replaced by force: the feature gate " + gateNodeRepair + " is on")
 	const name = "node.health"
 	c := &repair.Controller{
-		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: w.instruments.repair, Policies: aws.RepairPolicies,
+		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: w.instruments.repair, Policies: w.settings.repairPolicies,
 	}
 	keys := func(obj client.Object) []string {
 		if c.Concerns(obj) {
@@ -57,4 +58,13 @@ func (w *wiring) nodeRepair(ctx context.Context) error {
 		return nil
 	}
 	return w.add(name, 1, singleton(c.Step), once(), w.feed.source(keys, time.Second))
+}
+
+// repairPolicies are the cloud's, with no more patience than the user has.
+func (s *settings) repairPolicies() []cloudprovider.RepairPolicy {
+	policies := aws.RepairPolicies()
+	for i := range policies {
+		policies[i].Toleration = min(policies[i].Toleration, s.repairToleration)
+	}
+	return policies
 }

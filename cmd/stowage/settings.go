@@ -46,6 +46,7 @@ type settings struct {
 	interruptionQueue      string
 	launchTimeout          time.Duration
 	registrationTimeout    time.Duration
+	repairToleration       time.Duration
 	collectInterval        time.Duration
 	collectAge             time.Duration
 	catalogInterval        time.Duration
@@ -103,6 +104,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.interruptionQueue, "interruption-queue", "", "name of the SQS queue that EventBridge puts interruption warnings into; empty for none")
 	f.DurationVar(&s.launchTimeout, "launch-timeout", 5*time.Minute, "time after which a NodeClaim without an instance is given up")
 	f.DurationVar(&s.registrationTimeout, "registration-timeout", 15*time.Minute, "time after which an instance is given up that has not joined, or whose node has not become Ready")
+	f.DurationVar(&s.repairToleration, "node-repair-toleration", 30*time.Minute, "longest time that a node may be unhealthy before it is replaced, if the feature gate NodeRepair is on; 10 minutes at most for accelerators")
 	f.DurationVar(&s.collectInterval, "garbage-collection-interval", 2*time.Minute, "time between looks for instances without a NodeClaim, and the other way round")
 	f.DurationVar(&s.collectAge, "garbage-collection-age", 30*time.Second, "age at which an instance without a NodeClaim is terminated")
 	f.DurationVar(&s.catalogInterval, "instance-type-refresh-interval", 12*time.Hour, "time between refreshes of instance types")
@@ -201,7 +203,7 @@ func checkPolicies(preference, minValues string) error {
 
 // shortest returns the shortest of the timeouts and intervals.
 func (s *settings) shortest() time.Duration {
-	return min(s.launchTimeout, s.registrationTimeout, s.collectInterval, s.collectAge, s.catalogInterval, s.priceInterval)
+	return min(s.launchTimeout, s.registrationTimeout, s.repairToleration, s.collectInterval, s.collectAge, s.catalogInterval, s.priceInterval)
 }
 
 // unread are environment variables of Karpenter's settings that have no flag here

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -212,12 +212,7 @@ func (a *API) Patch(obj client.Object, patch client.Patch, status bool) error {
 		return err
 	}
 	sign(current, next, state.FieldManager)
-	if !bytes.Equal(encode(current), encode(next)) {
-		if !bytes.Equal(encodeSpec(current), encodeSpec(next)) {
-			next.SetGeneration(current.GetGeneration() + 1)
-		}
-		a.store(next)
-	}
+	a.storeIfChanged(current, next)
 	reflect.ValueOf(obj).Elem().Set(reflect.ValueOf(next.DeepCopyObject()).Elem())
 	return nil
 }
@@ -298,12 +293,18 @@ func Update[T client.Object](a *API, obj T, edit func(T)) {
 	next := current.DeepCopyObject().(T)
 	edit(next)
 	sign(current, next, "kubernetes")
-	if !bytes.Equal(encode(current), encode(next)) {
-		if !bytes.Equal(encodeSpec(current), encodeSpec(next)) {
-			next.SetGeneration(current.GetGeneration() + 1)
-		}
-		a.store(next)
+	a.storeIfChanged(current, next)
+}
+
+// storeIfChanged keeps next in the place of current, if they differ.
+func (a *API) storeIfChanged(current, next client.Object) {
+	if equality.Semantic.DeepEqual(current, next) {
+		return
 	}
+	if !equality.Semantic.DeepEqual(specOf(current), specOf(next)) {
+		next.SetGeneration(current.GetGeneration() + 1)
+	}
+	a.store(next)
 }
 
 // store keeps obj under a new version and tells the watches; what is deleted and
@@ -409,7 +410,7 @@ func merge(current client.Object, patched []byte, status bool) (client.Object, e
 
 // admit refuses what the API server would.
 func admit(current, next client.Object) error {
-	if claim, ok := next.(*v1.NodeClaim); ok && !bytes.Equal(encodeSpec(current), encodeSpec(claim)) {
+	if claim, ok := next.(*v1.NodeClaim); ok && !equality.Semantic.DeepEqual(specOf(current), specOf(claim)) {
 		return apierrors.NewInvalid(schema.GroupKind{Group: v1.Group, Kind: "NodeClaim"}, claim.Name, nil)
 	}
 	if current.GetDeletionTimestamp() == nil {
@@ -431,16 +432,13 @@ func encode(obj client.Object) []byte {
 	return data
 }
 
-func encodeSpec(obj client.Object) []byte {
+// specOf returns the spec of an object, nil if it has none.
+func specOf(obj client.Object) any {
 	spec := reflect.ValueOf(obj).Elem().FieldByName("Spec")
 	if !spec.IsValid() {
 		return nil
 	}
-	data, err := json.Marshal(spec.Interface())
-	if err != nil {
-		panic(err)
-	}
-	return data
+	return spec.Interface()
 }
 
 // resourceOf names an object's resource well enough for an error.

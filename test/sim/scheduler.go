@@ -88,6 +88,9 @@ func (k *kubernetes) schedule() {
 		if node != "" {
 			take(r.free[node], k.requestsOf(p))
 		}
+		if node == "" && p.Status.NominatedNodeName == "" && isUnschedulable(p) {
+			continue // it says so already, as most do
+		}
 		Update(k.w.API, p, func(p *corev1.Pod) {
 			p.Spec.NodeName = node
 			p.Status.NominatedNodeName = ""
@@ -98,6 +101,13 @@ func (k *kubernetes) schedule() {
 			setPodCondition(p, corev1.PodScheduled, corev1.ConditionTrue, "", k.w.Now)
 		})
 	}
+}
+
+// isUnschedulable reports whether a pod says that it was tried in vain.
+func isUnschedulable(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable
+	})
 }
 
 // place finds a pod's node. Devices that a pod claims are nobody's here, so such
