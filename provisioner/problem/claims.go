@@ -23,6 +23,8 @@ type Launch struct {
 	Pods []*corev1.Pod
 	// Requests of the pods; Daemons is what DaemonSets take on the decided row.
 	Requests, Daemons cloudprovider.Resources
+	// Price for an hour of the decided row.
+	Price binpack.MicroUSD
 }
 
 // Relaxed reports whether the rows show fewer values than the NodePool's minValues ask for.
@@ -74,6 +76,7 @@ func (t *Translation) launch(pattern binpack.Pattern, pods []*corev1.Pod) Launch
 		}
 	}
 	decided := t.Problem.Offers[pattern.Offers[0]]
+	l.Price = decided.Price
 	l.Daemons = cloudprovider.Resources{}
 	for r, name := range t.Problem.Resources {
 		if q := decided.Overhead[r]; q > 0 {
