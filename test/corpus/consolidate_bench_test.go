@@ -33,7 +33,7 @@ func BenchmarkConsolidate(b *testing.B) {
 				evictions += c.Evictions
 				gone += len(c.Nodes)
 				largest = max(largest, len(c.Nodes))
-				launched += len(c.Launches)
+				launched += len(c.New)
 			}
 			b.ReportMetric(float64(len(standing.Nodes)), "nodes")
 			b.ReportMetric(float64(plan.Before)/1e6, "before-$/h")
