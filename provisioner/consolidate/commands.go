@@ -11,7 +11,7 @@ import (
 )
 
 // mostTogether is how many nodes a command has at most, and few how many it begins with.
-const mostTogether, few = 16, 4
+const mostTogether, few = 16, 8
 
 // A piece is a command in the making.
 type piece struct {
