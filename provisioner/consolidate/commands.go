@@ -3,15 +3,15 @@ package consolidate
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/stowage-sh/stowage/binpack"
-	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 )
 
-// mostTogether is how many nodes a command has at most, and few how many it begins with.
-const mostTogether, few = 16, 8
+// together is how many nodes a command has.
+const together = 8
 
 // A piece is a command in the making.
 type piece struct {
@@ -26,6 +26,9 @@ type piece struct {
 // cheaper.
 func (s *search) commands(ctx context.Context, a *attempt) ([]Command, error) {
 	p := s.without(a.leaves)
+	for g := range p.Groups {
+		p.Groups[g].Nodes = slices.Clone(p.Groups[g].Nodes)
+	}
 	b := &board{search: s, ctx: ctx, p: p}
 	var going []int
 	for i := range s.nodes {
@@ -37,19 +40,25 @@ func (s *search) commands(ctx context.Context, a *attempt) ([]Command, error) {
 		return cmp.Compare(s.worth(s.load[i])/float64(max(1, s.nodes[i].Price)), s.worth(s.load[j])/float64(max(1, s.nodes[j].Price)))
 	})
 	var pieces []*piece
-	for some := range slices.Chunk(going, few) {
+	for some := range slices.Chunk(going, together) {
 		x, err := b.pack(some)
 		if err != nil {
 			return nil, err
 		}
-		b.use(x, -1)
+		if x == nil || x.cost >= s.price(some) {
+			continue
+		}
+		b.use(x)
 		pieces = append(pieces, x)
 	}
-	pieces, err := b.unite(pieces)
-	if err != nil {
-		return nil, err
-	}
 	return s.write(pieces), nil
+}
+
+func (s *search) price(nodes []int) (sum binpack.MicroUSD) {
+	for _, i := range nodes {
+		sum += s.nodes[i].Price
+	}
+	return sum
 }
 
 // A board is the room that is left on machines that stay.
@@ -74,73 +83,35 @@ func (b *board) pack(nodes []int) (*piece, error) {
 	return &piece{slices.Clone(nodes), sol.Cost, sol.Fills, sol.New}, nil
 }
 
-// use takes a piece's room, or with sign 1 gives it back.
-func (b *board) use(x *piece, sign int64) {
-	if x == nil {
-		return
-	}
+// use takes a piece's room, and adds what its new nodes have left.
+func (b *board) use(x *piece) {
 	for _, f := range x.fills {
-		free := slices.Clone(b.p.Nodes[f.Node].Free)
-		for _, share := range f.Pods {
-			for r, q := range b.p.Groups[share.Group].Requests {
-				free[r] += sign * q * share.Count
-			}
-		}
-		b.p.Nodes[f.Node].Free = free
+		b.p.Nodes[f.Node].Free = b.after(b.p.Nodes[f.Node].Free, f.Pods)
 	}
-}
-
-// unite packs pieces together where that is cheaper, as long as they are small.
-func (b *board) unite(pieces []*piece) ([]*piece, error) {
-	pieces = slices.DeleteFunc(pieces, func(x *piece) bool { return x == nil })
-	for round := 0; round < 4; round++ {
-		slices.SortStableFunc(pieces, func(x, y *piece) int { return cmp.Compare(b.waste(y), b.waste(x)) })
-		var next []*piece
-		for len(pieces) > 0 {
-			x := pieces[0]
-			pieces = pieces[1:]
-			if x.cost > 0 {
-				for tries, j := 0, 0; j < len(pieces) && tries < 6; j++ {
-					y := pieces[j]
-					if len(x.nodes)+len(y.nodes) > mostTogether {
-						continue
-					}
-					tries++
-					b.use(x, 1)
-					b.use(y, 1)
-					both, err := b.pack(slices.Concat(x.nodes, y.nodes))
-					if err != nil {
-						return nil, err
-					}
-					if both != nil && both.cost < x.cost+y.cost {
-						b.use(both, -1)
-						x, pieces = both, slices.Delete(pieces, j, j+1)
-						j = -1
-						continue
-					}
-					b.use(x, -1)
-					b.use(y, -1)
+	for _, n := range x.New {
+		offer := n.Offers[0]
+		free := b.after(roomOf(&b.p.Offers[offer]), n.Pods)
+		for range n.Count {
+			at := len(b.p.Nodes)
+			b.p.Nodes = append(b.p.Nodes, binpack.Node{ID: fmt.Sprintf("new/%d", at), Free: free, Domains: b.p.Offers[offer].Domains})
+			for g := range b.p.Groups {
+				if b.p.Groups[g].Offers.Has(offer) {
+					b.p.Groups[g].Nodes.Add(at)
 				}
 			}
-			next = append(next, x)
 		}
-		if len(next) == len(pieces) {
-			break
-		}
-		pieces = next
 	}
-	return pieces, nil
 }
 
-// waste is what the new nodes of a piece cost beyond what their pods are worth.
-func (b *board) waste(x *piece) float64 {
-	of := float64(x.cost)
-	for _, n := range x.New {
-		for _, share := range n.Pods {
-			of -= float64(n.Count*share.Count) * b.worth(b.p.Groups[share.Group].Requests)
+// after is what is left of room when pods are there.
+func (b *board) after(room binpack.Vector, pods []binpack.Share) binpack.Vector {
+	left := slices.Clone(room)
+	for _, share := range pods {
+		for r, q := range b.p.Groups[share.Group].Requests {
+			left[r] -= q * share.Count
 		}
 	}
-	return of
+	return left
 }
 
 // write makes commands of pieces that save something.
@@ -161,8 +132,5 @@ func (s *search) write(pieces []*piece) (commands []Command) {
 			commands = append(commands, c)
 		}
 	}
-	slices.SortStableFunc(commands, func(x, y Command) int {
-		return cmp.Compare(float64(y.Savings)/float64(y.Disruption+lifecycle.OnePod), float64(x.Savings)/float64(x.Disruption+lifecycle.OnePod))
-	})
 	return commands
 }

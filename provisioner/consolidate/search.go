@@ -60,7 +60,7 @@ func newSearch(in *problem.Input, nodes []Node) *search {
 }
 
 // near is how much more than what it holds is worth an offer may cost to be looked at.
-const near = 1.05
+const near = 1.02
 
 // narrow leaves of the offers those that good plans use: any that the solution for all pods does,
 // and those that are about as cheap for what they hold.
