@@ -75,9 +75,6 @@ func (p *Provider) ask(ctx context.Context, c *Class, r cloudprovider.LaunchRequ
 		out.instance.Class, out.instance.Annotations = c.Name, withProfile(out.instance.Annotations, c.InstanceProfile)
 		// By EC2's clock: this package has none.
 		out.instance.Launched, _ = middleware.GetServerTime(answer.ResultMetadata)
-		if g.reservation != nil {
-			p.reserved.take(g.reservation.ID, out.instance.Launched)
-		}
 		return out
 	}
 	out.accepted = true

@@ -64,7 +64,7 @@ func (p *Provider) launch(ctx context.Context, r cloudprovider.LaunchRequest) (c
 			return p.mismatched(ctx, r.UID, number, out.err)
 		}
 		if out.instance.ID != "" {
-			p.attempts.got(r.UID, out.instance)
+			p.got(r.UID, out.instance)
 			p.report(refused)
 			return out.instance, nil
 		}
@@ -107,9 +107,18 @@ func (p *Provider) launched(ctx context.Context, uid string) (i cloudprovider.In
 		i, found, err = p.find(ctx, uid)
 	}
 	if found {
-		p.attempts.got(uid, i)
+		p.got(uid, i)
 	}
 	return i, found, err
+}
+
+// got notes what a claim has got, once for each claim. A reservation has one less from when the
+// instance was launched, however it was found out.
+func (p *Provider) got(uid string, i cloudprovider.Instance) {
+	p.attempts.got(uid, i)
+	if name := i.Offering.Reservation; name != "" {
+		p.reserved.take(name, i.Launched)
+	}
 }
 
 // mismatched handles an error of a group: where the token belongs to an earlier
@@ -125,7 +134,7 @@ func (p *Provider) mismatched(ctx context.Context, uid string, number int, cause
 	if !found {
 		return cloudprovider.Instance{}, fmt.Errorf("attempt %d was made with other parameters, and its instance is not to be seen: %w", number, cause)
 	}
-	p.attempts.got(uid, i)
+	p.got(uid, i)
 	return i, nil
 }
 

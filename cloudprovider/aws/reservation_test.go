@@ -155,3 +155,25 @@ func TestInstancesFromReservations(t *testing.T) {
 		}
 	}
 }
+
+// TestFoundMachinesAreCountedDown: the answer to a launch was lost, and its machine is found by the next.
+func TestFoundMachinesAreCountedDown(t *testing.T) {
+	h := newHarness(t, fails(errors.New("connection reset by peer")))
+	h.reserve()
+	r := h.request("m5.large/us-west-2a/reserved/cr-0")
+	if _, err := h.Launch(t.Context(), r); err == nil {
+		t.Fatal("the first launch succeeded")
+	}
+	found := claimed("i-found", time.Date(2026, 8, 20, 12, 0, 0, 0, time.UTC))
+	found.CapacityReservationId = sdk.String("cr-0")
+	found.CapacityReservationSpecification = &types.CapacityReservationSpecificationResponse{CapacityReservationPreference: types.CapacityReservationPreferenceCapacityReservationsOnly}
+	h.fake.there = append(h.fake.there, found)
+	for range 2 { // the second time it is known
+		if i, err := h.Launch(t.Context(), r); err != nil || i.ID != "i-found" {
+			t.Fatalf("launched %+v, %v", i, err)
+		}
+	}
+	if c, err := h.Catalog(t.Context(), classRef); err != nil || c.Reservations["cr-0"].Left != 1 {
+		t.Errorf("%+v, %v: want one of two left", c.Reservations["cr-0"], err)
+	}
+}

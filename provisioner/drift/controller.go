@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -39,7 +40,7 @@ type kindOf struct {
 }
 
 // Interval is the longest time between two looks, and the age of the oldest list of
-// machines that is good for one.
+// machines that is good for finding that nothing has changed.
 const Interval = 5 * time.Minute
 
 // retrySoon follows a write that lost a race: by then the watch has caught up.
@@ -61,7 +62,7 @@ func Concerns(obj client.Object) bool {
 // in the error and is done by a later step.
 func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Duration, err error) {
 	l := c.look(ctx, now)
-	failed := []error{l.err}
+	var failed []error
 	again = Interval
 	for _, claim := range l.NodeClaims.All() {
 		pool, ok := l.pools[claim.Labels[v1.LabelNodePool]]
@@ -82,7 +83,7 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 		}
 	}
 	c.missing = l.missing
-	return again, errors.Join(failed...)
+	return again, errors.Join(append(failed, l.err)...)
 }
 
 // A look is what all NodeClaims of one step are compared with.
@@ -91,10 +92,14 @@ type look struct {
 	now      time.Time
 	pools    map[string]pool
 	catalogs map[cloudprovider.NodeClassRef]*cloudprovider.Catalog // nil where it cannot be had
-	find     func(providerID string) (cloudprovider.Instance, bool)
+	find     finder                                                // in a list that may be as old as Interval; nil if there is none
+	fresh    func() finder                                         // in one of now, which is asked for once
 	missing  map[kindOf]time.Time
 	err      error // why there is no list of machines
 }
+
+// A finder finds machines by their provider IDs.
+type finder = func(providerID string) (cloudprovider.Instance, bool)
 
 // A pool is a NodePool with the hash that its NodeClaims are compared with.
 type pool struct {
@@ -105,6 +110,11 @@ type pool struct {
 func (c *Controller) look(ctx context.Context, now time.Time) *look {
 	l := &look{now: now, pools: map[string]pool{}, catalogs: map[cloudprovider.NodeClassRef]*cloudprovider.Catalog{}, missing: map[kindOf]time.Time{}}
 	l.find, l.err = c.Instances.Finder(ctx, now, Interval)
+	l.fresh = sync.OnceValue(func() finder {
+		find, err := c.Instances.Finder(ctx, now, 0)
+		l.err = errors.Join(l.err, err)
+		return find
+	})
 	l.Snapshot = c.Cluster.Snapshot()
 	for _, p := range l.NodePools.All() {
 		if p.DeletionTimestamp == nil { // else its claims are about to go
@@ -153,18 +163,31 @@ func (c *Controller) facts(l *look, claim *v1.NodeClaim, p pool) *Facts {
 		l.missing[of] = since
 		f.Missing = l.now.Sub(since)
 	}
-	if l.find == nil {
-		return f
-	}
-	instance, ok := l.find(claim.Status.ProviderID)
-	if !ok {
-		return f // launched since, or gone, which is the collector's to find
-	}
-	d, known := c.Cloud.Drift(cloudprovider.DriftQuery{Class: class, Instance: instance, Annotations: claim.Annotations, Type: kind})
-	if known {
-		f.Cloud = &d
+	f.Cloud = c.machine(l.find, f)
+	if f.Cloud != nil && f.Cloud.Reason != "" && !v1.IsTrue(claim.Status.Conditions, v1.ConditionDrifted) {
+		// The machine may have changed together with what it is compared with: one whose
+		// reservation has ended is on demand. So drift is found of machines as they are now.
+		f.Cloud = c.machine(l.fresh(), f)
 	}
 	return f
+}
+
+// machine returns what the cloud says of a claim's machine; nil if it can say nothing.
+func (c *Controller) machine(find finder, f *Facts) *cloudprovider.Drift {
+	if find == nil {
+		return nil
+	}
+	instance, ok := find(f.Claim.Status.ProviderID)
+	if !ok {
+		return nil // launched since, or gone, which is the collector's to find
+	}
+	d, known := c.Cloud.Drift(cloudprovider.DriftQuery{
+		Class: cloudprovider.NodeClassRef(f.Claim.Spec.NodeClassRef), Instance: instance, Annotations: f.Claim.Annotations, Type: f.kind(),
+	})
+	if !known {
+		return nil
+	}
+	return &d
 }
 
 // write brings the claim's condition up to date. Conditions are one list, which a

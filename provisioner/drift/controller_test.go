@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ type cloud struct {
 	listed, catalog int
 	asked           []string // instances that Drift was asked about
 	failing         error    // of List
+	outdated        string   // image that has drifted; "" means old
 }
 
 func (c *cloud) Catalog(context.Context, cloudprovider.NodeClassRef) (*cloudprovider.Catalog, error) {
@@ -40,7 +42,7 @@ func (c *cloud) List(context.Context) ([]cloudprovider.Instance, error) {
 
 func (c *cloud) Drift(q cloudprovider.DriftQuery) (cloudprovider.Drift, bool) {
 	c.asked = append(c.asked, q.Instance.ID)
-	return cloudprovider.Drift{Reason: "AMIDrift"}, q.Instance.ImageID == "old" && q.Type != nil
+	return cloudprovider.Drift{Reason: "AMIDrift"}, q.Instance.ImageID == cmp.Or(c.outdated, "old") && q.Type != nil
 }
 
 // writes notes the names of what is written, and writes it to nobody but the state.
@@ -95,11 +97,35 @@ func TestOneListForAll(t *testing.T) {
 			t.Fatalf("Step: %v, %v", again, err)
 		}
 	}
-	if sky.listed != 2 || sky.catalog != 4 || len(sky.asked) != 40 {
+	if sky.listed != 2 || sky.catalog != 4 || len(sky.asked) != 41 { // what has drifted is looked at twice
 		t.Errorf("in five minutes: %d lists, %d catalogs, %d machines looked at", sky.listed, sky.catalog, len(sky.asked))
 	}
 	if !slices.Equal(pen.names, []string{"claim-0003"}) {
 		t.Errorf("written are %v, want what has drifted, once", pen.names)
+	}
+}
+
+// TestDriftIsOfNow: what a machine is by an older list is no drift. A reservation that ends changes the
+// NodeClass and the machine at once, and the NodeClass is heard of first.
+func TestDriftIsOfNow(t *testing.T) {
+	c, sky, pen := rig(3)
+	step := func(after time.Duration) {
+		t.Helper()
+		if _, err := c.Step(t.Context(), noon.Add(after)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sky.instances[0].ImageID, sky.instances[1].ImageID = "fine", "fine"
+	step(0)
+	sky.outdated = "fine"
+	sky.instances = slices.Clone(sky.instances) // a Roster keeps the list that it got
+	sky.instances[0].ImageID = "changed"
+	step(time.Minute)
+	if !slices.Equal(pen.names, []string{"claim-0001"}) || sky.listed != 2 {
+		t.Errorf("written are %v, with %d lists", pen.names, sky.listed)
+	}
+	if step(2 * time.Minute); sky.listed != 2 {
+		t.Errorf("what was found to have drifted takes a list each time: %d", sky.listed)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
+	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
@@ -129,7 +131,7 @@ func (c *Controller) heed(ctx context.Context, now time.Time, name string, n clo
 		return nil
 	}
 	if n.Kind == cloudprovider.SpotInterrupted || n.Kind == cloudprovider.CapacityReservationInterrupted {
-		c.Availability.Mark(now, offeringOf(claim))
+		c.Availability.Mark(now, offeringsOf(claim)...)
 	}
 	if err := c.write(ctx, now, claim, interruption{n, at}); err != nil {
 		return err
@@ -191,9 +193,17 @@ func (c *Controller) write(ctx context.Context, now time.Time, claim *v1.NodeCla
 	return c.Write.PatchStatus(ctx, claim, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
 
-// offeringOf is the offering of a claim's machine.
-func offeringOf(claim *v1.NodeClaim) cloudprovider.Offering {
-	return cloudprovider.Offering{
+// offeringsOf are what a claim's machine was bought as. Labels do not tell every cloud's reservations:
+// of what is reserved they are those of the plan, and none where there was no plan.
+func offeringsOf(claim *v1.NodeClaim) []cloudprovider.Offering {
+	is := cloudprovider.Offering{
 		InstanceType: claim.Labels[corev1.LabelInstanceTypeStable], Zone: claim.Labels[corev1.LabelTopologyZone], CapacityType: claim.Labels[v1.LabelCapacityType],
 	}
+	if is.CapacityType != cloudprovider.Reserved {
+		return []cloudprovider.Offering{is}
+	}
+	return slices.DeleteFunc(problem.Offerings(claim), func(o cloudprovider.Offering) bool {
+		o.Reservation = ""
+		return o != is
+	})
 }

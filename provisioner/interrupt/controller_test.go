@@ -159,3 +159,21 @@ func TestAvailability(t *testing.T) {
 		}
 	}
 }
+
+// TestAvailabilityOfReservations: the mark is on the reservation that the machine was taken from, since what is
+// reserved is counted by its name.
+func TestAvailabilityOfReservations(t *testing.T) {
+	c, o := rig(func(claim *v1.NodeClaim) {
+		claim.Labels[v1.LabelCapacityType] = cloudprovider.Reserved
+		claim.Annotations = map[string]string{v1.AnnotationOfferings: "m5.large/a/reserved/cr-1,m5.large/a/on-demand,m5.large/b/on-demand"}
+	})
+	o.waiting = []cloudprovider.Notice{{ID: "m", Kind: cloudprovider.CapacityReservationInterrupted, Instance: "i-1", Urge: cloudprovider.Drain}}
+	if _, err := c.Step(t.Context(), noon); err != nil {
+		t.Fatal(err)
+	}
+	reserved := cloudprovider.Offering{InstanceType: "m5.large", Zone: "a", CapacityType: cloudprovider.Reserved, Reservation: "cr-1"}
+	bought := cloudprovider.Offering{InstanceType: "m5.large", Zone: "a", CapacityType: cloudprovider.OnDemand}
+	if !c.Availability.Unavailable(noon, reserved) || c.Availability.Unavailable(noon, bought) {
+		t.Error("not marked is the reservation, or marked what is bought")
+	}
+}

@@ -39,8 +39,8 @@ func (c *Controller) offerings(now time.Time, claim *v1.NodeClaim, catalog *clou
 }
 
 // derive lists the offerings that meet a claim's requirements and labels, hold its requests,
-// did not just run out and have a price: one of unknown price is never bought on
-// a guess.
+// did not just run out, are promised to no other claim and have a price: one of unknown
+// price is never bought on a guess.
 func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudprovider.Catalog) []cloudprovider.Offering {
 	type priced struct {
 		offering cloudprovider.Offering
@@ -48,7 +48,11 @@ func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudpr
 	}
 	var found []priced
 	known, prices := knownLabels(catalog), c.Prices.Table()
-	own, overlays := ownLabels(claim, known), problem.OverlaysOf(c.Cluster.Snapshot())
+	snapshot := c.Cluster.Snapshot()
+	own, overlays, promised := ownLabels(claim, known), problem.OverlaysOf(snapshot), map[string]int64{}
+	if len(catalog.Reservations) > 0 {
+		promised = problem.Promised(snapshot)
+	}
 	for i := range catalog.InstanceTypes {
 		t := &catalog.InstanceTypes[i]
 		if len(overlays) == 0 && !holds(t.Allocatable, claim.Spec.Resources.Requests) {
@@ -56,7 +60,7 @@ func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudpr
 		}
 		for _, o := range t.Offerings {
 			on := offeringLabels(catalog, o)
-			usedUp := o.Reservation != "" && catalog.Reservations[o.Reservation].Left <= 0
+			usedUp := o.Reservation != "" && catalog.Reservations[o.Reservation].Left <= promised[o.Reservation]
 			if usedUp || c.Availability.Unavailable(now, o) || !meets(claim.Spec.Requirements, on, known) || !bears(claim.Labels, on, known) {
 				continue
 			}

@@ -115,11 +115,11 @@ func TestOfferings(t *testing.T) {
 }
 
 // TestReservedOfferings: a claim that no plan is for takes what is reserved first, as far as there is
-// some, and its node gets the labels of the reservation; a reservation that is over is asked for in vain.
+// some that no plan counts on, and its node gets the labels of the reservation; a reservation that is over is asked for in vain.
 func TestReservedOfferings(t *testing.T) {
 	c := catalog()
 	c.ReservationLabels, c.Reservations = []string{"cloud/reservation"}, map[string]cloudprovider.Reservation{}
-	for name, left := range map[string]int64{"cr-0": 0, "cr-1": 1, "cr-2": 5} {
+	for name, left := range map[string]int64{"cr-0": 0, "cr-1": 1, "cr-2": 5, "cr-3": 1} {
 		o := cloudprovider.Offering{InstanceType: "small", Zone: "a", CapacityType: cloudprovider.Reserved, Reservation: name}
 		c.InstanceTypes[2].Offerings = append(c.InstanceTypes[2].Offerings, o)
 		c.Reservations[name] = cloudprovider.Reservation{Offering: o, Left: left, Labels: map[string]string{"cloud/reservation": name}}
@@ -128,6 +128,7 @@ func TestReservedOfferings(t *testing.T) {
 		return 10, o.CapacityType == cloudprovider.OnDemand && o.InstanceType == "small"
 	})}
 	controller.Availability.Mark(noon, c.Reservations["cr-2"].Offering)
+	controller.Cluster.Observe(&v1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: "planned", Annotations: map[string]string{v1.AnnotationOfferings: "small/a/reserved/cr-3"}}})
 	for _, tc := range []struct {
 		requirement v1.Requirement
 		want        string

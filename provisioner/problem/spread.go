@@ -10,14 +10,17 @@ import (
 	"github.com/stowage-sh/stowage/binpack"
 )
 
-// offersOfAny returns the offers that any group of the batch may open.
+// offersOfAny returns the offers that any group of the batch may open. One of a reservation that
+// is used up is none: no node comes of it that a spread could wait for.
 func (b *builder) offersOfAny() (any binpack.Set) {
 	for _, known := range b.placesKnown { // each group has one of these
 		for o := range known.offers.All {
 			any.Add(o)
 		}
 	}
-	return any
+	return without(any, func(o int) bool {
+		return slices.ContainsFunc(b.p.Stocks, func(s binpack.Stock) bool { return s.Count == 0 && s.Offers.Has(o) })
+	})
 }
 
 // eligible returns the places whose domains a spread of a group looks at: as

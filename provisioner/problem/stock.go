@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -47,36 +48,44 @@ func (b *builder) stocks() {
 }
 
 // awaited counts by reservation the NodeClaims that are yet to be launched and may be
-// launched from it.
+// launched from it: those that were promised it and those whose requirements allow it.
 func awaited(in *Input) map[string]int64 {
-	taken := map[string]int64{}
+	taken := Promised(in.Snapshot)
 	for _, claim := range in.Snapshot.NodeClaims.All() {
-		if claim.Status.ProviderID != "" {
+		if _, decided := claim.Annotations[v1.AnnotationOfferings]; decided || claim.Status.ProviderID != "" {
 			continue
 		}
-		for _, name := range reservationsOf(in, claim) {
+		for _, name := range allowed(in, claim) {
 			taken[name]++
 		}
 	}
 	return taken
 }
 
-// reservationsOf names the reservations that a claim may be launched from, each once: those
-// that were decided on or, where nothing was, those that its requirements allow.
-func reservationsOf(in *Input, claim *v1.NodeClaim) []string {
-	var names []string
-	if _, decided := claim.Annotations[v1.AnnotationOfferings]; decided {
-		for _, o := range Offerings(claim) {
-			if o.Reservation != "" && !slices.Contains(names, o.Reservation) {
-				names = append(names, o.Reservation)
+// Promised counts by reservation the NodeClaims that are yet to be launched and for which it
+// was decided on.
+func Promised(s *state.Snapshot) map[string]int64 {
+	promised := map[string]int64{}
+	for _, claim := range s.NodeClaims.All() {
+		if claim.Status.ProviderID != "" {
+			continue
+		}
+		for _, o := range Offerings(claim) { // a reservation is of one offering
+			if o.Reservation != "" {
+				promised[o.Reservation]++
 			}
 		}
-		return names
 	}
+	return promised
+}
+
+// allowed names the reservations that the requirements of a claim allow.
+func allowed(in *Input, claim *v1.NodeClaim) []string {
 	catalog := in.Catalogs[claim.Labels[v1.LabelNodePool]]
 	if catalog == nil {
 		return nil
 	}
+	var names []string
 	for name, r := range catalog.Reservations {
 		kind, ok := catalog.InstanceType(r.Offering.InstanceType)
 		if !ok {

@@ -307,6 +307,11 @@ func (c *Cloud) List(context.Context) ([]cloudprovider.Instance, error) {
 
 // Drift implements cloudprovider.Provider.
 func (c *Cloud) Drift(q cloudprovider.DriftQuery) (d cloudprovider.Drift, known bool) {
+	if name := q.Instance.Offering.Reservation; name != "" {
+		if _, there := c.Catalogue.Reservations[name]; !there {
+			return cloudprovider.Drift{Reason: "CapacityReservationDrift"}, c.NotReady == ""
+		}
+	}
 	return c.Drifts[q.Instance.ID], c.NotReady == ""
 }
 

@@ -153,8 +153,9 @@ func TestReservationEnds(t *testing.T) {
 		s.onlySmall()
 		s.pods(2, "web", "1500m", "1Gi")
 		s.untilBound(3*time.Minute, "web", 2)
-		s.pass(time.Minute)
+		s.pass(10 * time.Minute)
 		s.Cloud.EndReservation(o)
+		s.edit(func(p *v1.NodePool) { p.Spec.Weight = new(int32(7)) }) // at once all that may have drifted is looked at
 		onDemand := func(labels map[string]string) bool {
 			_, reserved := labels[sim.LabelReservation]
 			return labels[v1.LabelCapacityType] == cloudprovider.OnDemand && !reserved
