@@ -66,7 +66,10 @@ func TestQueueOrder(t *testing.T) {
 	high := int32(1)
 	order := []*corev1.Pod{
 		pod("high", func(p *corev1.Pod) { p.Spec.Priority = &high; p.CreationTimestamp = metav1.Unix(5000, 0) }),
-		pod("older", func(p *corev1.Pod) { p.CreationTimestamp.Time = p.CreationTimestamp.Add(-time.Second); p.ResourceVersion = "1000" }),
+		pod("older", func(p *corev1.Pod) {
+			p.CreationTimestamp.Time = p.CreationTimestamp.Add(-time.Second)
+			p.ResourceVersion = "1000"
+		}),
 		pod("z-tried-first", func(p *corev1.Pod) { p.ResourceVersion = "99" }),
 		pod("a", func(*corev1.Pod) {}),
 		pod("b", func(*corev1.Pod) {}),
