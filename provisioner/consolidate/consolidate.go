@@ -104,15 +104,18 @@ type attempt struct {
 func (s *search) keep(ctx context.Context) (best *attempt, err error) {
 	try := func(leaves []bool) (*attempt, error) {
 		a := &attempt{leaves: leaves}
-		if a.solution, err = binpack.Solve(ctx, s.without(leaves)); err != nil {
-			return nil, err
-		}
-		a.cost = a.solution.Cost
+		var going []int
 		for i, n := range s.nodes {
-			if !leaves[i] {
+			if leaves[i] {
+				going = append(going, i)
+			} else {
 				a.cost += n.Price
 			}
 		}
+		if a.solution, err = s.without(leaves).solve(ctx, going); err != nil {
+			return nil, err
+		}
+		a.cost += a.solution.Cost
 		return a, nil
 	}
 	for _, fill := range fills {

@@ -115,30 +115,6 @@ func (s *search) alone() *binpack.Problem {
 	return &p
 }
 
-// without is the problem of the pods of nodes that leave, on what stays and on new nodes.
-func (s *search) without(leaves []bool) *binpack.Problem {
-	p := s.alone()
-	p.Groups = slices.Clone(p.Groups)
-	for g := range p.Groups {
-		p.Groups[g].Count = 0
-	}
-	for i := range s.nodes {
-		if leaves[i] {
-			s.count(p, i)
-			continue
-		}
-		p.Nodes[s.bin[i]].Free = less(s.room[i], s.load[i])
-	}
-	return p
-}
-
-// count adds the pods of a node to a problem.
-func (s *search) count(p *binpack.Problem, node int) {
-	for _, g := range s.groups[node] {
-		p.Groups[g].Count++
-	}
-}
-
 // less returns a-b, and 0 where that is negative.
 func less(a, b binpack.Vector) binpack.Vector {
 	out := slices.Clone(a)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,6 +22,10 @@ import (
 type Standing struct {
 	Input *problem.Input
 	Nodes []consolidate.Node
+
+	market  *Market
+	cluster *state.Cluster
+	made    int // nodes, ever
 }
 
 // Thinned returns a cluster that was bought for all of the pods, and in which a part of them is
@@ -30,17 +35,36 @@ func (m *Market) Thinned(pods []*corev1.Pod, stays float64, seed uint64) (*Stand
 	if err != nil {
 		return nil, err
 	}
-	launches, _ := t.Placed(s)
-	random := rand.New(rand.NewPCG(seed, 0))
-	f := t.Future(launches, nil, func(i int) string { return fmt.Sprintf("node-%04d", i) }, func(int) int { return 0 })
-	cluster := state.New()
-	cluster.Observe(m.Pool)
+	standing := &Standing{market: m, cluster: state.New()}
+	standing.cluster.Observe(m.Pool)
 	for _, d := range m.Daemons {
-		cluster.Observe(d)
+		standing.cluster.Observe(d)
 	}
-	standing := &Standing{}
+	random := rand.New(rand.NewPCG(seed, 0))
+	launches, _ := t.Placed(s)
+	standing.settle(t, launches, nil, func() bool { return random.Float64() < stays })
+	standing.look()
+	return standing, nil
+}
+
+// look takes in what has changed.
+func (s *Standing) look() {
+	s.Input = s.market.Input(nil, 0)
+	s.Input.Snapshot = s.cluster.Snapshot()
+}
+
+// settle makes the new nodes of a plan, and puts pods where it says, as far as they stay.
+func (s *Standing) settle(t *problem.Translation, launches []problem.Launch, placements []problem.Placement, stays func() bool) {
+	first := s.made
+	s.made += len(launches)
+	name := func(i int) string { return fmt.Sprintf("node-%05d", first+i) }
+	f := t.Future(launches, placements, name, func(int) int { return 0 })
 	at := map[string]int{}
-	for i, n := range f.Nodes {
+	for i, n := range s.Nodes {
+		at[n.Node.Name] = i
+	}
+	for i := range launches {
+		n := f.Nodes[len(f.Nodes)-len(launches)+i]
 		claim := launches[i].Claim
 		claim.Name, claim.UID = n.Name, types.UID("claim-"+n.Name)
 		claim.Status.ProviderID, claim.Status.NodeName = "corpus:///"+n.Name, n.Name
@@ -48,29 +72,66 @@ func (m *Market) Thinned(pods []*corev1.Pod, stays float64, seed uint64) (*Stand
 			v1.SetCondition(&claim.Status.Conditions, metav1.Condition{Type: condition, Status: metav1.ConditionTrue, Reason: condition}, time.Unix(0, 0))
 		}
 		n.UID, n.Spec.ProviderID = types.UID("node-"+n.Name), claim.Status.ProviderID
-		n.Labels[v1.LabelNodePool], n.Labels[v1.LabelRegistered], n.Labels[v1.LabelInitialized] = m.Pool.Name, "true", "true"
+		n.Labels[v1.LabelNodePool], n.Labels[v1.LabelRegistered], n.Labels[v1.LabelInitialized] = s.market.Pool.Name, "true", "true"
 		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
-		cluster.Observe(claim)
-		cluster.Observe(n)
-		at[n.Name] = len(standing.Nodes)
-		standing.Nodes = append(standing.Nodes, consolidate.Node{Claim: claim, Node: n, Price: binpack.MicroUSD(launches[i].Price)})
-	}
-	for _, p := range f.Pods {
-		cluster.Observe(p)
+		s.cluster.Observe(claim)
+		s.cluster.Observe(n)
+		at[n.Name] = len(s.Nodes)
+		s.Nodes = append(s.Nodes, consolidate.Node{Claim: claim, Node: n, Price: launches[i].Price})
+		for _, p := range f.Pods {
+			if p.Spec.NodeName == n.Name {
+				s.cluster.Observe(p)
+			}
+		}
 	}
 	for _, place := range f.Placements {
-		if random.Float64() >= stays {
+		if !stays() {
 			continue
 		}
 		p := place.Pod.DeepCopy()
-		p.Spec.NodeName = place.Node
-		p.Status.Phase = corev1.PodRunning
-		p.Status.Conditions = nil
-		cluster.Observe(p)
-		n := &standing.Nodes[at[place.Node]]
+		p.UID += "+" // it is another, with the same spec
+		p.Spec.NodeName, p.Status.Phase, p.Status.Conditions = place.Node, corev1.PodRunning, nil
+		s.cluster.Observe(p)
+		n := &s.Nodes[at[place.Node]]
 		n.Pods = append(n.Pods, p)
 	}
-	standing.Input = m.Input(nil, 0)
-	standing.Input.Snapshot = cluster.Snapshot()
-	return standing, nil
+}
+
+// Carry decides about a command as provisioning would, carries that out and returns what its new
+// nodes cost. The nodes of later ones take no pods. A pod that finds no place is an error.
+func (s *Standing) Carry(c consolidate.Command, later []consolidate.Command) (binpack.MicroUSD, error) {
+	in := *s.Input
+	in.Pods, in.Leaving = nil, map[string]bool{}
+	for _, c := range later {
+		for _, n := range c.Nodes {
+			in.Leaving[n.Claim.Name] = true
+		}
+	}
+	goes := map[string]bool{}
+	for _, n := range c.Nodes {
+		in.Leaving[n.Claim.Name], goes[n.Claim.Name] = true, true
+		in.Pods = append(in.Pods, n.Pods...)
+	}
+	t, solution, err := problem.Decide(context.Background(), &in)
+	if err != nil {
+		return 0, err
+	}
+	if len(solution.Unplaced) > 0 {
+		u := &solution.Unplaced[0]
+		return 0, fmt.Errorf("pod %s and others find no place: %s", t.Pods[u.Group][0].Name, problem.Sentence(t.Explain(u)))
+	}
+	for _, n := range c.Nodes {
+		for _, p := range n.Pods {
+			s.cluster.Forget(p)
+		}
+	}
+	launches, placements := t.Placed(solution)
+	s.settle(t, launches, placements, func() bool { return true })
+	for _, n := range c.Nodes {
+		s.cluster.Forget(n.Node)
+		s.cluster.Forget(n.Claim)
+	}
+	s.Nodes = slices.DeleteFunc(s.Nodes, func(n consolidate.Node) bool { return goes[n.Claim.Name] })
+	s.look()
+	return solution.Cost, nil
 }

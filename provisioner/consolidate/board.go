@@ -1,0 +1,196 @@
+package consolidate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/stowage-sh/stowage/binpack"
+)
+
+// A board is the cluster with some of its nodes on their way out: what stays, with the pods that
+// are there or are to come, and what is left there for others.
+type board struct {
+	*search
+	nodes []binpack.Node  // of the problem, and new ones after them
+	holds []map[int]int64 // by node: pods by group
+	on    []binpack.Set   // by group: the nodes it may go to, as far as it alone decides
+}
+
+// without is the board when nodes leave. What machines hold that are not given is in the
+// problem already.
+func (s *search) without(leaves []bool) *board {
+	b := &board{search: s, nodes: slices.Clone(s.whole.Nodes), holds: make([]map[int]int64, len(s.whole.Nodes)), on: make([]binpack.Set, len(s.whole.Groups))}
+	for g := range b.on {
+		b.on[g] = slices.Clone(s.whole.Groups[g].Nodes)
+	}
+	for i, at := range s.bin {
+		if leaves[i] {
+			b.nodes[at].Free = make(binpack.Vector, len(s.unit)) // no pod fits: each takes one of "pods"
+			continue
+		}
+		b.nodes[at].Free = less(s.room[i], s.load[i])
+		b.holds[at] = map[int]int64{}
+		for _, g := range s.groups[i] {
+			b.holds[at][g]++
+		}
+	}
+	return b
+}
+
+// solve finds places for the pods of nodes that leave.
+func (b *board) solve(ctx context.Context, leaving []int) (*binpack.Solution, error) {
+	p := *b.whole
+	p.Nodes, p.Groups = b.nodes, slices.Clone(p.Groups)
+	for g := range p.Groups {
+		p.Groups[g].Count, p.Groups[g].Nodes = 0, b.on[g]
+	}
+	for _, i := range leaving {
+		for _, g := range b.groups[i] {
+			p.Groups[g].Count++
+		}
+	}
+	b.standing(&p)
+	return binpack.Solve(ctx, &p)
+}
+
+// standing tells a problem of what the pods that stay mean for others. The translator has done so
+// of all that are not free to move.
+func (b *board) standing(p *binpack.Problem) {
+	p.Spreads, p.Affinities = slices.Clone(p.Spreads), slices.Clone(p.Affinities)
+	for i := range p.Spreads {
+		s := &p.Spreads[i]
+		s.Domains = slices.Clone(s.Domains)
+		b.each(s.Counted, s.Key, func(domain int, _ int, n int64) {
+			at := slices.IndexFunc(s.Domains, func(d binpack.DomainCount) bool { return d.Domain == domain })
+			switch {
+			case at >= 0:
+				s.Domains[at].Count += n
+			case s.Key == binpack.Hostname:
+				s.Domains = append(s.Domains, binpack.DomainCount{Domain: domain, Count: n})
+			}
+		})
+	}
+	for i := range p.Affinities {
+		a := &p.Affinities[i]
+		a.Present = slices.Clone(a.Present)
+		b.each(a.Targets, a.Key, func(domain, _ int, _ int64) { a.Present.Add(domain) })
+	}
+	for _, x := range p.Exclusions {
+		for _, side := range [][2]binpack.Set{{x.A, x.B}, {x.B, x.A}} {
+			var taken binpack.Set
+			b.each(side[0], x.Key, func(domain, _ int, _ int64) { taken.Add(domain) })
+			if taken.Len() > 0 {
+				b.keepOut(p, side[1], x.Key, taken)
+			}
+		}
+	}
+	for g := range p.Groups {
+		if p.Groups[g].Count > 0 && p.Groups[g].MaxPerNode > 0 {
+			var taken binpack.Set
+			b.each(binpack.SetOf(g), binpack.Hostname, func(node, _ int, n int64) {
+				// There may be room for more of them, but a problem has no way to say so.
+				taken.Add(node)
+			})
+			b.keepOut(p, binpack.SetOf(g), binpack.Hostname, taken)
+		}
+	}
+}
+
+// each calls f for pods of some groups that stay, with the domain of a key that they are in.
+func (b *board) each(groups binpack.Set, key int, f func(domain, node int, n int64)) {
+	for node, pods := range b.holds {
+		n := int64(0)
+		for g, count := range pods {
+			if groups.Has(g) {
+				n += count
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		if domain := b.domain(node, key); domain != binpack.NoDomain {
+			f(domain, node, n)
+		}
+	}
+}
+
+func (b *board) domain(node, key int) int {
+	if key == binpack.Hostname {
+		return node
+	}
+	return b.nodes[node].Domains[key]
+}
+
+// keepOut takes from groups of a problem the places in some domains of a key.
+func (b *board) keepOut(p *binpack.Problem, groups binpack.Set, key int, domains binpack.Set) {
+	var nodes, offers binpack.Set
+	for node := range b.nodes {
+		if d := b.domain(node, key); d != binpack.NoDomain && domains.Has(d) {
+			nodes.Add(node)
+		}
+	}
+	if key != binpack.Hostname {
+		for o := range p.Offers {
+			if d := p.Offers[o].Domains[key]; d != binpack.NoDomain && domains.Has(d) {
+				offers.Add(o)
+			}
+		}
+	}
+	for g := range p.Groups {
+		if p.Groups[g].Count > 0 && groups.Has(g) {
+			p.Groups[g].Nodes, p.Groups[g].Offers = minus(p.Groups[g].Nodes, nodes), minus(p.Groups[g].Offers, offers)
+		}
+	}
+}
+
+func minus(a, b binpack.Set) binpack.Set {
+	out := slices.Clone(a)
+	for i := range min(len(a), len(b)) {
+		out[i] &^= b[i]
+	}
+	return out
+}
+
+// use puts the pods of a solution where it says, and its new nodes on the board.
+func (b *board) use(sol *binpack.Solution) {
+	for _, f := range sol.Fills {
+		b.nodes[f.Node].Free = b.after(b.nodes[f.Node].Free, f.Pods)
+		b.hold(f.Node, f.Pods)
+	}
+	for _, n := range sol.New {
+		offer := n.Offers[0]
+		free := b.after(roomOf(&b.whole.Offers[offer]), n.Pods)
+		for range n.Count {
+			at := len(b.nodes)
+			b.nodes = append(b.nodes, binpack.Node{ID: fmt.Sprintf("new/%d", at), Free: free, Domains: b.whole.Offers[offer].Domains})
+			b.holds = append(b.holds, nil)
+			b.hold(at, n.Pods)
+			for g := range b.on {
+				if b.whole.Groups[g].Offers.Has(offer) {
+					b.on[g].Add(at)
+				}
+			}
+		}
+	}
+}
+
+func (b *board) hold(node int, pods []binpack.Share) {
+	if b.holds[node] == nil {
+		b.holds[node] = map[int]int64{}
+	}
+	for _, share := range pods {
+		b.holds[node][share.Group] += share.Count
+	}
+}
+
+// after is what is left of room when pods are there.
+func (b *board) after(room binpack.Vector, pods []binpack.Share) binpack.Vector {
+	left := slices.Clone(room)
+	for _, share := range pods {
+		for r, q := range b.whole.Groups[share.Group].Requests {
+			left[r] -= q * share.Count
+		}
+	}
+	return left
+}
