@@ -73,6 +73,9 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 	}
 	if err := c.Notifier.Done(ctx, done); err != nil {
 		failed = append(failed, fmt.Errorf("acknowledging %d notices: %w", len(done), err))
+		for _, n := range done { // they come again, and are not counted as deleted
+			delete(c.there, n.ID)
+		}
 	}
 	return poll, errors.Join(failed...)
 }
@@ -99,8 +102,9 @@ func (c *Controller) count(now time.Time, notices []cloudprovider.Notice) {
 		if n.ID == "" {
 			continue
 		}
+		_, counted := there[n.ID] // with another of its notices
 		there[n.ID] = struct{}{}
-		if _, known := c.there[n.ID]; !known {
+		if _, known := c.there[n.ID]; !known && !counted {
 			c.Metrics.received(now, n)
 		}
 	}

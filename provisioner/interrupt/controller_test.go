@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -24,6 +25,7 @@ type office struct {
 	waiting        []cloudprovider.Notice
 	events, writes int
 	refuses        error
+	deaf           error // of Done, which forgets all the same
 }
 
 func (o *office) Notices() []cloudprovider.Notice { return o.waiting }
@@ -40,7 +42,7 @@ func (o *office) Done(_ context.Context, done []cloudprovider.Notice) error {
 		}
 	}
 	o.waiting = left
-	return nil
+	return o.deaf
 }
 
 func (o *office) Event(runtime.Object, string, string, string) { o.events++ }
@@ -176,4 +178,46 @@ func TestAvailabilityOfReservations(t *testing.T) {
 	if !c.Availability.Unavailable(noon, reserved) || c.Availability.Unavailable(noon, bought) {
 		t.Error("not marked is the reservation, or marked what is bought")
 	}
+}
+
+// TestMessagesAreCountedOnce: a message about many instances is one that was received and deleted, and one
+// that could not be deleted is not.
+func TestMessagesAreCountedOnce(t *testing.T) {
+	c, o := rig(func(*v1.NodeClaim) {})
+	registry := prometheus.NewRegistry()
+	var err error
+	if c.Metrics, err = NewMetrics(registry); err != nil {
+		t.Fatal(err)
+	}
+	o.deaf = errors.New("no connection")
+	for i, want := range []struct{ received, deleted float64 }{{1, 0}, {2, 0}, {2, 1}} {
+		if want.received > float64(i) {
+			for _, id := range []string{"i-1", "i-2", "i-3"} {
+				o.waiting = append(o.waiting, cloudprovider.Notice{ID: "m", Kind: cloudprovider.ScheduledChange, Instance: id, Urge: cloudprovider.Drain})
+			}
+		}
+		if _, err := c.Step(t.Context(), noon.Add(time.Duration(i)*time.Second)); (err != nil) != (o.deaf != nil) {
+			t.Fatal(err)
+		}
+		received, deleted := counted(t, registry, "received_messages_total"), counted(t, registry, "deleted_messages_total")
+		if received != want.received || deleted != want.deleted {
+			t.Errorf("step %d: %v received and %v deleted, want %+v", i, received, deleted, want)
+		}
+		o.deaf = nil
+	}
+}
+
+// counted is the value of a counter of one series.
+func counted(t *testing.T, r *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "karpenter_interruption_"+name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	return 0
 }
