@@ -25,6 +25,7 @@ type office struct {
 	waiting        []cloudprovider.Notice
 	events, writes int
 	refuses        error
+	refusesStatus  error
 	deaf           error // of Done, which forgets all the same
 }
 
@@ -55,6 +56,9 @@ func (o *office) Patch(context.Context, client.Object, client.Patch) error {
 }
 
 func (o *office) PatchStatus(ctx context.Context, obj client.Object, patch client.Patch) error {
+	if o.refusesStatus != nil {
+		return o.refusesStatus
+	}
 	return o.Patch(ctx, obj, patch)
 }
 
@@ -220,4 +224,19 @@ func counted(t *testing.T, r *prometheus.Registry, name string) float64 {
 		}
 	}
 	return 0
+}
+
+// TestRecoveredBeforeItWasWritten: a machine that recovers before the condition is written leaves nothing
+// behind: a deadline alone would end the pods of a later drain at once.
+func TestRecoveredBeforeItWasWritten(t *testing.T) {
+	c, o := rig(func(*v1.NodeClaim) {})
+	o.refusesStatus = errors.New("no connection")
+	o.waiting = []cloudprovider.Notice{{Kind: cloudprovider.SystemStatus, Instance: "i-1", Urge: cloudprovider.Force}}
+	if _, err := c.Step(t.Context(), noon); err == nil {
+		t.Fatal("no error")
+	}
+	claim, _ := c.Cluster.Snapshot().NodeClaims.Get("one")
+	if len(claim.Annotations) > 0 {
+		t.Errorf("left are %v", claim.Annotations)
+	}
 }
