@@ -202,9 +202,7 @@ func (c *Controller) write(ctx context.Context, now time.Time, claim *v1.NodeCla
 // offeringsOf are what a claim's machine was bought as. Labels do not tell every cloud's reservations:
 // of what is reserved they are those of the plan, and none where there was no plan.
 func offeringsOf(claim *v1.NodeClaim) []cloudprovider.Offering {
-	is := cloudprovider.Offering{
-		InstanceType: claim.Labels[corev1.LabelInstanceTypeStable], Zone: claim.Labels[corev1.LabelTopologyZone], CapacityType: claim.Labels[v1.LabelCapacityType],
-	}
+	is := problem.LaunchedAs(claim)
 	if is.CapacityType != cloudprovider.Reserved {
 		return []cloudprovider.Offering{is}
 	}
