@@ -121,8 +121,9 @@ func (i *Interruptions) Notices() []cloudprovider.Notice {
 	return append(all, i.ailing...)
 }
 
-// Done deletes the messages that say nothing but what is done. What was found by asking is forgotten
-// until it is found again.
+// Done deletes the messages that say nothing but what is done, and forgets them. Those that cannot be
+// deleted come again from the queue, with another receipt: kept here they would hold up the others.
+// What was found by asking is forgotten until it is found again.
 func (i *Interruptions) Done(ctx context.Context, done []cloudprovider.Notice) error {
 	over := i.over(done)
 	if len(over) == 0 {
@@ -132,17 +133,17 @@ func (i *Interruptions) Done(ctx context.Context, done []cloudprovider.Notice) e
 	if err != nil {
 		return err
 	}
-	deleted := map[string]bool{}
 	for _, l := range over {
 		if _, err = i.SQS.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: sdk.String(url), ReceiptHandle: sdk.String(l.receipt)}); err != nil {
 			err = fmt.Errorf("deleting message %s: %w", l.id, err)
 			break // the others would hardly fare better
 		}
-		deleted[l.id] = true
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.letters = slices.DeleteFunc(i.letters, func(l letter) bool { return deleted[l.id] })
+	i.letters = slices.DeleteFunc(i.letters, func(l letter) bool {
+		return slices.ContainsFunc(over, func(o letter) bool { return o.id == l.id })
+	})
 	return err
 }
 

@@ -49,6 +49,10 @@ func TestReadMessage(t *testing.T) {
 			[]cloudprovider.Notice{notice(cloudprovider.SpotInterrupted, cloudprovider.Drain, noon.Add(2*time.Minute))}},
 		"reservation": {event("aws.ec2", "EC2 Capacity Reservation Instance Interruption Warning", `{"instance-id":"i-1","instance-action":"terminate","instance-termination-time":"2026-03-02T12:01:30Z","azId":"use1-az1"}`),
 			[]cloudprovider.Notice{notice(cloudprovider.CapacityReservationInterrupted, cloudprovider.Drain, noon.Add(90*time.Second))}},
+		"reservation, time unknown": {event("aws.ec2", "EC2 Capacity Reservation Instance Interruption Warning", `{"instance-id":"i-1","instance-termination-time":"Mon, 02 Mar 2026 12:01:30 GMT"}`),
+			[]cloudprovider.Notice{notice(cloudprovider.CapacityReservationInterrupted, cloudprovider.Drain, noon.Add(2*time.Minute))}},
+		"reservation, no time": {event("aws.ec2", "EC2 Capacity Reservation Instance Interruption Warning", `{"instance-id":"i-1"}`),
+			[]cloudprovider.Notice{notice(cloudprovider.CapacityReservationInterrupted, cloudprovider.Drain, noon.Add(2*time.Minute))}},
 		"rebalance": {event("aws.ec2", "EC2 Instance Rebalance Recommendation", `{"instance-id":"i-1"}`),
 			[]cloudprovider.Notice{notice(cloudprovider.RebalanceRecommendation, cloudprovider.Advise, time.Time{})}},
 		"stopping":      {state("stopping"), []cloudprovider.Notice{notice(cloudprovider.InstanceStopped, cloudprovider.Force, time.Time{})}},
@@ -123,12 +127,28 @@ func TestQueue(t *testing.T) {
 	if err := i.Done(t.Context(), notices[:1]); err != nil || i.Waiting() != 1 || len(q.deleted) > 0 {
 		t.Errorf("with one of two done: %v, deleted %v", err, q.deleted)
 	}
-	q.refuses = errors.New("throttled")
-	if err := i.Done(t.Context(), notices); err == nil || i.Waiting() != 1 {
-		t.Errorf("a deletion failed, and the message is gone: %v", err)
+	if err := i.Done(t.Context(), notices); err != nil || i.Waiting() != 0 || !slices.Equal(q.deleted, []string{"m''"}) {
+		t.Errorf("%v, deleted %v", err, q.deleted)
+	}
+}
+
+// TestMessagesThatCannotBeDeleted: they are left to the queue, which gives them again. Were they kept,
+// the first whose receipt is refused for good would hold up all others, until no more are received.
+func TestMessagesThatCannotBeDeleted(t *testing.T) {
+	q := &mailbox{messages: map[string]string{"a": "hello", "b": "hello"}, refuses: errors.New("ReceiptHandleIsInvalid")}
+	i := &Interruptions{Queue: "q", SQS: q}
+	receive := func() {
+		if err := i.Receive(t.Context()); err != nil || i.Waiting() != 2 {
+			t.Fatalf("%v, %d are waiting", err, i.Waiting())
+		}
+	}
+	receive()
+	if err := i.Done(t.Context(), i.Notices()); err == nil || i.Waiting() != 0 {
+		t.Errorf("after a failure: %v, %d are waiting", err, i.Waiting())
 	}
 	q.refuses = nil
-	if err := i.Done(t.Context(), notices); err != nil || i.Waiting() != 0 || !slices.Equal(q.deleted, []string{"m''"}) {
+	receive()
+	if err := i.Done(t.Context(), i.Notices()); err != nil || i.Waiting() != 0 || len(q.deleted) != 2 {
 		t.Errorf("%v, deleted %v", err, q.deleted)
 	}
 }

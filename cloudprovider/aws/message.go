@@ -10,16 +10,27 @@ import (
 	"github.com/stowage-sh/stowage/cloudprovider"
 )
 
-// spotWarning is how long ahead EC2 warns of the interruption of a spot instance. The message does
-// not say when it will be.
+// spotWarning is how long ahead EC2 warns of the interruption of a spot instance, whose message does
+// not say when it will be, and of one in an interruptible capacity reservation.
 const spotWarning = 2 * time.Minute
 
 // A message is what EventBridge puts into the queue.
 type message struct {
-	DetailType string    `json:"detail-type"`
-	Source     string    `json:"source"`
-	Time       time.Time `json:"time"`
-	Detail     detail    `json:"detail"`
+	DetailType string `json:"detail-type"`
+	Source     string `json:"source"`
+	Time       moment `json:"time"`
+	Detail     detail `json:"detail"`
+}
+
+// A moment is a time. One that cannot be read is zero, since the rest of its message counts.
+type moment struct{ time.Time }
+
+// UnmarshalJSON implements json.Unmarshaler. It returns no error.
+func (m *moment) UnmarshalJSON(text []byte) error {
+	if m.Time.UnmarshalJSON(text) != nil {
+		m.Time = time.Time{}
+	}
+	return nil
 }
 
 // A detail has the fields of all kinds of messages that are read.
@@ -28,7 +39,7 @@ type detail struct {
 	// State of an instance, of a notification that it has changed.
 	State types.InstanceStateName `json:"state"`
 	// Terminates is of interruptible capacity reservations.
-	Terminates time.Time `json:"instance-termination-time"`
+	Terminates moment `json:"instance-termination-time"`
 	// The others are of AWS Health.
 	Service    string `json:"service"`
 	Category   string `json:"eventTypeCategory"`
@@ -46,14 +57,16 @@ func readMessage(id, body string) []cloudprovider.Notice {
 	if err := json.Unmarshal([]byte(body), &m); err != nil {
 		return []cloudprovider.Notice{nothing}
 	}
-	nothing.Sent = m.Time
+	nothing.Sent = m.Time.Time
 	n := nothing
 	n.Instance, n.Urge = m.Detail.InstanceID, cloudprovider.Drain
 	switch m.Source + "/" + m.DetailType {
 	case "aws.ec2/EC2 Spot Instance Interruption Warning":
 		n.Kind, n.At = cloudprovider.SpotInterrupted, m.Time.Add(spotWarning)
 	case "aws.ec2/EC2 Capacity Reservation Instance Interruption Warning":
-		n.Kind, n.At = cloudprovider.CapacityReservationInterrupted, m.Detail.Terminates
+		if n.Kind, n.At = cloudprovider.CapacityReservationInterrupted, m.Detail.Terminates.Time; n.At.IsZero() {
+			n.At = m.Time.Add(spotWarning)
+		}
 	case "aws.ec2/EC2 Instance Rebalance Recommendation":
 		n.Kind, n.Urge = cloudprovider.RebalanceRecommendation, cloudprovider.Advise
 	case "aws.ec2/EC2 Instance State-change Notification":

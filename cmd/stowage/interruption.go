@@ -30,7 +30,7 @@ func (w *wiring) interruption() error {
 		Notifier: w.cloud.interruptions, Availability: w.cloud.availability,
 	}
 	errs := []error{
-		w.add(name, 1, singleton(c.Step), once()),
+		w.addRetrying(hasty, name, 1, singleton(c.Step), once()),
 		w.manager.Add(manager.RunnableFunc(refresh("the status of instances", statusInterval, w.askStatus))),
 	}
 	if w.settings.interruptionQueue != "" {

@@ -313,7 +313,7 @@ func (w *wiring) disruption() error {
 	}
 	// A step looks at every node, and in a large cluster there is always a pod that comes or goes. What
 	// is under way is looked at each second all the same.
-	return w.add("disruption", 1, singleton(c.Step), once(), w.feed.source(urgent, 0), w.feed.source(pools, time.Second), w.feed.source(rest, 5*time.Second))
+	return w.addRetrying(hasty, "disruption", 1, singleton(c.Step), once(), w.feed.source(urgent, 0), w.feed.source(pools, time.Second), w.feed.source(rest, 5*time.Second))
 }
 
 // A step does for one key what can be done now, and says when to look again.
@@ -327,9 +327,18 @@ func singleton(f func(ctx context.Context, now time.Time) (time.Duration, error)
 // add gives the manager a controller that calls a step for each key that its
 // sources name, as soon as the state is complete and no other provisioner lives.
 func (w *wiring) add(name string, workers int, run step, sources ...source.Source) error {
+	return w.addRetrying(time.Minute, name, workers, run, sources...)
+}
+
+// hasty is the longest wait after an error of a controller that looks at the whole cluster and has
+// moments to keep: one object that is refused again and again must not have the others miss them.
+const hasty = 5 * time.Second
+
+// addRetrying does as add; longest is the longest wait after an error.
+func (w *wiring) addRetrying(longest time.Duration, name string, workers int, run step, sources ...source.Source) error {
 	c, err := controller.New(name, w.manager, controller.Options{
 		MaxConcurrentReconciles: workers,
-		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](200*time.Millisecond, time.Minute),
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](200*time.Millisecond, longest),
 		Reconciler: reconcile.Func(func(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 			if wait, ok := w.guard.clear(); !ok {
 				return reconcile.Result{RequeueAfter: wait}, nil

@@ -73,6 +73,9 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 	}
 	if err := c.Notifier.Done(ctx, done); err != nil {
 		failed = append(failed, fmt.Errorf("acknowledging %d notices: %w", len(done), err))
+		for _, n := range done { // they come again, and are not counted as deleted
+			delete(c.there, n.ID)
+		}
 	}
 	return poll, errors.Join(failed...)
 }
@@ -99,8 +102,9 @@ func (c *Controller) count(now time.Time, notices []cloudprovider.Notice) {
 		if n.ID == "" {
 			continue
 		}
+		_, counted := there[n.ID] // with another of its notices
 		there[n.ID] = struct{}{}
-		if _, known := c.there[n.ID]; !known {
+		if _, known := c.there[n.ID]; !known && !counted {
 			c.Metrics.received(now, n)
 		}
 	}
@@ -174,31 +178,31 @@ func isNews(claim *v1.NodeClaim, at time.Time) bool {
 	return !at.IsZero() && (!bounded || at.Truncate(time.Second).Before(old))
 }
 
-// write writes the deadline, if it is earlier than what is there, and then the condition, for which
-// package disrupt acts. A crash in between leaves a notice that is not Done, and comes again. Both
-// take the lock: whoever wrote a nearer deadline meanwhile is not overruled.
+// write writes the condition, for which package disrupt acts, and then the deadline, if it is earlier
+// than what is there. A crash in between leaves a notice that is not Done, and comes again, or not, if the
+// machine has recovered: a deadline alone would stay then, and cut a drain short that comes weeks later.
+// Both take the lock: whoever wrote a nearer deadline meanwhile is not overruled.
 func (c *Controller) write(ctx context.Context, now time.Time, claim *v1.NodeClaim, i interruption) error {
 	before := claim
 	claim = claim.DeepCopy()
-	if old, bounded := lifecycle.Deadline(claim); !i.deadline.IsZero() && (!bounded || i.deadline.Before(old)) {
-		lifecycle.SetDeadline(claim, i.deadline)
-		if err := c.Write.Patch(ctx, claim, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
-			return err
-		}
-		before = claim.DeepCopy()
-	}
 	v1.SetCondition(&claim.Status.Conditions, metav1.Condition{
 		Type: v1.ConditionInterrupted, Status: metav1.ConditionTrue, Reason: i.Kind, Message: i.sentence(), ObservedGeneration: claim.Generation,
 	}, now)
-	return c.Write.PatchStatus(ctx, claim, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	if err := c.Write.PatchStatus(ctx, claim, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return err
+	}
+	if old, bounded := lifecycle.Deadline(claim); i.deadline.IsZero() || bounded && !i.deadline.Before(old) {
+		return nil
+	}
+	before = claim.DeepCopy()
+	lifecycle.SetDeadline(claim, i.deadline)
+	return c.Write.Patch(ctx, claim, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
 
 // offeringsOf are what a claim's machine was bought as. Labels do not tell every cloud's reservations:
 // of what is reserved they are those of the plan, and none where there was no plan.
 func offeringsOf(claim *v1.NodeClaim) []cloudprovider.Offering {
-	is := cloudprovider.Offering{
-		InstanceType: claim.Labels[corev1.LabelInstanceTypeStable], Zone: claim.Labels[corev1.LabelTopologyZone], CapacityType: claim.Labels[v1.LabelCapacityType],
-	}
+	is := problem.LaunchedAs(claim)
 	if is.CapacityType != cloudprovider.Reserved {
 		return []cloudprovider.Offering{is}
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -24,6 +25,8 @@ type office struct {
 	waiting        []cloudprovider.Notice
 	events, writes int
 	refuses        error
+	refusesStatus  error
+	deaf           error // of Done, which forgets all the same
 }
 
 func (o *office) Notices() []cloudprovider.Notice { return o.waiting }
@@ -40,7 +43,7 @@ func (o *office) Done(_ context.Context, done []cloudprovider.Notice) error {
 		}
 	}
 	o.waiting = left
-	return nil
+	return o.deaf
 }
 
 func (o *office) Event(runtime.Object, string, string, string) { o.events++ }
@@ -53,6 +56,9 @@ func (o *office) Patch(context.Context, client.Object, client.Patch) error {
 }
 
 func (o *office) PatchStatus(ctx context.Context, obj client.Object, patch client.Patch) error {
+	if o.refusesStatus != nil {
+		return o.refusesStatus
+	}
 	return o.Patch(ctx, obj, patch)
 }
 
@@ -175,5 +181,62 @@ func TestAvailabilityOfReservations(t *testing.T) {
 	bought := cloudprovider.Offering{InstanceType: "m5.large", Zone: "a", CapacityType: cloudprovider.OnDemand}
 	if !c.Availability.Unavailable(noon, reserved) || c.Availability.Unavailable(noon, bought) {
 		t.Error("not marked is the reservation, or marked what is bought")
+	}
+}
+
+// TestMessagesAreCountedOnce: a message about many instances is one that was received and deleted, and one
+// that could not be deleted is not.
+func TestMessagesAreCountedOnce(t *testing.T) {
+	c, o := rig(func(*v1.NodeClaim) {})
+	registry := prometheus.NewRegistry()
+	var err error
+	if c.Metrics, err = NewMetrics(registry); err != nil {
+		t.Fatal(err)
+	}
+	o.deaf = errors.New("no connection")
+	for i, want := range []struct{ received, deleted float64 }{{1, 0}, {2, 0}, {2, 1}} {
+		if want.received > float64(i) {
+			for _, id := range []string{"i-1", "i-2", "i-3"} {
+				o.waiting = append(o.waiting, cloudprovider.Notice{ID: "m", Kind: cloudprovider.ScheduledChange, Instance: id, Urge: cloudprovider.Drain})
+			}
+		}
+		if _, err := c.Step(t.Context(), noon.Add(time.Duration(i)*time.Second)); (err != nil) != (o.deaf != nil) {
+			t.Fatal(err)
+		}
+		received, deleted := counted(t, registry, "received_messages_total"), counted(t, registry, "deleted_messages_total")
+		if received != want.received || deleted != want.deleted {
+			t.Errorf("step %d: %v received and %v deleted, want %+v", i, received, deleted, want)
+		}
+		o.deaf = nil
+	}
+}
+
+// counted is the value of a counter of one series.
+func counted(t *testing.T, r *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "karpenter_interruption_"+name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	return 0
+}
+
+// TestRecoveredBeforeItWasWritten: a machine that recovers before the condition is written leaves nothing
+// behind: a deadline alone would end the pods of a later drain at once.
+func TestRecoveredBeforeItWasWritten(t *testing.T) {
+	c, o := rig(func(*v1.NodeClaim) {})
+	o.refusesStatus = errors.New("no connection")
+	o.waiting = []cloudprovider.Notice{{Kind: cloudprovider.SystemStatus, Instance: "i-1", Urge: cloudprovider.Force}}
+	if _, err := c.Step(t.Context(), noon); err == nil {
+		t.Fatal("no error")
+	}
+	claim, _ := c.Cluster.Snapshot().NodeClaims.Get("one")
+	if len(claim.Annotations) > 0 {
+		t.Errorf("left are %v", claim.Annotations)
 	}
 }

@@ -1,7 +1,7 @@
 // Package interrupt writes down what the cloud says of machines: that it takes them, stops them or
 // thinks ill of them. Package disrupt acts on it, as it does on drift.
 //
-//	notice ─ of a NodeClaim? ─▶ deadline written ─▶ condition Interrupted ─▶ event ─▶ Done
+//	notice ─ of a NodeClaim? ─▶ condition Interrupted ─▶ deadline written ─▶ event ─▶ Done
 //	    ├─ of nobody's, or nothing: Done
 //	    └─ a recommendation: event ─▶ Done
 //

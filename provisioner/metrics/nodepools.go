@@ -5,9 +5,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/disrupt"
+	"github.com/stowage-sh/stowage/provisioner/problem"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -35,7 +35,7 @@ func (f *poolFamilies) all() []family {
 func (f *poolFamilies) collect(s *scrape, v *view, prices *pricing.Table) {
 	costs := map[string]pricing.MicroUSD{}
 	for _, claim := range v.NodeClaims.All() {
-		if price, ok := prices.Price(offeringOf(claim)); ok {
+		if price, ok := prices.Price(problem.LaunchedAs(claim)); ok {
 			costs[claim.Labels[v1.LabelNodePool]] += price
 		}
 	}
@@ -54,14 +54,5 @@ func (f *poolFamilies) collect(s *scrape, v *view, prices *pricing.Table) {
 			s.add(f.allowed, float64(a.Nodes+a.Busy), labels)
 			s.add(f.consuming, float64(a.Busy), labels)
 		}
-	}
-}
-
-// offeringOf returns what a claim was launched as: its labels say so from then on.
-func offeringOf(claim *v1.NodeClaim) cloudprovider.Offering {
-	return cloudprovider.Offering{
-		InstanceType: claim.Labels[corev1.LabelInstanceTypeStable],
-		Zone:         claim.Labels[corev1.LabelTopologyZone],
-		CapacityType: claim.Labels[v1.LabelCapacityType],
 	}
 }

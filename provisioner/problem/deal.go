@@ -90,13 +90,14 @@ func QueueOrder(a, b *corev1.Pod) int {
 	}
 	version, err := resourceversion.CompareResourceVersion(a.ResourceVersion, b.ResourceVersion)
 	if err != nil {
-		version = 0 // pods of a file need not have any
+		version = 0 // of two of a file, which need not have any
 	}
 	return cmp.Or(
 		cmp.Compare(corev1helpers.PodPriority(b), corev1helpers.PodPriority(a)),
 		later(func(p *corev1.Pod) bool { return p.CreationTimestamp.IsZero() }),
 		later(func(p *corev1.Pod) bool { return p.Spec.NodeName != "" }),
 		a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
+		later(func(p *corev1.Pod) bool { return p.ResourceVersion == "" }),
 		version,
 		strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name),
 	)

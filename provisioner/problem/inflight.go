@@ -97,6 +97,16 @@ func claimLabels(claim *v1.NodeClaim) labels.Set {
 	return known
 }
 
+// LaunchedAs returns what a NodeClaim was launched as: its labels say so from then on, but for the
+// reservation, whose label is the cloud's own.
+func LaunchedAs(claim *v1.NodeClaim) cloudprovider.Offering {
+	return cloudprovider.Offering{
+		InstanceType: claim.Labels[corev1.LabelInstanceTypeStable],
+		Zone:         claim.Labels[corev1.LabelTopologyZone],
+		CapacityType: claim.Labels[v1.LabelCapacityType],
+	}
+}
+
 // Offerings returns the decided offerings of a NodeClaim, in order; none where
 // the annotation is absent or says what cannot be read.
 func Offerings(claim *v1.NodeClaim) []cloudprovider.Offering {

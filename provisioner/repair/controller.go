@@ -150,12 +150,14 @@ func (c *Controller) repair(ctx context.Context, now time.Time, p patient) (dele
 }
 
 // spare takes back the deadline of a claim whose node has recovered before it was
-// deleted.
+// deleted. A machine that the cloud takes keeps one: it goes whatever its node says.
 func (c *Controller) spare(ctx context.Context, claim *v1.NodeClaim) error {
 	before := claim
 	claim = claim.DeepCopy()
 	delete(claim.Annotations, v1.AnnotationRepair)
-	delete(claim.Annotations, v1.AnnotationTerminationTimestamp)
+	if !v1.IsTrue(claim.Status.Conditions, v1.ConditionInterrupted) {
+		delete(claim.Annotations, v1.AnnotationTerminationTimestamp)
+	}
 	if err := c.Write.Patch(ctx, claim, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("taking the deadline off NodeClaim %s: %w", claim.Name, err)
 	}

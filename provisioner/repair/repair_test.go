@@ -152,3 +152,25 @@ func TestOutage(t *testing.T) {
 		}
 	}
 }
+
+// TestSpareInterrupted: a node that has recovered before it was deleted loses the deadline, but not if the
+// cloud takes its machine: that has one, whatever the node says.
+func TestSpareInterrupted(t *testing.T) {
+	for _, interrupted := range []bool{false, true} {
+		cluster, api := state.New(), &server{}
+		c := &Controller{Cluster: cluster, Write: state.Recorded(api, cluster), Policies: func() []cloudprovider.RepairPolicy { return policies }, Events: api}
+		begun := claim("n", "a")
+		begun.Annotations = map[string]string{v1.AnnotationRepair: "Ready=Unknown", v1.AnnotationTerminationTimestamp: now.Format(time.RFC3339)}
+		if interrupted {
+			v1.SetCondition(&begun.Status.Conditions, metav1.Condition{Type: v1.ConditionInterrupted, Status: metav1.ConditionTrue, Reason: cloudprovider.SpotInterrupted}, now)
+		}
+		cluster.Observe(begun)
+		cluster.Observe(node("n", "Ready", "True"))
+		api.step(t, c, now)
+		spared, _ := cluster.Snapshot().NodeClaims.Get("n")
+		_, bounded := spared.Annotations[v1.AnnotationTerminationTimestamp]
+		if _, begun := spared.Annotations[v1.AnnotationRepair]; begun || bounded != interrupted || len(api.deleted) > 0 {
+			t.Errorf("interrupted %v: annotations %v, deleted %v", interrupted, spared.Annotations, api.deleted)
+		}
+	}
+}

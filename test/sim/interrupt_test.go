@@ -314,17 +314,7 @@ func TestCrashWhileInterrupted(t *testing.T) {
 		for at := range 16 {
 			s.pass(30 * time.Second)
 			claim := s.interrupted(sim.List[*v1.NodeClaim](s.API)[0], cloudprovider.SpotInterrupted)
-			writes := 0
-			s.proc.After = func(string, client.Object) error {
-				if writes++; writes > at {
-					return sim.ErrCrash
-				}
-				return nil
-			}
-			if _, err := s.RunUntil(10*time.Minute, func() bool { return s.proc.Dead() || s.claim(claim.Name) == nil }); err != nil {
-				t.Fatal(err)
-			}
-			s.restart()
+			s.crashAfter(at, claim)
 			s.until(20*time.Second, "closed", func() bool { return s.claim(claim.Name) == nil || s.tainted(claim.Name) })
 			s.until(5*time.Minute, "replaced", s.gone(claim))
 			s.pass(30 * time.Second)

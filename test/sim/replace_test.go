@@ -182,6 +182,23 @@ func TestExpiredNodeIsReplacedInTime(t *testing.T) {
 	})
 }
 
+// crashAfter kills the process at the next write but so many, unless a claim is gone before, and
+// starts another.
+func (s *scene) crashAfter(at int, claim *v1.NodeClaim) {
+	s.t.Helper()
+	writes := 0
+	s.proc.After = func(string, client.Object) error {
+		if writes++; writes > at {
+			return sim.ErrCrash
+		}
+		return nil
+	}
+	if _, err := s.RunUntil(10*time.Minute, func() bool { return s.proc.Dead() || s.claim(claim.Name) == nil }); err != nil {
+		s.t.Fatal(err)
+	}
+	s.restart()
+}
+
 // TestCrashWhileReplacing kills the process at every write of a replacement, one after the
 // other: the node is replaced all the same.
 func TestCrashWhileReplacing(t *testing.T) {
@@ -193,17 +210,7 @@ func TestCrashWhileReplacing(t *testing.T) {
 			claim := sim.List[*v1.NodeClaim](s.API)[0]
 			s.pass(30 * time.Second)
 			s.drift(claim)
-			writes := 0
-			s.proc.After = func(string, client.Object) error {
-				if writes++; writes > at {
-					return sim.ErrCrash
-				}
-				return nil
-			}
-			if _, err := s.RunUntil(10*time.Minute, func() bool { return s.proc.Dead() || s.claim(claim.Name) == nil }); err != nil {
-				t.Fatal(err)
-			}
-			s.restart()
+			s.crashAfter(at, claim)
 			s.until(20*time.Minute, "replaced", func() bool { return s.claim(claim.Name) == nil })
 			if n := s.running(rs); n != 2 {
 				t.Fatalf("%d of 2 pods run", n)
