@@ -31,7 +31,7 @@ type canon struct {
 // vectors for the most part, is shared with p. It costs O(n log n) and, for
 // offers out of order, one look at each element of each distinct set.
 func canonical(p *Problem) *canon {
-	c := &canon{Problem: &Problem{MaxSteps: p.MaxSteps}}
+	c := &canon{Problem: &Problem{MaxSteps: p.MaxSteps, Blend: p.Blend}}
 	var keys []int
 	c.resources = sorted(len(p.Resources), func(i int) string { return p.Resources[i] })
 	keys = sorted(len(p.Keys), func(i int) string { return p.Keys[i] })

@@ -26,6 +26,9 @@ func (p *Problem) Text() string {
 	if p.MaxSteps != 0 {
 		w.line("steps", num(p.MaxSteps))
 	}
+	if p.Blend {
+		w.line("blend")
+	}
 	for i := range p.Pools {
 		w.pool(&p.Pools[i])
 	}

@@ -24,6 +24,7 @@ import (
 //	stock odcr 3 offers m5.large
 //	set large m5.large m5.xlarge
 //	steps 100000
+//	blend
 //
 // Positions after the name are obligatory, clauses with a keyword are not. "-"
 // is an unlimited limit, or no domain. Lists of names may be "all", "none", "all
@@ -76,7 +77,7 @@ func init() {
 		"pool": {true, (*reader).pool}, "offer": {true, (*reader).offer}, "node": {true, (*reader).node},
 		"group": {true, (*reader).group}, "exclusion": {true, (*reader).exclusion},
 		"spread": {true, (*reader).spread}, "affinity": {true, (*reader).affinity},
-		"stock": {true, (*reader).stock}, "steps": {false, (*reader).steps},
+		"stock": {true, (*reader).stock}, "steps": {false, (*reader).steps}, "blend": {false, (*reader).blend},
 	}
 }
 

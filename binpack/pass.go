@@ -144,6 +144,9 @@ func (t *table) perCell() [][]int64 {
 // run makes the plan: existing nodes for each group in turn, then new ones.
 func (s *pass) run() {
 	order := s.order()
+	if s.Blend {
+		s.furnish(order)
+	}
 	for _, g := range order {
 		if s.ended() {
 			return

@@ -49,6 +49,11 @@ type Problem struct {
 	// one group, so a slow machine gives the same answer as a fast one. The first
 	// plan is always made whole.
 	MaxSteps int64
+
+	// Blend fills existing nodes one by one, each with a mix of pods that uses up all it has, before
+	// it puts the dearest pods first. More of a room that most pods are to find there is used so;
+	// but where not all pods find a place, it may be one of higher priority that does not.
+	Blend bool
 }
 
 // A Pool is a set of offers under one policy: a NodePool.

@@ -191,7 +191,7 @@ func randomRelations(r *rand.Rand, p *Problem) {
 // shuffled returns p with every list in another order.
 func shuffled(r *rand.Rand, p *Problem) *Problem {
 	rank := func(n int) (order []int) { return r.Perm(n) }
-	c := &canon{Problem: &Problem{MaxSteps: p.MaxSteps}}
+	c := &canon{Problem: &Problem{MaxSteps: p.MaxSteps, Blend: p.Blend}}
 	c.resources, c.pools, c.offers = rank(len(p.Resources)), rank(len(p.Pools)), rank(len(p.Offers))
 	c.nodes, c.groups = rank(len(p.Nodes)), rank(len(p.Groups))
 	keys := rank(len(p.Keys))

@@ -194,6 +194,12 @@ func (r *reader) stock() (err error) {
 	return err
 }
 
+// blend
+func (r *reader) blend() error {
+	r.p.Blend = true
+	return nil
+}
+
 // steps: N
 func (r *reader) steps() (err error) {
 	r.p.MaxSteps, err = r.number("a number of steps")

@@ -1,43 +1,118 @@
 package binpack
 
+// Kept is a node that is there, with the room it has for pods and what it costs an hour to keep it, in
+// MicroUSD; 0 or less is as 0.
+type Kept struct {
+	Room  Vector
+	Price float64
+}
+
 // Worth returns what a unit of each resource is worth, in MicroUSD for an hour: the dual prices
 // of the fluid problem (see fluid.go) in which the offers, at their prices, are to cover what all
-// groups ask for in sum. Of a resource that does not decide what is bought it is 0, and so it is
-// where no pod asks for anything.
-func Worth(p *Problem) []float64 {
+// groups ask for in sum; each of kept may be used as well, once, for its price. Of a resource that does not
+// decide what is bought or kept it is 0, and so it is where no pod asks for anything.
+//
+// In the dual, what is kept earns what its room is worth beyond its price, if anything. These
+// sums are learned by cutting planes (Kelley, "The cutting-plane method for solving convex
+// programs", 1960): for the nodes that earn something at some prices, what they earn together
+// at any others is a row of the next program.
+func Worth(p *Problem, kept []Kept) []float64 {
+	f := newFlow(p)
+	y := f.solve()
+	for range cuts {
+		if len(kept) == 0 || !f.cut(kept, y) {
+			break
+		}
+		y = f.solve()
+	}
+	y = y[:len(p.Resources)]
+	for r := range y {
+		y[r] *= f.most / f.scale[r]
+	}
+	return y
+}
+
+// cuts bounds the work: each resource takes a few.
+const cuts = 100
+
+// A flow is a fluid problem in parts of the largest quantities and prices. Behind the resources
+// it has one column for what is earned by what is kept.
+type flow struct {
+	tableau
+	scale  []float64 // by resource
+	most   float64   // price
+	rooms  [][]float64
+	prices []float64
+	demand []float64
+}
+
+func newFlow(p *Problem) *flow {
 	n := len(p.Resources)
-	demand, scale := make([]float64, n), make([]float64, n)
+	f := &flow{scale: make([]float64, n), most: 1, demand: make([]float64, n+1)}
 	for _, g := range p.Groups {
 		for r, q := range g.Requests {
-			demand[r] += float64(q) * float64(g.Count)
+			f.demand[r] += float64(float64(q) * float64(g.Count))
 		}
 	}
-	rooms, prices, most := make([][]float64, 0, len(p.Offers)), make([]float64, 0, len(p.Offers)), 1.0
 	for _, o := range p.Offers {
-		room := make([]float64, n)
+		room := make([]float64, n+1)
 		for r, q := range o.Capacity {
 			room[r] = float64(q)
 			if r < len(o.Overhead) {
 				room[r] = max(0, room[r]-float64(o.Overhead[r]))
 			}
-			scale[r] = max(scale[r], room[r])
+			f.scale[r] = max(f.scale[r], room[r])
 		}
-		rooms, prices = append(rooms, room), append(prices, float64(o.Price))
-		most = max(most, float64(o.Price))
+		f.rooms, f.prices = append(f.rooms, room), append(f.prices, float64(o.Price))
+		f.most = max(f.most, float64(o.Price))
 	}
 	for r := range n {
-		scale[r] = max(scale[r], 1)
-		demand[r] /= scale[r]
-		for _, room := range rooms {
-			room[r] /= scale[r]
+		f.scale[r] = max(f.scale[r], 1)
+		f.demand[r] /= f.scale[r]
+		for _, room := range f.rooms {
+			room[r] /= f.scale[r]
 		}
 	}
-	for i := range prices {
-		prices[i] /= most
+	for i := range f.prices {
+		f.prices[i] /= f.most
 	}
-	y := new(tableau).fluid(rooms, prices, demand)
-	for r := range y {
-		y[r] *= most / scale[r]
+	f.demand[n] = -1
+	return f
+}
+
+func (f *flow) solve() []float64 {
+	return f.fluid(f.rooms, f.prices, f.demand)
+}
+
+// enough is how near to what is kept really earns the program has to come, as a part.
+const enough = 1e-4
+
+// cut adds the row of the nodes that earn something at prices y, unless the program knows already what
+// they do.
+func (f *flow) cut(kept []Kept, y []float64) bool {
+	n := len(f.scale)
+	row, price, earned := make([]float64, n+1), 0.0, 0.0
+	room := make([]float64, n)
+	for _, k := range kept {
+		cost := max(0, k.Price/f.most)
+		earns := -cost
+		for r, q := range k.Room {
+			room[r] = float64(q) / f.scale[r]
+			earns += float64(y[r] * room[r])
+		}
+		if earns <= 0 {
+			continue
+		}
+		earned += earns
+		price += cost
+		for r, q := range room {
+			row[r] += q
+		}
 	}
-	return y
+	if earned <= float64(y[n]*(1+enough))+tiny {
+		return false
+	}
+	row[n] = -1
+	f.rooms, f.prices = append(f.rooms, row), append(f.prices, price)
+	return true
 }

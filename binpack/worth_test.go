@@ -22,7 +22,7 @@ func TestWorth(t *testing.T) {
 			},
 			Groups: []Group{{Count: 3, Requests: Vector{test.cpu, test.memory}}},
 		}
-		got := Worth(p)
+		got := Worth(p, nil)
 		for r := range got {
 			if diff := got[r] - test.want[r]; diff > 1e-9 || diff < -1e-9 {
 				t.Errorf("pods of %d CPUs and %d GiB: worth %v, want %v", test.cpu, test.memory, got, test.want)

@@ -12,17 +12,18 @@ import (
 // are there or are to come, and what is left there for others.
 type board struct {
 	*search
+	whole *binpack.Problem
 	nodes []binpack.Node  // of the problem, and new ones after them
 	holds []map[int]int64 // by node: pods by group
 	on    []binpack.Set   // by group: the nodes it may go to, as far as it alone decides
 }
 
-// without is the board when nodes leave. What machines hold that are not given is in the
+// without is the board of a problem when nodes leave. What machines hold that are not given is in the
 // problem already.
-func (s *search) without(leaves []bool) *board {
-	b := &board{search: s, nodes: slices.Clone(s.whole.Nodes), holds: make([]map[int]int64, len(s.whole.Nodes)), on: make([]binpack.Set, len(s.whole.Groups))}
+func (s *search) without(whole *binpack.Problem, leaves []bool) *board {
+	b := &board{search: s, whole: whole, nodes: slices.Clone(whole.Nodes), holds: make([]map[int]int64, len(whole.Nodes)), on: make([]binpack.Set, len(whole.Groups))}
 	for g := range b.on {
-		b.on[g] = slices.Clone(s.whole.Groups[g].Nodes)
+		b.on[g] = slices.Clone(whole.Groups[g].Nodes)
 	}
 	for i, at := range s.bin {
 		if leaves[i] {
@@ -30,28 +31,53 @@ func (s *search) without(leaves []bool) *board {
 			continue
 		}
 		b.nodes[at].Free = less(s.room[i], s.load[i])
-		b.holds[at] = map[int]int64{}
-		for _, g := range s.groups[i] {
-			b.holds[at][g]++
-		}
+		b.comeBack(i)
 	}
 	return b
 }
 
-// solve finds places for the pods of nodes that leave.
-func (b *board) solve(ctx context.Context, leaving []int) (*binpack.Solution, error) {
+// comeBack has pods of a node be where they are.
+func (b *board) comeBack(i int) {
+	counts := map[int]int64{}
+	for _, m := range b.pods[i] {
+		counts[m.group]++
+	}
+	b.holds[b.bin[i]] = counts
+}
+
+// leave takes the pods of nodes away.
+func (b *board) leave(nodes []int) {
+	for _, i := range nodes {
+		b.holds[b.bin[i]] = nil
+	}
+}
+
+// restore brings them back. Nothing is put on these nodes.
+func (b *board) restore(nodes []int) {
+	for _, i := range nodes {
+		b.comeBack(i)
+	}
+}
+
+// problem is that of places for the pods of nodes that leave.
+func (b *board) problem(leaving []int) *binpack.Problem {
 	p := *b.whole
 	p.Nodes, p.Groups = b.nodes, slices.Clone(p.Groups)
 	for g := range p.Groups {
 		p.Groups[g].Count, p.Groups[g].Nodes = 0, b.on[g]
 	}
 	for _, i := range leaving {
-		for _, g := range b.groups[i] {
-			p.Groups[g].Count++
+		for _, m := range b.pods[i] {
+			p.Groups[m.group].Count++
 		}
 	}
 	b.standing(&p)
-	return binpack.Solve(ctx, &p)
+	return &p
+}
+
+// solve finds them.
+func (b *board) solve(ctx context.Context, leaving []int) (*binpack.Solution, error) {
+	return binpack.Solve(ctx, b.problem(leaving))
 }
 
 // standing tells a problem of what the pods that stay mean for others. The translator has done so
@@ -152,27 +178,29 @@ func minus(a, b binpack.Set) binpack.Set {
 	return out
 }
 
-// use puts the pods of a solution where it says, and its new nodes on the board.
-func (b *board) use(sol *binpack.Solution) {
+// use puts the pods of a solution where it says, and its new nodes on the board. It returns what
+// these are there.
+func (b *board) use(sol *binpack.Solution) (opened []int) {
 	for _, f := range sol.Fills {
 		b.nodes[f.Node].Free = b.after(b.nodes[f.Node].Free, f.Pods)
 		b.hold(f.Node, f.Pods)
 	}
 	for _, n := range sol.New {
 		offer := n.Offers[0]
-		free := b.after(roomOf(&b.whole.Offers[offer]), n.Pods)
-		for range n.Count {
-			at := len(b.nodes)
-			b.nodes = append(b.nodes, binpack.Node{ID: fmt.Sprintf("new/%d", at), Free: free, Domains: b.whole.Offers[offer].Domains})
-			b.holds = append(b.holds, nil)
-			b.hold(at, n.Pods)
-			for g := range b.on {
-				if b.whole.Groups[g].Offers.Has(offer) {
-					b.on[g].Add(at)
-				}
+		at := len(b.nodes)
+		b.nodes = append(b.nodes, binpack.Node{
+			ID: fmt.Sprintf("new/%d", at), Free: b.after(roomOf(&b.whole.Offers[offer]), n.Pods), Domains: b.whole.Offers[offer].Domains,
+		})
+		b.holds = append(b.holds, nil)
+		b.hold(at, n.Pods)
+		for g := range b.on {
+			if b.whole.Groups[g].Offers.Has(offer) {
+				b.on[g].Add(at)
 			}
 		}
+		opened = append(opened, at)
 	}
+	return opened
 }
 
 func (b *board) hold(node int, pods []binpack.Share) {

@@ -59,13 +59,14 @@ func (t *Translation) Placed(s *binpack.Solution) ([]Launch, []Placement) {
 	var launches []Launch
 	for _, pattern := range s.New {
 		for range pattern.Count {
-			launches = append(launches, t.launch(pattern, pods[len(placements)+len(launches)]))
+			launches = append(launches, t.Launch(pattern, pods[len(placements)+len(launches)]))
 		}
 	}
 	return launches, placements
 }
 
-func (t *Translation) launch(pattern binpack.Pattern, pods []*corev1.Pod) Launch {
+// Launch is one node of a pattern of t.Problem, with the pods that are to be there.
+func (t *Translation) Launch(pattern binpack.Pattern, pods []*corev1.Pod) Launch {
 	l := Launch{Pods: pods, Requests: cloudprovider.Resources{}}
 	for _, o := range pattern.Offers {
 		l.Rows = append(l.Rows, &t.Rows[o])
@@ -85,6 +86,19 @@ func (t *Translation) launch(pattern binpack.Pattern, pods []*corev1.Pod) Launch
 	}
 	l.Claim = newClaim(&l)
 	return l
+}
+
+// KeepBelow leaves out alternatives that cost more than so much an hour, if the NodePool does not ask
+// for many.
+func (l *Launch) KeepBelow(most binpack.MicroUSD) {
+	if len(minValuesOf(l.Rows[0].Pool)) > 0 {
+		return
+	}
+	kept := slices.DeleteFunc(slices.Clone(l.Rows[1:]), func(r *Row) bool { return r.Price > most })
+	if len(kept) < len(l.Rows)-1 {
+		l.Rows = append(l.Rows[:1:1], kept...)
+		l.Claim = newClaim(l)
+	}
 }
 
 // newClaim writes a decision down: the smallest requirements around the decided

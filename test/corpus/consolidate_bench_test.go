@@ -28,6 +28,9 @@ func BenchmarkConsolidate(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+			cost, moved := standing.emptied()
+			b.ReportMetric(float64(cost)/1e6, "emptied-$/h")
+			b.ReportMetric(float64(moved), "emptied-evictions")
 			evictions, gone, largest, launched := 0, 0, 0, 0
 			for _, c := range plan.Commands {
 				evictions += c.Evictions

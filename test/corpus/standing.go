@@ -3,6 +3,7 @@ package corpus
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -11,8 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/provisioner/consolidate"
+	"github.com/stowage-sh/stowage/provisioner/oracle"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
@@ -22,6 +23,8 @@ import (
 type Standing struct {
 	Input *problem.Input
 	Nodes []consolidate.Node
+	// Terms of all nodes.
+	Terms consolidate.Terms
 
 	market  *Market
 	cluster *state.Cluster
@@ -35,7 +38,7 @@ func (m *Market) Thinned(pods []*corev1.Pod, stays float64, seed uint64) (*Stand
 	if err != nil {
 		return nil, err
 	}
-	standing := &Standing{market: m, cluster: state.New()}
+	standing := &Standing{market: m, cluster: state.New(), Terms: consolidate.Terms{NodePool: m.Pool.Name, Most: math.MaxInt}}
 	standing.cluster.Observe(m.Pool)
 	for _, d := range m.Daemons {
 		standing.cluster.Observe(d)
@@ -77,7 +80,7 @@ func (s *Standing) settle(t *problem.Translation, launches []problem.Launch, pla
 		s.cluster.Observe(claim)
 		s.cluster.Observe(n)
 		at[n.Name] = len(s.Nodes)
-		s.Nodes = append(s.Nodes, consolidate.Node{Claim: claim, Node: n, Price: launches[i].Price})
+		s.Nodes = append(s.Nodes, consolidate.Node{Claim: claim, Node: n, Price: launches[i].Price, Terms: &s.Terms})
 		for _, p := range f.Pods {
 			if p.Spec.NodeName == n.Name {
 				s.cluster.Observe(p)
@@ -97,35 +100,60 @@ func (s *Standing) settle(t *problem.Translation, launches []problem.Launch, pla
 	}
 }
 
-// Carry decides about a command as provisioning would, carries that out and returns what its new
-// nodes cost. The nodes of later ones take no pods. A pod that finds no place is an error.
-func (s *Standing) Carry(c consolidate.Command, later []consolidate.Command) (binpack.MicroUSD, error) {
+// Carry carries out a command of a plan, whose new nodes so far have the given names; it adds those that
+// the command opens. Where kube-scheduler's plugins would refuse a pod its place that is an error.
+func (s *Standing) Carry(plan *consolidate.Plan, c *consolidate.Command, opened map[int]string) error {
 	in := *s.Input
 	in.Pods, in.Leaving = nil, map[string]bool{}
-	for _, c := range later {
-		for _, n := range c.Nodes {
-			in.Leaving[n.Claim.Name] = true
-		}
-	}
 	goes := map[string]bool{}
 	for _, n := range c.Nodes {
 		in.Leaving[n.Claim.Name], goes[n.Claim.Name] = true, true
 		in.Pods = append(in.Pods, n.Pods...)
 	}
-	t, solution, err := problem.Decide(context.Background(), &in)
-	if err != nil {
-		return 0, err
+	t := problem.Build(&in)
+	bins := map[string]*problem.Bin{}
+	for i := range t.Bins {
+		bins[t.Bins[i].Name()] = &t.Bins[i]
 	}
-	if len(solution.Unplaced) > 0 {
-		u := &solution.Unplaced[0]
-		return 0, fmt.Errorf("pod %s and others find no place: %s", t.Pods[u.Group][0].Name, problem.Sentence(t.Explain(u)))
+	launches := make([]problem.Launch, len(c.New))
+	for i, index := range c.New {
+		launches[i] = plan.New[index]
+		launches[i].Pods = nil
+		opened[index] = fmt.Sprintf("node-%05d", s.made+i)
+	}
+	var placements []problem.Placement
+	for _, m := range c.Moves {
+		name := opened[m.New]
+		if m.To != nil {
+			name = m.To.Name()
+		}
+		switch at := slices.Index(c.New, m.New); {
+		case m.To == nil && at >= 0:
+			launches[at].Pods = append(launches[at].Pods, m.Pod)
+		case bins[name] == nil:
+			return fmt.Errorf("pod %s goes to node %s, which is not there", m.Pod.Name, name)
+		default:
+			placements = append(placements, problem.Placement{Bin: bins[name], Pods: []*corev1.Pod{m.Pod}})
+		}
+	}
+	name := func(i int) string { return opened[c.New[i]] }
+	f := t.Future(launches, placements, name, func(int) int { return 0 })
+	asked := make([]oracle.Placement, len(f.Placements))
+	for i, at := range f.Placements {
+		asked[i] = oracle.Placement{Pod: at.Pod, Node: at.Node}
+	}
+	refusals, err := oracle.Check(context.Background(), oracle.Cluster{Nodes: f.Nodes, Pods: f.Pods, Objects: f.Objects}, asked)
+	if err != nil {
+		return err
+	}
+	if len(refusals) > 0 {
+		return fmt.Errorf("%d of %d pods are refused: %v", len(refusals), len(asked), refusals[0])
 	}
 	for _, n := range c.Nodes {
 		for _, p := range n.Pods {
 			s.cluster.Forget(p)
 		}
 	}
-	launches, placements := t.Placed(solution)
 	s.settle(t, launches, placements, func() bool { return true })
 	for _, n := range c.Nodes {
 		s.cluster.Forget(n.Node)
@@ -133,5 +161,5 @@ func (s *Standing) Carry(c consolidate.Command, later []consolidate.Command) (bi
 	}
 	s.Nodes = slices.DeleteFunc(s.Nodes, func(n consolidate.Node) bool { return goes[n.Claim.Name] })
 	s.look()
-	return solution.Cost, nil
+	return nil
 }

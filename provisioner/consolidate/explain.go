@@ -1,0 +1,63 @@
+package consolidate
+
+import "fmt"
+
+// A Stay is a node that is in no command, and why.
+type Stay struct {
+	Node Node
+	Code Code
+	// Message for the user.
+	Message string
+}
+
+// A Code is a stable word for why a node stays.
+type Code string
+
+// The codes.
+const (
+	// WellUsed: what is on the node is worth what it costs, or will be.
+	WellUsed Code = "WellUsed"
+	// NotWorthIt: it would not pay for the evictions.
+	NotWorthIt Code = "NotWorthIt"
+	// NoPlaceForPods: a pod would find no other place.
+	NoPlaceForPods Code = "NoPlaceForPods"
+)
+
+// explain says of each node that is in no command why.
+func (s *search) explain(plan *Plan) {
+	goes, takes := map[string]bool{}, map[string]int{}
+	for _, c := range plan.Commands {
+		for _, n := range c.Nodes {
+			goes[n.Node.Name] = true
+		}
+		for _, m := range c.Moves {
+			if m.To != nil {
+				takes[m.To.Name()]++
+			}
+		}
+	}
+	for i, n := range s.nodes {
+		if !goes[n.Node.Name] {
+			stay := Stay{Node: n}
+			stay.Code, stay.Message = s.why(i, takes[n.Node.Name])
+			plan.Stays = append(plan.Stays, stay)
+		}
+	}
+}
+
+// why says why a node stays that takes so many pods of others.
+func (s *search) why(i, takes int) (Code, string) {
+	n := s.nodes[i]
+	price, worth, fee := float64(n.Price)/1e6, s.worth(s.load[i])/1e6, s.fee(i)/1e6
+	switch {
+	case s.pinned[i] != "":
+		return NoPlaceForPods, s.pinned[i]
+	case takes > 0:
+		return WellUsed, fmt.Sprintf("it takes %d pods of other nodes", takes)
+	case price-worth < dear*price:
+		return WellUsed, fmt.Sprintf("at best prices its pods cost $%.4f an hour, and the node $%.4f", worth, price)
+	case price-worth < fee:
+		return NotWorthIt, fmt.Sprintf("to move its %d pods would save $%.4f an hour at most, and has to save $%.4f", len(n.Pods), price-worth, fee)
+	}
+	return NotWorthIt, fmt.Sprintf("no other places were found for its %d pods that cost less, and pay for moving them", len(n.Pods))
+}

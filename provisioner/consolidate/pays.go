@@ -1,0 +1,67 @@
+package consolidate
+
+import (
+	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/provisioner/lifecycle"
+)
+
+// fee is what a node that goes has to save an hour for the evictions of its pods to be paid back in
+// time, in MicroUSD.
+func (s *search) fee(i int) (fee float64) {
+	t := s.nodes[i].Terms
+	if t.Payback > 0 {
+		fee = s.moving[i] / t.Payback.Hours()
+	}
+	if t.Balanced {
+		fee = max(fee, t.share(Disruption(s.nodes[i])))
+	}
+	return fee
+}
+
+// share is what so much disruption has to save an hour under the policy Balanced, in MicroUSD.
+func (t *Terms) share(disruption int64) float64 {
+	return float64(t.Cost) / 2 * float64(disruption) / float64(max(1, t.Disruption))
+}
+
+// Disruption is what it takes to disrupt a node, in lifecycle.OnePods: that of its pods, and one more.
+func Disruption(n Node) int64 {
+	d := int64(lifecycle.OnePod)
+	for _, p := range n.Pods {
+		d += max(0, lifecycle.EvictionCost(p))
+	}
+	return d
+}
+
+// pays reports whether nodes may go together for what that saves an hour. Under the policy Balanced the
+// nodes of each pool have their part in the savings, by price.
+func (s *search) pays(nodes []int, savings binpack.MicroUSD) bool {
+	owed := 0.0
+	cost, disruption := map[*Terms]binpack.MicroUSD{}, map[*Terms]int64{}
+	for _, i := range nodes {
+		t := s.nodes[i].Terms
+		if t.Payback > 0 {
+			owed += s.moving[i] / t.Payback.Hours()
+		}
+		cost[t] += s.nodes[i].Price
+		disruption[t] += Disruption(s.nodes[i])
+	}
+	for t := range cost {
+		part := float64(savings) * float64(cost[t]) / float64(max(1, s.price(nodes)))
+		if t.Balanced && part < t.share(disruption[t]) {
+			return false
+		}
+	}
+	return savings > 0 && float64(savings) >= owed
+}
+
+// tooMany reports whether more nodes of a pool go together than may.
+func (s *search) tooMany(nodes []int) bool {
+	count := map[*Terms]int{}
+	for _, i := range nodes {
+		t := s.nodes[i].Terms
+		if count[t]++; count[t] > t.Most {
+			return true
+		}
+	}
+	return false
+}
