@@ -290,7 +290,7 @@ func (w *wiring) drift(roster *lifecycle.Roster) error {
 func (w *wiring) disruption() error {
 	c := &disrupt.Controller{
 		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: w.instruments.disrupt,
-		Foresee: w.provision.Foresee, Schedulers: w.settings.schedulers, Clock: time.Now,
+		Foresee: w.provision.Foresee, Mover: w.provision, Schedulers: w.settings.schedulers, Clock: time.Now,
 	}
 	pools := func(obj client.Object) []string {
 		if _, ok := obj.(*v1.NodePool); ok {

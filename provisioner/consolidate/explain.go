@@ -1,6 +1,10 @@
 package consolidate
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/stowage-sh/stowage/binpack"
+)
 
 // A Stay is a node that is in no command, and why.
 type Stay struct {
@@ -8,6 +12,8 @@ type Stay struct {
 	Code Code
 	// Message for the user.
 	Message string
+	// Loss is what the node costs an hour beyond what its pods would at best prices.
+	Loss binpack.MicroUSD
 }
 
 // A Code is a stable word for why a node stays.
@@ -38,7 +44,7 @@ func (s *search) explain(plan *Plan) {
 	}
 	for i, n := range s.nodes {
 		if !goes[n.Node.Name] {
-			stay := Stay{Node: n}
+			stay := Stay{Node: n, Loss: n.Price - binpack.MicroUSD(s.worth(s.load[i]))}
 			stay.Code, stay.Message = s.why(i, takes[n.Node.Name])
 			plan.Stays = append(plan.Stays, stay)
 		}

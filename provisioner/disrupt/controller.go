@@ -20,6 +20,8 @@ type Controller struct {
 	Write   state.Writer
 	Events  state.Recorder
 	Metrics *Metrics
+	// Mover carries out what is decided to save money; nil for no nodes that go for that.
+	Mover Mover
 	// Foresee says which pods on the nodes of some NodeClaims would find no place if these
 	// took no pods any more, with the reason. It decides as provisioning does, and changes
 	// nothing.
@@ -50,6 +52,7 @@ type Controller struct {
 	awaiting map[types.UID]bool      // chosen claims that wait for a place to be ready, and were told so
 	setAside map[types.UID]aside     // claims that drifted and are not to be tried for a while
 	waves    map[string]*wave        // by NodePool
+	outlook  outlook                 // on savings
 	sayings  map[types.UID]saying    // what was last said of each claim
 }
 
@@ -75,7 +78,7 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 	failed = append(failed, c.expire(ctx, c.look(now))...)
 	said := verdicts{}
 	if now.Sub(c.begun) >= settleTime {
-		stop := c.Metrics.time(c.Clock)
+		stop := c.Metrics.time(c.Clock, v1.ReasonEmpty)
 		failed = append(failed, c.choose(ctx, c.look(now), said))
 		stop()
 		failed = append(failed, c.say(ctx, c.look(now), said))
@@ -84,13 +87,13 @@ func (c *Controller) Step(ctx context.Context, now time.Time) (again time.Durati
 }
 
 // choose picks nodes to disrupt, as far as the budgets allow: those that are empty first, since
-// nobody notices, then those that drifted.
+// nobody notices, then those that drifted, then those that cost more than they have to.
 func (c *Controller) choose(ctx context.Context, v *view, said verdicts) error {
 	allowed := c.allowances(v)
 	c.countUnsure(v, allowed)
 	candidates := v.candidates()
 	err := c.chooseEmpty(ctx, v, candidates, allowed, said)
-	err = errors.Join(err, c.chooseDrifted(ctx, v, candidates, allowed, said))
+	err = errors.Join(err, c.chooseDrifted(ctx, v, candidates, allowed, said), c.chooseUnderutilized(ctx, v, candidates, allowed, said))
 	c.tell(v, allowed)
 	return err
 }
@@ -128,7 +131,7 @@ func (c *Controller) chooseEmpty(ctx context.Context, v *view, candidates []cand
 
 // notEmpty says why a node is not to go for being empty.
 func (v *view) notEmpty(n candidate) block {
-	quiet, left := v.consolidatable(n.claim, n.pool)
+	quiet, left := v.quiet(n.claim, n.pool)
 	switch {
 	case len(n.movable) > 0:
 		return block{inUse, "pods run on the node"}
@@ -186,6 +189,11 @@ func (p *permits) take(pool *v1.NodePool, reason v1.DisruptionReason) block {
 		p.used[pool.Name]++
 		return block{}
 	}
+	return p.refuse(pool, reason)
+}
+
+// refuse says why no more nodes of a pool may go for a reason.
+func (p *permits) refuse(pool *v1.NodePool, reason v1.DisruptionReason) block {
 	if problem := p.all[pool.Name][reason].Problem; problem != "" {
 		return block{budgetUnreadable, "no node may be disrupted: " + problem}
 	}

@@ -37,11 +37,14 @@ const (
 	notReady            code = "NotInitialized"
 	noNodePool          code = "NoNodePool"
 	starting            code = "Starting"
+	whenEmpty           code = "OnlyWhenEmpty"
+	priceUnknown        code = "PriceUnknown"
+	paybackUnreadable   code = "PaybackUnreadable"
 )
 
 // actionable are the codes that somebody may want to do something about, and is told so.
 // Of a budget, or of replacements that fail, the NodePool is told.
-var actionable = []code{doNotDisrupt, podDoNotDisrupt, podDisruptionBudget, noPlace}
+var actionable = []code{doNotDisrupt, podDoNotDisrupt, podDisruptionBudget, noPlace, priceUnknown, paybackUnreadable}
 
 // A verdict is why a node is not disrupted for a reason.
 type verdict struct {

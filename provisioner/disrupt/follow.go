@@ -31,6 +31,7 @@ func (c *Controller) follow(ctx context.Context, v *view) error {
 	allowed, opened := v.allowances(), map[string]int{}
 	var failed []error
 	deleted, homeless, awaiting := map[types.UID]struct{}{}, map[types.UID]time.Time{}, map[types.UID]bool{}
+	var saving []*v1.NodeClaim
 	for _, claim := range v.NodeClaims.All() {
 		if _, ok := c.deleted[claim.UID]; ok {
 			deleted[claim.UID] = struct{}{}
@@ -57,6 +58,8 @@ func (c *Controller) follow(ctx context.Context, v *view) error {
 			if awaiting[claim.UID] = true; !c.awaiting[claim.UID] {
 				c.eventOnBoth(v, claim, corev1.EventTypeNormal, "DisruptionWaitingReadiness", "Waiting on readiness to continue disruption: "+next.awaits)
 			}
+		case next.goes && chosenFor(claim) == string(v1.ReasonUnderutilized):
+			saving = append(saving, claim)
 		case next.goes:
 			err := c.remove(ctx, v, claim, v1.DisruptionReason(chosenFor(claim)))
 			if err == nil {
@@ -65,6 +68,7 @@ func (c *Controller) follow(ctx context.Context, v *view) error {
 			failed = append(failed, err)
 		}
 	}
+	failed = append(failed, c.removeConfirmed(ctx, v, saving, deleted))
 	c.deleted, c.homeless, c.awaiting = deleted, homeless, awaiting
 	return errors.Join(failed...)
 }
@@ -138,9 +142,9 @@ func (v *view) unfit(n candidate, ok bool, over int) string {
 		return v.notEmptyYet(n)
 	case reason == string(v1.ReasonDrifted) && !v1.IsTrue(n.claim.Status.Conditions, v1.ConditionDrifted):
 		return "it has not drifted any more"
-	case reason == string(v1.ReasonDrifted):
+	case reason == string(v1.ReasonDrifted), reason == string(v1.ReasonUnderutilized):
 		// A PodDisruptionBudget is kept by the drain.
-		if why := v.kept(n); why.code == podDoNotDisrupt && !bounded {
+		if why := v.kept(n); why.code == podDoNotDisrupt && (!bounded || reason == string(v1.ReasonUnderutilized)) {
 			return why.message
 		}
 		return ""
@@ -150,7 +154,7 @@ func (v *view) unfit(n candidate, ok bool, over int) string {
 
 // notEmptyYet says why a node that was chosen for being empty stays.
 func (v *view) notEmptyYet(n candidate) string {
-	if quiet, _ := v.consolidatable(n.claim, n.pool); !quiet {
+	if quiet, _ := v.quiet(n.claim, n.pool); !quiet {
 		return "a pod came or went"
 	}
 	return v.notEmpty(n).message

@@ -98,7 +98,7 @@ func (c *Controller) mark(ctx context.Context, now time.Time) error {
 		if !ok || claim.DeletionTimestamp != nil || !v1.IsTrue(claim.Status.Conditions, v1.ConditionInitialized) {
 			continue
 		}
-		quiet, left := v.consolidatable(claim, pool)
+		quiet, left := v.quiet(claim, pool)
 		if !quiet && left > 0 {
 			c.soon = min(c.soon, left)
 		}
@@ -181,10 +181,12 @@ func (c *Controller) rollBack(ctx context.Context, v *view, claim *v1.NodeClaim,
 	}
 	reason := v1.DisruptionReason(chosenFor(claim))
 	c.Metrics.rejected(reason)
-	if because.failed {
+	if because.failed && reason == v1.ReasonUnderutilized {
+		c.putAside(v.now, claim, stuckFor, block{noPlace, because.stays})
+	} else if because.failed {
 		c.noteFailure(v, claim, because.stays)
 	}
-	if reason == v1.ReasonEmpty {
+	if reason == v1.ReasonEmpty || reason == v1.ReasonUnderutilized {
 		c.Events.Event(claim, corev1.EventTypeNormal, "ConsolidationRejected", "the node stays: "+because.stays)
 	} else {
 		c.eventOnBoth(v, claim, corev1.EventTypeNormal, "DisruptionBlocked", "the node stays for now: "+because.stays)
@@ -206,8 +208,8 @@ func (c *Controller) noteFailure(v *view, claim *v1.NodeClaim, why string) {
 	}
 }
 
-// An aside is until when, and why, a node that drifted is not tried again. Later it comes after
-// those that were not tried for longer.
+// An aside is until when, and why, a node that drifted, or is underutilized, is not tried again.
+// Later it comes after those that were not tried for longer.
 type aside struct {
 	until time.Time
 	why   block

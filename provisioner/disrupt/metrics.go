@@ -54,12 +54,14 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 }
 
 // time begins to time a decision, if there is a clock, and returns what ends it.
-func (m *Metrics) time(clock func() time.Time) (stop func()) {
+func (m *Metrics) time(clock func() time.Time, reason v1.DisruptionReason) (stop func()) {
 	if m == nil || clock == nil {
 		return func() {}
 	}
 	begin := clock()
-	return func() { m.evaluation.WithLabelValues("empty", "empty").Observe(clock().Sub(begin).Seconds()) }
+	return func() {
+		m.evaluation.WithLabelValues(lower(reason), consolidationType(reason)).Observe(clock().Sub(begin).Seconds())
+	}
 }
 
 func (m *Metrics) eligible(reason v1.DisruptionReason, nodes int) {
@@ -71,10 +73,14 @@ func (m *Metrics) eligible(reason v1.DisruptionReason, nodes int) {
 // lower spells a reason as Karpenter's metrics and logs do.
 func lower(reason v1.DisruptionReason) string { return strings.ToLower(string(reason)) }
 
-// consolidationType is the label of that name: only emptiness is consolidation.
+// consolidationType is the label of that name: drift is no consolidation, and what saves money is looked
+// for among all nodes at once.
 func consolidationType(reason v1.DisruptionReason) string {
-	if reason == v1.ReasonEmpty {
+	switch reason {
+	case v1.ReasonEmpty:
 		return "empty"
+	case v1.ReasonUnderutilized:
+		return "multi"
 	}
 	return ""
 }

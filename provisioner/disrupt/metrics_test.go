@@ -17,13 +17,13 @@ func TestDecisionsAreTimed(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Unix(0, 0)
-	stop := m.time(func() time.Time { return now })
+	stop := m.time(func() time.Time { return now }, "Empty")
 	now = now.Add(3 * time.Second)
 	stop()
-	m.time(nil)() // no clock, no time
+	m.time(nil, "Empty")() // no clock, no time
 	m.failed("Empty")
 	var none *Metrics
-	none.time(func() time.Time { return now })()
+	none.time(func() time.Time { return now }, "Empty")()
 	none.failed("Empty")
 	families, err := r.Gather()
 	if err != nil {

@@ -47,7 +47,12 @@ func (c *Controller) look(now time.Time) *view {
 	if c.viewed != nil && c.viewed.Snapshot == s && c.viewed.now.Equal(now) {
 		return c.viewed
 	}
-	v := &view{Snapshot: s, now: now, guards: sync.OnceValue(func() lifecycle.Guards { return lifecycle.GuardsOf(s) }), residents: &c.residents, served: c.Schedulers,
+	c.viewed = newView(s, now, &c.residents, c.Schedulers)
+	return c.viewed
+}
+
+func newView(s *state.Snapshot, now time.Time, known *residents, served problem.Schedulers) *view {
+	v := &view{Snapshot: s, now: now, guards: sync.OnceValue(func() lifecycle.Guards { return lifecycle.GuardsOf(s) }), residents: known, served: served,
 		claims: map[string]bool{}, nodes: map[string]bool{}, spare: map[place]types.NamespacedName{}, moved: map[string][]state.Plan{}}
 	v.unplanned = headroom.Unplanned(s)
 	for _, plan := range s.Plans.All() {
@@ -65,7 +70,6 @@ func (c *Controller) look(now time.Time) *view {
 		}
 	}
 	v.allowances = sync.OnceValue(func() map[string]map[v1.DisruptionReason]Allowance { return Allowances(now, s) })
-	c.viewed = v
 	return v
 }
 
@@ -175,9 +179,9 @@ func quietSince(claim *v1.NodeClaim) time.Time {
 	return since
 }
 
-// consolidatable reports whether an initialized claim has been quiet for its
-// pool's consolidateAfter, and otherwise how long that still takes; 0 is never.
-func (v *view) consolidatable(claim *v1.NodeClaim, pool *v1.NodePool) (ok bool, left time.Duration) {
+// quiet reports whether an initialized claim has been so for its pool's consolidateAfter, and
+// otherwise how long that still takes; 0 is never.
+func (v *view) quiet(claim *v1.NodeClaim, pool *v1.NodePool) (ok bool, left time.Duration) {
 	after, ok := pool.Spec.Disruption.ConsolidateAfter.Get()
 	if !ok || pool.Spec.Replicas != nil {
 		return false, 0

@@ -32,13 +32,13 @@ const lead = 5 * time.Minute
 // movers returns the pods that are to leave their nodes and have no place decided yet. One that
 // may not be evicted now is none of them, since what is bought for it could stand empty for long:
 // unless its node's deadline is near, or the node was chosen and waits for its place, which only
-// do-not-disrupt outlasts.
+// do-not-disrupt outlasts. Where nodes go to save money their pods have places, or the nodes stay.
 func (c *Controller) movers(now time.Time, s *state.Snapshot) []*corev1.Pod {
 	guards := sync.OnceValue(func() lifecycle.Guards { return lifecycle.GuardsOf(s) })
 	var pods []*corev1.Pod
 	for _, claim := range s.AllLeaving() {
 		node, ok := s.NodeOf(claim)
-		if !ok {
+		if !ok || decidedElsewhere(claim) {
 			continue
 		}
 		deadline, bounded := lifecycle.Deadline(claim)
@@ -94,6 +94,12 @@ func (c *Controller) Foresee(ctx context.Context, now time.Time, s *state.Snapsh
 		}
 	}
 	launches, placements := t.Placed(solution)
+	return stuck, refused(ctx, t, launches, placements, stuck)
+}
+
+// refused asks kube-scheduler's own plugins about every place that was decided, and adds the pods that
+// they refuse, with what they say.
+func refused(ctx context.Context, t *problem.Translation, launches []problem.Launch, placements []problem.Placement, stuck map[types.UID]string) error {
 	f := t.Future(launches, placements, func(i int) string { return fmt.Sprintf("new-node-%d", i) }, func(int) int { return 0 })
 	asked := make([]oracle.Placement, len(f.Placements))
 	for i, at := range f.Placements {
@@ -101,12 +107,12 @@ func (c *Controller) Foresee(ctx context.Context, now time.Time, s *state.Snapsh
 	}
 	refusals, err := oracle.Check(ctx, oracle.Cluster{Nodes: f.Nodes, Pods: f.Pods, Objects: f.Objects}, asked)
 	if err != nil {
-		return nil, fmt.Errorf("asking kube-scheduler's plugins: %w", err)
+		return fmt.Errorf("asking kube-scheduler's plugins: %w", err)
 	}
 	for _, r := range refusals {
 		stuck[r.Pod.UID] = fmt.Sprintf("kube-scheduler's plugin %s would refuse it on %s: %s", r.Plugin, r.Node, r.Reason)
 	}
-	return stuck, nil
+	return nil
 }
 
 // moves reports whether a pod is on a node still.

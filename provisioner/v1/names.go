@@ -76,6 +76,9 @@ const (
 	// AnnotationPreferencePrice on a NodePool says how much more a pod may cost on its
 	// nodes to be where it prefers to be; see NodePool.PreferencePrice.
 	AnnotationPreferencePrice = "stowage.sh/preference-price"
+	// AnnotationConsolidationPayback on a NodePool says within which time savings have to pay for the
+	// evictions that they take; see NodePool.ConsolidationPayback.
+	AnnotationConsolidationPayback = "stowage.sh/consolidation-payback"
 	// AnnotationSurge on a Deployment, on its pods or on a NodePool asks ("true") for a pod that is
 	// its Deployment's only one to be replaced before it ends, where its node goes.
 	AnnotationSurge = "stowage.sh/surge"

@@ -20,6 +20,10 @@ import (
 // is none. Budgets are read, and judged, where they are evaluated.
 func (p *NodePool) Validate(known map[string][]string) field.ErrorList {
 	v := validator{known: known}
+	if _, err := p.ConsolidationPayback(); err != nil {
+		at := field.NewPath("metadata", "annotations").Key(AnnotationConsolidationPayback)
+		v.invalid(at, p.Annotations[AnnotationConsolidationPayback], err.Error())
+	}
 	if _, err := p.PreferencePrice(); err != nil {
 		at := field.NewPath("metadata", "annotations").Key(AnnotationPreferencePrice)
 		v.invalid(at, p.Annotations[AnnotationPreferencePrice], err.Error())

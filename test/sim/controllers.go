@@ -80,7 +80,7 @@ func (p *Process) AddControllers() *Controllers {
 		Cluster: p.Cluster, Write: p.Write, Cloud: p.world.Cloud, Instances: roster, Metrics: claims,
 	}
 	c.NodePool = &nodepool.Controller{Cluster: p.Cluster, Write: p.Write}
-	c.Disrupt = &disrupt.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: moves, Foresee: c.Provision.Foresee}
+	c.Disrupt = &disrupt.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: moves, Foresee: c.Provision.Foresee, Mover: c.Provision}
 	c.Static = &static.Controller{Cluster: p.Cluster, Write: p.Write, Events: p.Events, Metrics: kept, NewName: p.world.newClaimName}
 	c.Repair = &repair.Controller{Cluster: p.Cluster, Write: p.Write, Policies: p.world.Cloud.RepairPolicies, Events: p.Events, Metrics: mended}
 	p.addProvision(c.Provision)

@@ -1,0 +1,143 @@
+package disrupt
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/stowage-sh/stowage/provisioner/consolidate"
+	"github.com/stowage-sh/stowage/provisioner/problem"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// A Blocked node is not looked at for savings, for the reason of a code of docs/disruption.md.
+type Blocked struct {
+	Claim         *v1.NodeClaim
+	Code, Message string
+}
+
+// Consolidatable lists the nodes of in.Snapshot that may go to save money, and what keeps the others.
+// It notes in in.Leaving the nodes that are to take no pods of these. Budgets are not asked: any
+// number of nodes may go together.
+func Consolidatable(now time.Time, in *problem.Input, served problem.Schedulers) (nodes []consolidate.Node, blocked []Blocked) {
+	v := newView(in.Snapshot, now, &residents{}, served)
+	candidates := v.candidates()
+	nodes, why := v.consolidatable(in, candidates)
+	for _, n := range candidates {
+		if w, ok := why[n.claim.UID]; ok {
+			blocked = append(blocked, Blocked{n.claim, string(w.code), w.message})
+		}
+	}
+	for _, n := range nodes {
+		n.Terms.Most = len(nodes)
+	}
+	return nodes, blocked
+}
+
+// consolidatable lists the candidates that may go to save money, and says of the others why not.
+func (v *view) consolidatable(in *problem.Input, candidates []candidate) (nodes []consolidate.Node, why map[types.UID]block) {
+	terms := v.terms(in)
+	why = map[types.UID]block{}
+	in.Leaving = v.noDestinations()
+	for _, n := range candidates {
+		price, known := in.PriceOf(n.claim, n.node)
+		w := v.notUnderutilized(n)
+		if w.code == "" && !known {
+			w = block{priceUnknown, fmt.Sprintf("the price of %s is not known", problem.LaunchedAs(n.claim))}
+		}
+		if w.code != "" {
+			why[n.claim.UID] = w
+			continue
+		}
+		nodes = append(nodes, consolidate.Node{Claim: n.claim, Node: n.node, Price: price, Pods: n.movable, Terms: terms[n.pool.Name]})
+	}
+	return nodes, why
+}
+
+// ofOthers is a pod of a node for which no place can be decided here, since another scheduler places it; nil
+// if there is none.
+func (v *view) ofOthers(n candidate) *corev1.Pod {
+	if i := slices.IndexFunc(n.movable, func(p *corev1.Pod) bool { return !v.served.Serve(p) }); i >= 0 {
+		return n.movable[i]
+	}
+	return nil
+}
+
+// notUnderutilized says why a node is not to go to save money, whatever it costs.
+func (v *view) notUnderutilized(n candidate) block {
+	quiet, left := v.quiet(n.claim, n.pool)
+	_, err := n.pool.ConsolidationPayback()
+	switch {
+	case n.pool.Spec.Replicas != nil:
+		return block{static, "the NodePool keeps its number of nodes"}
+	case !quiet && left == 0:
+		return block{never, "the NodePool's consolidateAfter is Never"}
+	case len(n.movable) == 0:
+		return v.notEmpty(n)
+	case n.pool.Spec.Disruption.ConsolidationPolicy == v1.WhenEmpty:
+		return block{whenEmpty, "pods run on the node, and the NodePool's consolidationPolicy is WhenEmpty"}
+	case err != nil:
+		return block{paybackUnreadable, fmt.Sprintf("the NodePool's annotation %s %v", v1.AnnotationConsolidationPayback, err)}
+	case v.awaited(n).code != "":
+		return v.awaited(n)
+	case v.spared(n).code == holdsHeadroom && v.unplanned.Name == "":
+		return v.spared(n)
+	case v.shielded(n).code != "":
+		return v.shielded(n)
+	case v.kept(n).code != "":
+		return v.kept(n)
+	case v.ofOthers(n) != nil:
+		return block{noPlace, fmt.Sprintf("pod %s/%s is of another scheduler", v.ofOthers(n).Namespace, v.ofOthers(n).Name)}
+	case !quiet, v.isNew(n.claim):
+		return block{tooSoon, "consolidateAfter has not passed since a pod last came or went"}
+	case v1.IsTrue(n.claim.Status.Conditions, v1.ConditionDrifted):
+		return block{"Drifted", "the node drifted, and is replaced for that"}
+	}
+	return block{}
+}
+
+// noDestinations are the NodeClaims, by name, whose nodes take no pods of nodes that go to save money: they
+// have not been quiet for long enough, or are about to go themselves.
+func (v *view) noDestinations() map[string]bool {
+	closed := map[string]bool{}
+	for _, claim := range v.NodeClaims.All() {
+		n, ok := v.candidate(claim)
+		if !ok {
+			closed[claim.Name] = true
+			continue
+		}
+		quiet, left := v.quiet(claim, n.pool)
+		goes := len(n.movable) == 0 && v.notEmpty(n).code == "" && n.pool.Spec.Replicas == nil
+		if !quiet && left > 0 || v.isNew(claim) || goes || v1.IsTrue(claim.Status.Conditions, v1.ConditionDrifted) {
+			closed[claim.Name] = true
+		}
+	}
+	return closed
+}
+
+// terms are those of the NodePools, by name.
+func (v *view) terms(in *problem.Input) map[string]*consolidate.Terms {
+	terms := map[string]*consolidate.Terms{}
+	for _, pool := range v.NodePools.All() {
+		payback, _ := pool.ConsolidationPayback() // or its nodes stay
+		a := v.allowances()[pool.Name][v1.ReasonUnderutilized]
+		terms[pool.Name] = &consolidate.Terms{
+			NodePool: pool.Name, Payback: payback, Most: max(0, a.Nodes+a.Busy),
+			Balanced: pool.Spec.Disruption.ConsolidationPolicy == v1.Balanced,
+		}
+	}
+	for _, claim := range v.NodeClaims.All() {
+		n, ok := v.candidate(claim)
+		if !ok {
+			continue
+		}
+		t := terms[n.pool.Name]
+		price, _ := in.PriceOf(n.claim, n.node)
+		t.Cost += price
+		t.Disruption += consolidate.Disruption(consolidate.Node{Pods: n.movable})
+	}
+	return terms
+}

@@ -1,0 +1,250 @@
+package disrupt
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/stowage-sh/stowage/pricing"
+	"github.com/stowage-sh/stowage/provisioner/consolidate"
+	"github.com/stowage-sh/stowage/provisioner/problem"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// An outlook is what is known of what could be saved: the last plan, how far it has been carried out,
+// and what it was made for. What has not changed since is not looked at again: the nodes of a cluster at
+// rest stay as they are.
+type outlook struct {
+	plan  *consolidate.Plan
+	done  map[int]bool   // commands that were carried out, or failed
+	names map[int]string // NodeClaims that came of plan.New
+
+	at, whole time.Time // when it was made, and the last one for all nodes
+	prices    *pricing.Table
+	pools     map[types.UID]string           // NodePools' resource versions
+	stood     map[types.UID]standing         // NodeClaims as of the plan
+	stays     map[types.UID]consolidate.Stay // why nodes stay, of all plans
+	now       map[types.UID]standing         // NodeClaims as they are
+}
+
+// A standing is what there is to a node that a plan depends on.
+type standing struct {
+	running podSet
+	may     bool // it may go
+}
+
+// see takes in how the nodes are.
+func (o *outlook) see(v *view, nodes []consolidate.Node) {
+	o.now = map[types.UID]standing{}
+	for _, claim := range v.NodeClaims.All() {
+		if node, ok := v.NodeOf(claim); ok && !v.Leaving(claim) {
+			o.now[claim.UID] = standing{running: v.residents.on(v.Snapshot, node.Name).running}
+		}
+	}
+	for _, n := range nodes {
+		o.now[n.Claim.UID] = standing{o.now[n.Claim.UID].running, true}
+	}
+	maps.DeleteFunc(o.stays, func(uid types.UID, _ consolidate.Stay) bool { _, ok := o.now[uid]; return !ok })
+}
+
+// changed lists the nodes that are not as the plan has seen them, and reports whether what all of them
+// depend on has changed.
+func (o *outlook) changed(v *view, in *problem.Input) (some map[types.UID]bool, all bool) {
+	some = map[types.UID]bool{}
+	for uid, is := range o.now {
+		was, known := o.stood[uid]
+		if !known || is.may && !was.may || !maps.Equal(was.running, is.running) {
+			some[uid] = true
+		}
+	}
+	return some, o.plan == nil || o.prices != in.Prices || !maps.Equal(o.pools, poolVersions(v))
+}
+
+func poolVersions(v *view) map[types.UID]string {
+	versions := map[types.UID]string{}
+	for _, pool := range v.NodePools.All() {
+		versions[pool.UID] = fmt.Sprint(pool.Generation, pool.Annotations[v1.AnnotationConsolidationPayback])
+	}
+	return versions
+}
+
+// around are the nodes that changed, and of the others those that lose most.
+func (o *outlook) around(changed map[types.UID]bool, nodes []consolidate.Node) (some []consolidate.Node) {
+	var others []consolidate.Node
+	for _, n := range nodes {
+		if changed[n.Claim.UID] {
+			some = append(some, n)
+		} else {
+			others = append(others, n)
+		}
+	}
+	slices.SortStableFunc(others, func(a, b consolidate.Node) int {
+		return cmp.Compare(o.stays[b.Claim.UID].Loss, o.stays[a.Claim.UID].Loss)
+	})
+	return append(some, others[:min(len(others), 4*len(changed)+32)]...)
+}
+
+// take takes in a plan, for all nodes or some.
+func (o *outlook) take(v *view, in *problem.Input, plan *consolidate.Plan, all bool) {
+	if all || o.stays == nil {
+		o.stays, o.whole = map[types.UID]consolidate.Stay{}, v.now
+	}
+	for _, command := range plan.Commands {
+		for _, n := range command.Nodes {
+			delete(o.stays, n.Claim.UID)
+		}
+	}
+	for _, stay := range plan.Stays {
+		o.stays[stay.Node.Claim.UID] = stay
+	}
+	o.plan, o.done, o.names, o.at = plan, map[int]bool{}, map[int]string{}, v.now
+	o.prices, o.pools, o.stood = in.Prices, poolVersions(v), o.now
+}
+
+// open reports whether a command of the plan can be carried out yet, if the budgets allow.
+func (o *outlook) open() bool {
+	for i := range o.plan.Commands {
+		if !o.done[i] && o.holds(&o.plan.Commands[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// holds reports whether the nodes of a command are as it has seen them.
+func (o *outlook) holds(c *consolidate.Command) bool {
+	for _, n := range c.Nodes {
+		is, was := o.now[n.Claim.UID], o.stood[n.Claim.UID]
+		if !is.may || !maps.Equal(is.running, was.running) {
+			return false
+		}
+	}
+	return true
+}
+
+// say says of the nodes that stay why.
+func (o *outlook) say(nodes []consolidate.Node, said verdicts) {
+	for _, n := range nodes {
+		if stay, ok := o.stays[n.Claim.UID]; ok {
+			said[n.Claim.UID] = verdict{block{code(stay.Code), stay.Message}, v1.ReasonUnderutilized}
+		}
+	}
+}
+
+// pick lists the commands that can be carried out now, in order.
+func (o *outlook) pick(v *view, in *problem.Input, allowed *permits, said verdicts) (picks []int) {
+	opened, nodes := map[int]bool{}, 0
+	for i := range o.plan.Commands {
+		c := &o.plan.Commands[i]
+		if o.done[i] || !o.holds(c) {
+			continue
+		}
+		why := o.blocked(v, in, c, opened)
+		if why.code == "" && nodes+len(c.Nodes) > atOnce {
+			why = block{inTurn, "other nodes go first"}
+		}
+		if why.code == "" {
+			why = allowed.takeAll(v, c.Nodes)
+		}
+		if why.code != "" {
+			for _, n := range c.Nodes {
+				said[n.Claim.UID] = verdict{why, v1.ReasonUnderutilized}
+			}
+			continue
+		}
+		nodes += len(c.Nodes)
+		picks = append(picks, i)
+		for _, index := range c.New {
+			opened[index] = true
+		}
+	}
+	return picks
+}
+
+// blocked says what a command waits for: places that are not there, or have not been quiet for long enough.
+func (o *outlook) blocked(v *view, in *problem.Input, c *consolidate.Command, opened map[int]bool) block {
+	own := map[int]bool{}
+	for _, index := range c.New {
+		own[index] = true
+	}
+	for _, m := range c.Moves {
+		switch {
+		case m.To == nil && !own[m.New] && !opened[m.New] && o.names[m.New] == "":
+			return block{inTurn, "nodes go first whose pods share a new node with those of this one"}
+		case m.To != nil && m.To.Claim != nil && in.Leaving[m.To.Claim.Name]:
+			return block{inTurn, fmt.Sprintf("%s, where its pods would go, takes none yet", m.To.Machine())}
+		}
+	}
+	return block{}
+}
+
+// takeAll uses the budgets for nodes that go together, or says why that may not be.
+func (p *permits) takeAll(v *view, nodes []consolidate.Node) block {
+	count := map[*v1.NodePool]int{}
+	for _, n := range nodes {
+		pool, ok := v.NodePools.Get(n.Claim.Labels[v1.LabelNodePool])
+		if !ok {
+			return block{noNodePool, "the NodeClaim has no NodePool"}
+		}
+		count[pool]++
+	}
+	for pool, n := range count {
+		if p.left(pool, v1.ReasonUnderutilized) < n {
+			return p.refuse(pool, v1.ReasonUnderutilized)
+		}
+	}
+	for pool, n := range count {
+		p.used[pool.Name] += n
+	}
+	return block{}
+}
+
+// moves are those of some commands.
+func (o *outlook) moves(picks []int) *problem.Moves {
+	m := &problem.Moves{}
+	onto := map[problem.Machine][]*corev1.Pod{}
+	launches := map[int]*problem.Launch{}
+	for _, i := range picks {
+		c := &o.plan.Commands[i]
+		for _, n := range c.Nodes {
+			m.Leaving = append(m.Leaving, n.Claim)
+		}
+		for _, index := range c.New {
+			launches[index] = &o.plan.New[index]
+			launches[index].Pods = nil
+			m.Launches = append(m.Launches, launches[index])
+		}
+		for _, move := range c.Moves {
+			switch l := launches[move.New]; {
+			case move.To != nil:
+				onto[move.To.Machine()] = append(onto[move.To.Machine()], move.Pod)
+			case l != nil:
+				l.Pods = append(l.Pods, move.Pod)
+			default:
+				at := problem.Machine{NodeClaim: o.names[move.New]}
+				onto[at] = append(onto[at], move.Pod)
+			}
+		}
+	}
+	m.Onto = inOrder(onto)
+	return m
+}
+
+// hindered says why a command cannot be carried out: a pod was refused, or a new node does not come that
+// another command was to open.
+func (o *outlook) hindered(c *consolidate.Command, refused map[types.UID]string, lost map[int]bool) string {
+	for _, m := range c.Moves {
+		if why, ok := refused[m.Pod.UID]; ok {
+			return fmt.Sprintf("pod %s/%s would find no other place: %s", m.Pod.Namespace, m.Pod.Name, why)
+		}
+		if m.To == nil && lost[m.New] {
+			return "a new node that its pods would share does not come"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,208 @@
+package disrupt
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/stowage-sh/stowage/provisioner/consolidate"
+	"github.com/stowage-sh/stowage/provisioner/problem"
+	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// A Mover is what decisions to save money ask of provisioning.
+type Mover interface {
+	// Input is what a decision about a snapshot depends on, without pods.
+	Input(ctx context.Context, now time.Time, s *state.Snapshot) *problem.Input
+	// Refused says which pods would not get to where they are to go, and why. It changes nothing.
+	Refused(ctx context.Context, now time.Time, s *state.Snapshot, moves *problem.Moves) (map[types.UID]string, error)
+	// Carry buys what is to be bought, and notes the places of the pods.
+	Carry(ctx context.Context, now time.Time, moves *problem.Moves) error
+}
+
+const (
+	// lookAgain is the shortest time between two plans, and lookAround the longest that a change
+	// waits until all nodes are looked at, and not only those that changed and some others.
+	lookAgain, lookAround = 10 * time.Second, 10 * time.Minute
+	// few is the part of the nodes, one in so many, that may have changed for only these to be looked at.
+	few = 10
+	// atOnce is how many nodes are chosen in one step at most.
+	atOnce = 200
+)
+
+// chooseUnderutilized takes nodes that cost more than other places for their pods: the commands of the
+// last plan in order, as far as the budgets allow, and as far as nothing has changed that they
+// speak of. When none of them can be carried out any more, and something has changed, it plans anew.
+func (c *Controller) chooseUnderutilized(ctx context.Context, v *view, candidates []candidate, allowed *permits, said verdicts) error {
+	if c.Mover == nil {
+		return nil
+	}
+	in := c.Mover.Input(ctx, v.now, v.Snapshot)
+	nodes, why := v.consolidatable(in, candidates)
+	for _, n := range candidates {
+		if w, ok := why[n.claim.UID]; ok && len(n.movable) > 0 && w.code != code(v1.ReasonDrifted) {
+			said[n.claim.UID] = verdict{w, v1.ReasonUnderutilized}
+		}
+	}
+	c.Metrics.eligible(v1.ReasonUnderutilized, len(nodes))
+	nodes = slices.DeleteFunc(nodes, func(n consolidate.Node) bool {
+		_, unsure := c.unsure[n.Claim.UID]
+		aside, ok := c.setAside[n.Claim.UID]
+		if ok = ok && v.now.Before(aside.until); ok {
+			said[n.Claim.UID] = verdict{aside.why, v1.ReasonUnderutilized}
+		}
+		return unsure || ok
+	})
+	o := &c.outlook
+	o.see(v, nodes)
+	if err := c.replan(ctx, v, in, nodes); err != nil {
+		return err
+	}
+	o.say(nodes, said)
+	return c.carry(ctx, v, o.pick(v, in, allowed, said), said)
+}
+
+// replan plans anew if that may bring something.
+func (c *Controller) replan(ctx context.Context, v *view, in *problem.Input, nodes []consolidate.Node) error {
+	o := &c.outlook
+	changed, all := o.changed(v, in)
+	old := v.now.Sub(o.whole) >= lookAround
+	if len(changed) == 0 && !all || o.plan != nil && (v.now.Sub(o.at) < lookAgain || o.open() && !old) {
+		return nil
+	}
+	some := nodes
+	if all = all || old || len(changed)*few > len(nodes); !all {
+		some = o.around(changed, nodes)
+	}
+	stop := c.Metrics.time(c.Clock, v1.ReasonUnderutilized)
+	plan, err := consolidate.Make(ctx, in, some)
+	stop()
+	if err != nil {
+		return fmt.Errorf("planning for %d nodes that may be underutilized: %w", len(some), err)
+	}
+	if len(plan.Commands) > 0 {
+		logr.FromContextOrDiscard(ctx).Info("planned a consolidation", "nodes", len(some), "commands", len(plan.Commands),
+			"usd-per-hour-before", float64(plan.Before)/1e6, "usd-per-hour-after", float64(plan.After)/1e6, "lower-bound", float64(plan.LowerBound)/1e6)
+	}
+	o.take(v, in, plan, all)
+	return nil
+}
+
+// carry carries commands out, those of which kube-scheduler would refuse no pod.
+func (c *Controller) carry(ctx context.Context, v *view, picks []int, said verdicts) error {
+	if len(picks) == 0 {
+		return nil
+	}
+	o := &c.outlook
+	refused, err := c.Mover.Refused(ctx, v.now, v.Snapshot, o.moves(picks))
+	if err != nil {
+		return fmt.Errorf("confirming the places of the pods of nodes that are underutilized: %w", err)
+	}
+	var failed []error
+	lost := map[int]bool{} // new nodes that do not come
+	for _, i := range picks {
+		command := &o.plan.Commands[i]
+		o.done[i] = true
+		if why := o.hindered(command, refused, lost); why != "" {
+			for _, index := range command.New {
+				lost[index] = true
+			}
+			for _, n := range command.Nodes {
+				c.putAside(v.now, n.Claim, stuckFor, block{noPlace, why})
+				said[n.Claim.UID] = verdict{block{noPlace, why}, v1.ReasonUnderutilized}
+			}
+			continue
+		}
+		failed = append(failed, c.begin(ctx, v, i))
+	}
+	return errors.Join(failed...)
+}
+
+// begin chooses the nodes of a command, and then has their pods' places written down: a crash in
+// between leaves nodes without other places, which are opened again.
+func (c *Controller) begin(ctx context.Context, v *view, i int) error {
+	o := &c.outlook
+	command := &o.plan.Commands[i]
+	message := fmt.Sprintf("saves $%.4f an hour: %d nodes for %d new ones, %d pods move", float64(command.Savings)/1e6, len(command.Nodes), len(command.New), command.Evictions)
+	for _, n := range command.Nodes {
+		picked, ok := v.candidate(n.Claim)
+		if current, there := v.NodeClaims.Get(n.Claim.Name); ok && there {
+			picked.claim = current
+		}
+		if err := c.take(ctx, v.now, picked, string(v1.ReasonUnderutilized), message); err != nil {
+			c.unsure[n.Claim.UID] = v.now
+			return err
+		}
+	}
+	s := c.Cluster.Snapshot()
+	for _, n := range command.Nodes {
+		if claim, ok := s.NodeClaims.Get(n.Claim.Name); !ok || !chosen(claim) {
+			return nil // it lost a race; the others are opened again
+		}
+	}
+	c.soon = min(c.soon, c.settle())
+	moves := o.moves([]int{i})
+	err := c.Mover.Carry(ctx, v.now, moves)
+	for j, index := range command.New {
+		o.names[index] = moves.Launches[j].Claim.Name
+	}
+	logr.FromContextOrDiscard(ctx).Info("consolidating", "nodes", len(command.Nodes), "new-nodes", len(command.New), "pods", command.Evictions,
+		"usd-per-hour", float64(command.Savings)/1e6, "payback", command.Payback().Round(time.Second).String())
+	return err
+}
+
+// removeConfirmed deletes claims that were chosen to save money, if kube-scheduler's plugins agree once
+// more, on the newest snapshot, that all their pods get to their places. The others are opened again.
+func (c *Controller) removeConfirmed(ctx context.Context, v *view, claims []*v1.NodeClaim, deleted map[types.UID]struct{}) error {
+	if len(claims) == 0 {
+		return nil
+	}
+	moves := &problem.Moves{Leaving: claims}
+	onto := map[problem.Machine][]*corev1.Pod{}
+	for _, claim := range claims {
+		n, _ := v.candidate(claim)
+		for _, p := range n.movable {
+			plan := v.Plans.Of(p.UID)
+			at := problem.Machine{NodeClaim: plan.NodeClaim, Node: plan.Node}
+			onto[at] = append(onto[at], p)
+		}
+	}
+	moves.Onto = inOrder(onto)
+	refused, err := c.Mover.Refused(ctx, v.now, v.Snapshot, moves)
+	if err != nil {
+		return fmt.Errorf("confirming the places of the pods of %d nodes: %w", len(claims), err)
+	}
+	var failed []error
+	for _, claim := range claims {
+		n, _ := v.candidate(claim)
+		if why := stuckOn(n, refused); why != "" {
+			failed = append(failed, c.rollBack(ctx, v, claim, next{stays: why, failed: true}))
+			continue
+		}
+		err := c.remove(ctx, v, claim, v1.ReasonUnderutilized)
+		if err == nil {
+			deleted[claim.UID] = struct{}{}
+		}
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}
+
+func inOrder(onto map[problem.Machine][]*corev1.Pod) (out []problem.Onto) {
+	order := func(a, b problem.Machine) int {
+		return cmp.Or(cmp.Compare(a.NodeClaim, b.NodeClaim), cmp.Compare(a.Node, b.Node))
+	}
+	for _, at := range slices.SortedFunc(maps.Keys(onto), order) {
+		out = append(out, problem.Onto{Machine: at, Pods: onto[at]})
+	}
+	return out
+}

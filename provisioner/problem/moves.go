@@ -1,0 +1,84 @@
+package problem
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/stowage-sh/stowage/binpack"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// Moves say where the pods of nodes go that are to leave.
+type Moves struct {
+	// Leaving are the NodeClaims of these nodes.
+	Leaving []*v1.NodeClaim
+	// Onto are machines that are there, or on their way.
+	Onto []Onto
+	// Launches are to be bought, each for its Pods.
+	Launches []*Launch
+}
+
+// Onto is a machine and the pods that go to it.
+type Onto struct {
+	Machine
+	Pods []*corev1.Pod
+}
+
+// A Machine is that of a NodeClaim, or else a Node, by name.
+type Machine struct{ NodeClaim, Node string }
+
+// Pods are all that move.
+func (m *Moves) Pods() (pods []*corev1.Pod) {
+	for _, o := range m.Onto {
+		pods = append(pods, o.Pods...)
+	}
+	for _, l := range m.Launches {
+		pods = append(pods, l.Pods...)
+	}
+	return pods
+}
+
+// String says which it is.
+func (m Machine) String() string {
+	if m.NodeClaim != "" {
+		return "NodeClaim " + m.NodeClaim
+	}
+	return "node " + m.Node
+}
+
+// Machine names what the bin is.
+func (b *Bin) Machine() Machine {
+	if b.Claim != nil {
+		return Machine{NodeClaim: b.Claim.Name}
+	}
+	return Machine{Node: b.Node.Name}
+}
+
+// Arrange looks up what Moves speak of, in t, which was built with their Pods. Lost are those
+// whose machine takes no pods any more.
+func (t *Translation) Arrange(m *Moves) (launches []Launch, placements []Placement, lost []Onto) {
+	bins := map[Machine]*Bin{}
+	for i := range t.Bins {
+		if b := &t.Bins[i]; b.usable {
+			bins[b.Machine()] = b
+		}
+	}
+	for _, o := range m.Onto {
+		if b := bins[o.Machine]; b != nil {
+			placements = append(placements, Placement{b, o.Pods})
+		} else {
+			lost = append(lost, o)
+		}
+	}
+	for _, l := range m.Launches {
+		launches = append(launches, *l)
+	}
+	return launches, placements, lost
+}
+
+// PriceOf returns what an hour of the machine of a NodeClaim costs, and whether that is known.
+func (in *Input) PriceOf(claim *v1.NodeClaim, node *corev1.Node) (binpack.MicroUSD, bool) {
+	price, known := in.Prices.Price(LaunchedAs(claim))
+	price, known, _ = in.Overlays.Price(labels.Set(node.Labels), price, known)
+	return binpack.MicroUSD(price), known
+}

@@ -1,0 +1,69 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/stowage-sh/stowage/provisioner/problem"
+	"github.com/stowage-sh/stowage/provisioner/state"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
+)
+
+// Where nodes go to save money, package consolidate has decided the places of all their pods
+// together. They are checked and written down here as they are: another decision might cost more
+// than is saved.
+
+// decidedElsewhere reports whether the pods of a node that is on its way out get their places so. Once
+// its NodeClaim is deleted it goes whatever comes, and they are planned for like any others.
+func decidedElsewhere(claim *v1.NodeClaim) bool {
+	why := v1.GetCondition(claim.Status.Conditions, v1.ConditionDisruptionReason)
+	return claim.DeletionTimestamp == nil && why != nil && why.Status == "True" && why.Reason == string(v1.ReasonUnderutilized)
+}
+
+// Input is what a decision depends on, without pods. It may be called by any number of goroutines.
+func (c *Controller) Input(ctx context.Context, now time.Time, s *state.Snapshot) *problem.Input {
+	return c.input(ctx, now, s, nil)
+}
+
+// Refused says which of the pods that move would not get to where they are to go, and why: the
+// machine takes none any more, or kube-scheduler's own plugins refuse the pod. It changes nothing,
+// and may be called by any number of goroutines.
+func (c *Controller) Refused(ctx context.Context, now time.Time, s *state.Snapshot, moves *problem.Moves) (map[types.UID]string, error) {
+	in := c.input(ctx, now, s, moves.Pods())
+	if len(in.Pods) == 0 {
+		return nil, nil
+	}
+	in.Leaving = map[string]bool{}
+	for _, claim := range moves.Leaving {
+		in.Leaving[claim.Name] = true
+	}
+	t := problem.Build(in)
+	launches, placements, lost := t.Arrange(moves)
+	stuck := map[types.UID]string{}
+	for _, o := range lost {
+		for _, p := range o.Pods {
+			stuck[p.UID] = "its place, " + o.String() + ", takes no pods any more"
+		}
+	}
+	return stuck, refused(ctx, t, launches, placements, stuck)
+}
+
+// Carry buys what is to be bought and notes the places of the pods. A machine that cannot be written down
+// does not stop the others; its pods have no place then. It may be called by any number of goroutines.
+func (c *Controller) Carry(ctx context.Context, now time.Time, moves *problem.Moves) error {
+	var failed []error
+	for _, l := range moves.Launches {
+		failed = append(failed, c.createOne(ctx, now, l))
+	}
+	plans := map[types.UID]state.Plan{}
+	for _, o := range moves.Onto {
+		for _, p := range o.Pods {
+			plans[p.UID] = planned(now, p, state.Plan{NodeClaim: o.NodeClaim, Node: o.Node})
+		}
+	}
+	c.Cluster.SetPlans(plans)
+	return errors.Join(failed...)
+}
