@@ -181,9 +181,10 @@ func (c *Controller) rollBack(ctx context.Context, v *view, claim *v1.NodeClaim,
 	}
 	reason := v1.DisruptionReason(chosenFor(claim))
 	c.Metrics.rejected(reason)
-	if because.failed && reason == v1.ReasonUnderutilized {
-		c.putAside(v.now, claim, stuckFor, block{noPlace, because.stays})
-	} else if because.failed {
+	switch {
+	case reason == v1.ReasonUnderutilized:
+		c.spare(v.now, claim, because)
+	case because.failed:
 		c.noteFailure(v, claim, because.stays)
 	}
 	if reason == v1.ReasonEmpty || reason == v1.ReasonUnderutilized {

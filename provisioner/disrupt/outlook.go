@@ -36,18 +36,21 @@ type outlook struct {
 type standing struct {
 	running podSet
 	may     bool // it may go
+	takes   bool // it takes pods of others that go
 }
 
 // see takes in how the nodes are.
-func (o *outlook) see(v *view, nodes []consolidate.Node) {
+func (o *outlook) see(v *view, nodes []consolidate.Node, closed map[string]bool) {
 	o.now = map[types.UID]standing{}
 	for _, claim := range v.NodeClaims.All() {
 		if node, ok := v.NodeOf(claim); ok && !v.Leaving(claim) {
-			o.now[claim.UID] = standing{running: v.residents.on(v.Snapshot, node.Name).running}
+			o.now[claim.UID] = standing{running: v.residents.on(v.Snapshot, node.Name).running, takes: !closed[claim.Name]}
 		}
 	}
 	for _, n := range nodes {
-		o.now[n.Claim.UID] = standing{o.now[n.Claim.UID].running, true}
+		is := o.now[n.Claim.UID]
+		is.may = true
+		o.now[n.Claim.UID] = is
 	}
 	maps.DeleteFunc(o.stays, func(uid types.UID, _ consolidate.Stay) bool { _, ok := o.now[uid]; return !ok })
 }
@@ -58,7 +61,7 @@ func (o *outlook) changed(v *view, in *problem.Input) (some map[types.UID]bool, 
 	some = map[types.UID]bool{}
 	for uid, is := range o.now {
 		was, known := o.stood[uid]
-		if !known || is.may && !was.may || !maps.Equal(was.running, is.running) {
+		if is.may && !was.may || is.takes && !was.takes || known && !maps.Equal(was.running, is.running) {
 			some[uid] = true
 		}
 	}
@@ -204,15 +207,18 @@ func (p *permits) takeAll(v *view, nodes []consolidate.Node) block {
 	return block{}
 }
 
-// moves are those of some commands.
-func (o *outlook) moves(picks []int) *problem.Moves {
+// moves are those of some commands from the nodes that leave.
+func (o *outlook) moves(picks []int, leaves func(node string) bool) *problem.Moves {
 	m := &problem.Moves{}
 	onto := map[problem.Machine][]*corev1.Pod{}
 	launches := map[int]*problem.Launch{}
 	for _, i := range picks {
 		c := &o.plan.Commands[i]
+		going := map[string]bool{}
 		for _, n := range c.Nodes {
-			m.Leaving = append(m.Leaving, n.Claim)
+			if going[n.Node.Name] = leaves(n.Node.Name); going[n.Node.Name] {
+				m.Leaving = append(m.Leaving, n.Claim)
+			}
 		}
 		for _, index := range c.New {
 			launches[index] = &o.plan.New[index]
@@ -221,6 +227,7 @@ func (o *outlook) moves(picks []int) *problem.Moves {
 		}
 		for _, move := range c.Moves {
 			switch l := launches[move.New]; {
+			case !going[move.Pod.Spec.NodeName]:
 			case move.To != nil:
 				onto[move.To.Machine()] = append(onto[move.To.Machine()], move.Pod)
 			case l != nil:

@@ -63,7 +63,7 @@ func (c *Controller) chooseUnderutilized(ctx context.Context, v *view, candidate
 		return unsure || ok
 	})
 	o := &c.outlook
-	o.see(v, nodes)
+	o.see(v, nodes, in.Leaving)
 	if err := c.replan(ctx, v, in, nodes); err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (c *Controller) carry(ctx context.Context, v *view, picks []int, said verdi
 		return nil
 	}
 	o := &c.outlook
-	refused, err := c.Mover.Refused(ctx, v.now, v.Snapshot, o.moves(picks))
+	refused, err := c.Mover.Refused(ctx, v.now, v.Snapshot, o.moves(picks, func(string) bool { return true }))
 	if err != nil {
 		return fmt.Errorf("confirming the places of the pods of nodes that are underutilized: %w", err)
 	}
@@ -117,7 +117,7 @@ func (c *Controller) carry(ctx context.Context, v *view, picks []int, said verdi
 				lost[index] = true
 			}
 			for _, n := range command.Nodes {
-				c.putAside(v.now, n.Claim, stuckFor, block{noPlace, why})
+				c.spare(v.now, n.Claim, next{stays: why, failed: true})
 				said[n.Claim.UID] = verdict{block{noPlace, why}, v1.ReasonUnderutilized}
 			}
 			continue
@@ -132,25 +132,28 @@ func (c *Controller) carry(ctx context.Context, v *view, picks []int, said verdi
 func (c *Controller) begin(ctx context.Context, v *view, i int) error {
 	o := &c.outlook
 	command := &o.plan.Commands[i]
-	message := fmt.Sprintf("saves $%.4f an hour: %d nodes for %d new ones, %d pods move", float64(command.Savings)/1e6, len(command.Nodes), len(command.New), command.Evictions)
+	message := fmt.Sprintf("its command saves $%.4f an hour: %d nodes for %d new ones, %d pods move", float64(command.Savings)/1e6, len(command.Nodes), len(command.New), command.Evictions)
 	for _, n := range command.Nodes {
 		picked, ok := v.candidate(n.Claim)
-		if current, there := v.NodeClaims.Get(n.Claim.Name); ok && there {
-			picked.claim = current
+		if !ok {
+			continue
 		}
 		if err := c.take(ctx, v.now, picked, string(v1.ReasonUnderutilized), message); err != nil {
 			c.unsure[n.Claim.UID] = v.now
 			return err
 		}
 	}
-	s := c.Cluster.Snapshot()
-	for _, n := range command.Nodes {
-		if claim, ok := s.NodeClaims.Get(n.Claim.Name); !ok || !chosen(claim) {
-			return nil // it lost a race; the others are opened again
-		}
-	}
 	c.soon = min(c.soon, c.settle())
-	moves := o.moves([]int{i})
+	now, whole := c.look(v.now), true
+	moves := o.moves([]int{i}, func(node string) bool {
+		n, ok := now.Nodes.Get(node)
+		ok = ok && tainted(n)
+		whole = whole && ok
+		return ok
+	})
+	if !whole && len(command.New) > 0 {
+		return c.abandon(ctx, now, command) // to buy for some of them only might not pay
+	}
 	err := c.Mover.Carry(ctx, v.now, moves)
 	for j, index := range command.New {
 		o.names[index] = moves.Launches[j].Claim.Name
@@ -158,6 +161,27 @@ func (c *Controller) begin(ctx context.Context, v *view, i int) error {
 	logr.FromContextOrDiscard(ctx).Info("consolidating", "nodes", len(command.Nodes), "new-nodes", len(command.New), "pods", command.Evictions,
 		"usd-per-hour", float64(command.Savings)/1e6, "payback", command.Payback().Round(time.Second).String())
 	return err
+}
+
+// abandon opens the nodes of a command again of which not all could be chosen, since a race was lost.
+func (c *Controller) abandon(ctx context.Context, v *view, command *consolidate.Command) error {
+	var failed []error
+	for _, n := range command.Nodes {
+		if claim, ok := v.NodeClaims.Get(n.Claim.Name); ok && chosenFor(claim) == string(v1.ReasonUnderutilized) {
+			failed = append(failed, c.rollBack(ctx, v, claim, next{stays: "not all nodes of its command could be chosen"}))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// spare lets a node wait that was opened again, and be looked at anew then.
+func (c *Controller) spare(now time.Time, claim *v1.NodeClaim, because next) {
+	pause := time.Minute
+	if because.failed {
+		pause = stuckFor
+	}
+	c.putAside(now, claim, pause, block{noPlace, because.stays})
+	delete(c.outlook.stood, claim.UID)
 }
 
 // removeConfirmed deletes claims that were chosen to save money, if kube-scheduler's plugins agree once
