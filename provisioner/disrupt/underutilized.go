@@ -49,7 +49,8 @@ func (c *Controller) chooseUnderutilized(ctx context.Context, v *view, candidate
 	in := c.Mover.Input(ctx, v.now, v.Snapshot)
 	nodes, why := v.consolidatable(in, candidates)
 	for _, n := range candidates {
-		if w, ok := why[n.claim.UID]; ok && len(n.movable) > 0 && w.code != code(v1.ReasonDrifted) {
+		w, ok := why[n.claim.UID]
+		if drifted := v1.IsTrue(n.claim.Status.Conditions, v1.ConditionDrifted); ok && len(n.movable) > 0 && !drifted {
 			said[n.claim.UID] = verdict{w, v1.ReasonUnderutilized}
 		}
 	}

@@ -13,6 +13,10 @@ import (
 	"github.com/stowage-sh/stowage/test/sim"
 )
 
+func underutilized(p *v1.NodePool) {
+	p.Spec.Disruption.ConsolidationPolicy = v1.WhenEmptyOrUnderutilized
+}
+
 // thinned is a cluster that two thirds of the pods have left. Each of the others is one of a
 // PodDisruptionBudget of all but two.
 func (s *scene) thinned() (left []*sim.ReplicaSet) {
@@ -78,6 +82,7 @@ func TestUnderutilizedNodesGo(t *testing.T) {
 		before := s.cost()
 		evicted := s.evicted()
 		s.consolidate("30s", v1.Budget{Nodes: "50%"})
+		s.edit(underutilized)
 		s.until(time.Hour, "fewer machines", func() bool { return s.cost() < leastFor*13/10 })
 		s.pass(30 * time.Minute)
 		settled, cost := len(evicted), s.cost()
@@ -115,6 +120,7 @@ func TestWhatIsNotUnderutilized(t *testing.T) {
 				s.thinned()
 				evicted := s.evicted()
 				s.consolidate("0s")
+				s.edit(underutilized)
 				s.edit(c.edit)
 				s.pass(20 * time.Minute)
 				if len(evicted) > 0 {

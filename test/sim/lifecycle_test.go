@@ -83,6 +83,7 @@ func eachSeed(t *testing.T, run func(t *testing.T, s *scene)) {
 			w.Check(sim.PlansFit())
 			w.Check(sim.NominationsHold(3 * 10 * time.Second))
 			s.pool.Spec.Disruption.ConsolidateAfter = v1.Never
+			s.pool.Spec.Disruption.ConsolidationPolicy = v1.WhenEmpty
 			s.create(sim.NodeClass())
 			s.create(s.pool)
 			s.restart()
