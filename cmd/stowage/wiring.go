@@ -45,6 +45,7 @@ type wiring struct {
 
 	instruments *instruments
 	provision   *provision.Controller
+	disrupt     *disrupt.Controller
 }
 
 // The widths of the queues: how many objects are worked on at once. A NodeClaim
@@ -157,6 +158,9 @@ func (w *wiring) withdraw(ctx context.Context) {
 	defer stop()
 	if err := w.provision.Withdraw(limited); err != nil {
 		w.manager.GetLogger().Error(err, "withdrawing nominations")
+	}
+	if err := w.disrupt.Withdraw(limited); err != nil {
+		w.manager.GetLogger().Error(err, "withdrawing marks of nodes")
 	}
 }
 
@@ -288,7 +292,7 @@ func (w *wiring) drift(roster *lifecycle.Roster) error {
 }
 
 func (w *wiring) disruption() error {
-	c := &disrupt.Controller{
+	w.disrupt = &disrupt.Controller{
 		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: w.instruments.disrupt,
 		Foresee: w.provision.Foresee, Mover: w.provision, Schedulers: w.settings.schedulers, Clock: time.Now,
 	}
@@ -313,7 +317,7 @@ func (w *wiring) disruption() error {
 	}
 	// A step looks at every node, and in a large cluster there is always a pod that comes or goes. What
 	// is under way is looked at each second all the same.
-	return w.addRetrying(hasty, "disruption", 1, singleton(c.Step), once(), w.feed.source(urgent, 0), w.feed.source(pools, time.Second), w.feed.source(rest, 5*time.Second))
+	return w.addRetrying(hasty, "disruption", 1, singleton(w.disrupt.Step), once(), w.feed.source(urgent, 0), w.feed.source(pools, time.Second), w.feed.source(rest, 5*time.Second))
 }
 
 // A step does for one key what can be done now, and says when to look again.

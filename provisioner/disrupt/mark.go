@@ -182,8 +182,10 @@ func (c *Controller) rollBack(ctx context.Context, v *view, claim *v1.NodeClaim,
 	reason := v1.DisruptionReason(chosenFor(claim))
 	c.Metrics.rejected(reason)
 	switch {
+	case reason == v1.ReasonUnderutilized && because.failed:
+		c.spare(v.now, claim, stuckFor, because.stays)
 	case reason == v1.ReasonUnderutilized:
-		c.spare(v.now, claim, because)
+		c.spare(v.now, claim, time.Minute, because.stays)
 	case because.failed:
 		c.noteFailure(v, claim, because.stays)
 	}

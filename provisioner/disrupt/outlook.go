@@ -119,6 +119,22 @@ func (o *outlook) open() bool {
 	return false
 }
 
+// leaving are the nodes of commands that may be carried out yet, by NodeClaim.
+func (o *outlook) leaving() map[types.UID]bool {
+	nodes := map[types.UID]bool{}
+	if o.plan == nil {
+		return nodes
+	}
+	for i := range o.plan.Commands {
+		if c := &o.plan.Commands[i]; !o.done[i] && o.holds(c) {
+			for _, n := range c.Nodes {
+				nodes[n.Claim.UID] = true
+			}
+		}
+	}
+	return nodes
+}
+
 // holds reports whether the nodes of a command are as it has seen them.
 func (o *outlook) holds(c *consolidate.Command) bool {
 	for _, n := range c.Nodes {

@@ -69,7 +69,8 @@ func (c *Controller) chooseUnderutilized(ctx context.Context, v *view, candidate
 		return err
 	}
 	o.say(nodes, said)
-	return c.carry(ctx, v, o.pick(v, in, allowed, said), said)
+	err := c.carry(ctx, v, o.pick(v, in, allowed, said), said)
+	return errors.Join(err, c.shun(ctx, c.look(v.now)))
 }
 
 // replan plans anew if that may bring something.
@@ -118,7 +119,7 @@ func (c *Controller) carry(ctx context.Context, v *view, picks []int, said verdi
 				lost[index] = true
 			}
 			for _, n := range command.Nodes {
-				c.spare(v.now, n.Claim, next{stays: why, failed: true})
+				c.spare(v.now, n.Claim, hinderedFor, why)
 				said[n.Claim.UID] = verdict{block{noPlace, why}, v1.ReasonUnderutilized}
 			}
 			continue
@@ -175,13 +176,13 @@ func (c *Controller) abandon(ctx context.Context, v *view, command *consolidate.
 	return errors.Join(failed...)
 }
 
-// spare lets a node wait that was opened again, and be looked at anew then.
-func (c *Controller) spare(now time.Time, claim *v1.NodeClaim, because next) {
-	pause := time.Minute
-	if because.failed {
-		pause = stuckFor
-	}
-	c.putAside(now, claim, pause, block{noPlace, because.stays})
+// hinderedFor is how long a node waits whose command could not be carried out, mostly since others have
+// taken its pods' places.
+const hinderedFor = 20 * time.Second
+
+// spare lets a node wait, and be looked at anew then.
+func (c *Controller) spare(now time.Time, claim *v1.NodeClaim, pause time.Duration, why string) {
+	c.putAside(now, claim, pause, block{noPlace, why})
 	delete(c.outlook.stood, claim.UID)
 }
 

@@ -173,7 +173,9 @@ func newBin(in *Input, node *corev1.Node, claim *v1.NodeClaim) Bin {
 		return b
 	}
 	b.usable = b.usable && node.DeletionTimestamp == nil && !node.Spec.Unschedulable
-	b.taints = standingTaints(node, claim)
+	b.taints = slices.DeleteFunc(slices.Clone(standingTaints(node, claim)), func(t corev1.Taint) bool {
+		return t.Key == v1.TaintLeaving // it is about places elsewhere, of which there may be none
+	})
 	if b.initialized() {
 		b.labels, expected = labels.Set{}, nil
 	}

@@ -99,6 +99,8 @@ const FinalizerTermination = Group + "/termination"
 const (
 	// TaintDisrupted keeps new pods from a node that is about to go.
 	TaintDisrupted = Group + "/disrupted"
+	// TaintLeaving makes kube-scheduler prefer other nodes to one that is to go soon.
+	TaintLeaving = "stowage.sh/leaving"
 	// TaintUnregistered keeps all pods from a node until it is registered.
 	TaintUnregistered = Group + "/unregistered"
 	// TaintReadinessPrefix begins the keys of taints that readiness gates of nodes
@@ -111,6 +113,12 @@ const (
 // DisruptedTaint is put on a node before it is drained.
 func DisruptedTaint() corev1.Taint {
 	return corev1.Taint{Key: TaintDisrupted, Effect: corev1.TaintEffectNoSchedule}
+}
+
+// LeavingTaint is put on a node that is to go as soon as other nodes have: pods that go elsewhere
+// need not move again.
+func LeavingTaint() corev1.Taint {
+	return corev1.Taint{Key: TaintLeaving, Effect: corev1.TaintEffectPreferNoSchedule}
 }
 
 // UnregisteredTaint is what a node joins the cluster with.
