@@ -50,3 +50,24 @@ func BenchmarkConsolidate(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkConsolidateChanged plans for a few nodes of a large cluster, as the controller does where a pod has
+// come or gone on ten of them.
+func BenchmarkConsolidateChanged(b *testing.B) {
+	const nodes = 10 + 4*10 + 32
+	m, err := Embedded("", Options{MaxCPU: 32})
+	if err != nil {
+		b.Fatal(err)
+	}
+	standing, err := m.Thinned(Menus(40_000*100/35), 0.35, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err = consolidate.Make(context.Background(), standing.Input, standing.Nodes[:nodes]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(standing.Nodes)), "nodes")
+}
