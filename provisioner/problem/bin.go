@@ -162,12 +162,14 @@ func newBin(in *Input, node *corev1.Node, claim *v1.NodeClaim) Bin {
 		left := node == nil && v1.IsTrue(claim.Status.Conditions, v1.ConditionRegistered)
 		b.usable = !in.Snapshot.Leaving(claim) && !in.Leaving[claim.Name] && !left
 		b.taints = claim.Spec.Taints
-		b.forms = formsOf(in, claim)
 		if catalog := in.Catalogs[claim.Labels[v1.LabelNodePool]]; catalog != nil {
 			aliases = catalog.LabelAliases
 		}
-		b.labels = common(b.forms)
-		expected = least(b.forms)
+		if node == nil || !b.initialized() { // else the node says it all
+			b.forms = formsOf(in, claim)
+			b.labels = common(b.forms)
+			expected = least(b.forms)
+		}
 	}
 	if node == nil {
 		return b
@@ -176,9 +178,6 @@ func newBin(in *Input, node *corev1.Node, claim *v1.NodeClaim) Bin {
 	b.taints = slices.DeleteFunc(slices.Clone(standingTaints(node, claim)), func(t corev1.Taint) bool {
 		return t.Key == v1.TaintLeaving // it is about places elsewhere, of which there may be none
 	})
-	if b.initialized() {
-		b.labels, expected = labels.Set{}, nil
-	}
 	maps.Copy(b.labels, node.Labels)
 	for alias, key := range aliases { // a CSI driver may have yet to write its own name for the zone
 		if !b.labels.Has(alias) && b.labels.Has(key) {
