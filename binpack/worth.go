@@ -15,12 +15,14 @@ type Kept struct {
 // In the dual, what is kept earns what its room is worth beyond its price, if anything. These
 // sums are learned by cutting planes (Kelley, "The cutting-plane method for solving convex
 // programs", 1960): for the nodes that earn something at some prices, what they earn together
-// at any others is a row of the next program.
+// at any others is a row of the next program. The first has that of all of them: it bounds the prices where
+// the offers do not, as what is there can hold what is there.
 func Worth(p *Problem, kept []Kept) []float64 {
-	f := newFlow(p)
+	f := newFlow(p, kept)
+	f.learn(kept, nil)
 	y := f.solve()
 	for range cuts {
-		if len(kept) == 0 || !f.cut(kept, y) {
+		if !f.learn(kept, y) {
 			break
 		}
 		y = f.solve()
@@ -46,9 +48,15 @@ type flow struct {
 	demand []float64
 }
 
-func newFlow(p *Problem) *flow {
+func newFlow(p *Problem, kept []Kept) *flow {
 	n := len(p.Resources)
 	f := &flow{scale: make([]float64, n), most: 1, demand: make([]float64, n+1)}
+	for _, k := range kept {
+		for r, q := range k.Room {
+			f.scale[r] = max(f.scale[r], float64(q))
+		}
+		f.most = max(f.most, k.Price)
+	}
 	for _, g := range p.Groups {
 		for r, q := range g.Requests {
 			f.demand[r] += float64(float64(q) * float64(g.Count))
@@ -85,31 +93,31 @@ func (f *flow) solve() []float64 {
 }
 
 // enough is how near to what is kept really earns the program has to come, as a part.
-const enough = 1e-4
+const enough = 1e-5
 
-// cut adds the row of the nodes that earn something at prices y, unless the program knows already what
-// they do.
-func (f *flow) cut(kept []Kept, y []float64) bool {
+// learn adds the row of the nodes that earn something at prices y, or of all if y is nil, unless the program
+// knows already what they do. It reports whether it did.
+func (f *flow) learn(kept []Kept, y []float64) bool {
 	n := len(f.scale)
 	row, price, earned := make([]float64, n+1), 0.0, 0.0
-	room := make([]float64, n)
 	for _, k := range kept {
 		cost := max(0, k.Price/f.most)
 		earns := -cost
-		for r, q := range k.Room {
-			room[r] = float64(q) / f.scale[r]
-			earns += float64(y[r] * room[r])
-		}
-		if earns <= 0 {
-			continue
+		if y != nil {
+			for r, q := range k.Room {
+				earns += float64(y[r] * (float64(q) / f.scale[r]))
+			}
+			if earns <= 0 {
+				continue
+			}
 		}
 		earned += earns
 		price += cost
-		for r, q := range room {
-			row[r] += q
+		for r, q := range k.Room {
+			row[r] += float64(q) / f.scale[r]
 		}
 	}
-	if earned <= float64(y[n]*(1+enough))+tiny {
+	if len(kept) == 0 || (y != nil && earned <= float64(y[n]*(1+enough))+tiny) {
 		return false
 	}
 	row[n] = -1

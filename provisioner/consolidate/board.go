@@ -16,6 +16,9 @@ type board struct {
 	nodes []binpack.Node  // of the problem, and new ones after them
 	holds []map[int]int64 // by node: pods by group
 	on    []binpack.Set   // by group: the nodes it may go to, as far as it alone decides
+
+	pools  []binpack.Pool // with what is left of their limits
+	stocks []binpack.Stock
 }
 
 // without is the board of a problem when nodes leave. What machines hold that are not given is in the
@@ -24,6 +27,10 @@ func (s *search) without(whole *binpack.Problem, leaves []bool) *board {
 	b := &board{search: s, whole: whole, nodes: slices.Clone(whole.Nodes), holds: make([]map[int]int64, len(whole.Nodes)), on: make([]binpack.Set, len(whole.Groups))}
 	for g := range b.on {
 		b.on[g] = slices.Clone(whole.Groups[g].Nodes)
+	}
+	b.pools, b.stocks = slices.Clone(whole.Pools), slices.Clone(whole.Stocks)
+	for i := range b.pools {
+		b.pools[i].Left = slices.Clone(b.pools[i].Left)
 	}
 	for i, at := range s.bin {
 		if leaves[i] {
@@ -45,6 +52,15 @@ func (b *board) comeBack(i int) {
 	b.holds[b.bin[i]] = counts
 }
 
+// takes reports whether a node has pods of others.
+func (b *board) takes(i int) bool {
+	n := 0
+	for _, count := range b.holds[b.bin[i]] {
+		n += int(count)
+	}
+	return n > len(b.pods[i])
+}
+
 // leave takes the pods of nodes away.
 func (b *board) leave(nodes []int) {
 	for _, i := range nodes {
@@ -62,7 +78,7 @@ func (b *board) restore(nodes []int) {
 // problem is that of places for the pods of nodes that leave.
 func (b *board) problem(leaving []int) *binpack.Problem {
 	p := *b.whole
-	p.Nodes, p.Groups = b.nodes, slices.Clone(p.Groups)
+	p.Nodes, p.Groups, p.Pools, p.Stocks = b.nodes, slices.Clone(p.Groups), b.pools, b.stocks
 	for g := range p.Groups {
 		p.Groups[g].Count, p.Groups[g].Nodes = 0, b.on[g]
 	}
@@ -199,8 +215,31 @@ func (b *board) use(sol *binpack.Solution) (opened []int) {
 			}
 		}
 		opened = append(opened, at)
+		b.charge(n.Offers)
 	}
 	return opened
+}
+
+// charge takes a new node from what limits and stocks leave, whichever of its offers it becomes.
+func (b *board) charge(offers []int) {
+	pool := &b.pools[b.whole.Offers[offers[0]].Pool]
+	if pool.NodesLeft != binpack.Unlimited {
+		pool.NodesLeft--
+	}
+	for r, left := range pool.Left {
+		most := int64(0)
+		for _, o := range offers {
+			most = max(most, b.whole.Offers[o].Charge[r])
+		}
+		if left != binpack.Unlimited {
+			pool.Left[r] = max(0, left-most)
+		}
+	}
+	for i := range b.stocks {
+		if slices.ContainsFunc(offers, b.stocks[i].Offers.Has) {
+			b.stocks[i].Count = max(0, b.stocks[i].Count-1)
+		}
+	}
 }
 
 func (b *board) hold(node int, pods []binpack.Share) {

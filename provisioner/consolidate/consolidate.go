@@ -1,7 +1,10 @@
 package consolidate
 
 import (
+	"cmp"
 	"context"
+	"math"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,7 +22,7 @@ type Node struct {
 	Price binpack.MicroUSD
 	// Pods that would need another place.
 	Pods []*corev1.Pod
-	// Terms on which it goes.
+	// Terms on which it goes: the same for all nodes of a NodePool.
 	Terms *Terms
 }
 
@@ -51,8 +54,8 @@ type Plan struct {
 	// Before and After are what the given nodes cost an hour, and what those cost that are in
 	// their place after all Commands.
 	Before, After binpack.MicroUSD
-	// LowerBound is proven: no nodes that could be bought for all pods of the given nodes
-	// cost less.
+	// LowerBound is proven: no nodes that could be bought for the pods of the given nodes, as far
+	// as any hold them, cost less.
 	LowerBound binpack.MicroUSD
 
 	translation *problem.Translation
@@ -81,11 +84,16 @@ type Move struct {
 
 // Payback is how long it takes until the savings have paid for the evictions.
 func (c *Command) Payback() time.Duration {
-	return time.Duration(float64(c.Moving) / float64(c.Savings) * float64(time.Hour))
+	nanoseconds := float64(c.Moving) / float64(c.Savings) * float64(time.Hour)
+	if nanoseconds >= math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return time.Duration(nanoseconds)
 }
 
 // Make plans which of the nodes go. It decides as provisioning does about in, whose Pods are
-// not read; Leaving are nodes that take no pods. The error is that of binpack.Solve.
+// not read; Leaving are nodes that take no pods. The order of nodes does not matter. The error is
+// that of binpack.Solve.
 //
 // What is sought is a set of nodes to keep (keep.go). What leaves is then parted into commands
 // (deal.go).
@@ -95,6 +103,8 @@ func Make(ctx context.Context, in *problem.Input, nodes []Node) (*Plan, error) {
 		plan.Before += n.Price
 	}
 	plan.After = plan.Before
+	nodes = slices.SortedFunc(slices.Values(nodes), func(a, b Node) int { return cmp.Compare(a.Node.Name, b.Node.Name) })
+	nodes = slices.DeleteFunc(nodes, func(n Node) bool { return plan.keeps(in, n) })
 	if len(nodes) == 0 {
 		return plan, nil
 	}

@@ -20,8 +20,9 @@ import (
 // to come where they are yet; if it is not, it may be with the next nodes. Nodes that cannot go so
 // are tried by themselves in the end, each packed anew.
 
-// together is how many nodes go in a command for the sake of rules, and alone how many are tried by themselves.
-const together, alone = 16, 200
+// together is how many nodes go in a command for the sake of rules, alone how many of those that were to go
+// are tried by themselves, and lossy how many of the others.
+const together, alone, lossy = 16, 200, 50
 
 // A place is room for some pods of a group.
 type place struct {
@@ -97,7 +98,22 @@ func (s *search) deal(ctx context.Context, a *attempt, plan *Plan) error {
 	slices.SortStableFunc(going, func(i, j int) int { return cmp.Compare(gain(i), gain(j)) })
 	left := d.run(going)
 	left = d.run(left) // rules may let them now
+	left = append(left[:min(len(left), alone)], d.lossy(a)...)
 	return d.byThemselves(ctx, left)
+}
+
+// lossy are the nodes that stay and lose most, by that: each costs more than the pods on it are worth by
+// at least what it has to save.
+func (d *dealer) lossy(a *attempt) (nodes []int) {
+	loss := make([]float64, len(d.nodes))
+	for i, n := range d.nodes {
+		loss[i] = float64(n.Price) - d.worth(d.load[i])
+		if !a.leaves[i] && d.pinned[i] == "" && loss[i] > max(d.counted(i), dear*float64(n.Price)) {
+			nodes = append(nodes, i)
+		}
+	}
+	slices.SortStableFunc(nodes, func(i, j int) int { return cmp.Compare(loss[j], loss[i]) })
+	return nodes[:min(len(nodes), lossy)]
 }
 
 // run makes commands of nodes, in order, and returns those that are in none.
@@ -107,13 +123,11 @@ func (d *dealer) run(nodes []int) (left []int) {
 		d.undo()
 	}
 	for _, i := range nodes {
-		if !d.add(i) {
-			d.undo()
-			left = append(left, i)
-			continue
+		if d.tooMany(append(slices.Clip(d.draft.nodes), i)) {
+			giveUp() // and this one starts another
 		}
 		switch {
-		case d.tooMany(d.draft.nodes):
+		case !d.add(i):
 			giveUp()
 		case d.pays(d.draft.nodes, d.savings()):
 			if !d.commit() && len(d.draft.nodes) >= together {
@@ -228,14 +242,12 @@ func (d *dealer) moveTo(m move) Move {
 
 // solution is the draft as one of the board's problem.
 func (d *dealer) solution() *binpack.Solution {
-	counts := map[*place]int64{} // of places; one node may have several
 	type key struct {
 		node  int
 		fresh *fresh
 	}
 	pods, order := map[key]map[int]int64{}, []key{}
 	for _, m := range d.draft.moves {
-		counts[m.to]++
 		k := key{m.to.node, nil}
 		if f := m.to.fresh; f != nil {
 			k = key{f.node, f}
@@ -286,22 +298,26 @@ func (d *dealer) ruled() bool {
 	return false
 }
 
-// byThemselves packs the pods of single nodes anew on what is left, and on new nodes.
+// byThemselves packs the pods of single nodes anew on what is left, and on new nodes. Those that
+// have been given pods meanwhile stay: no pod moves twice.
 func (d *dealer) byThemselves(ctx context.Context, nodes []int) error {
-	for _, i := range nodes[:min(len(nodes), alone)] {
-		one := []int{i}
+	for _, i := range nodes {
+		one, at := []int{i}, d.bin[i]
+		if d.board.takes(i) {
+			continue
+		}
+		free := d.board.nodes[at].Free
+		d.board.nodes[at].Free = make(binpack.Vector, len(free))
 		d.board.leave(one)
 		sol, err := d.board.solve(ctx, one)
 		d.board.restore(one)
 		if err != nil {
 			return err
 		}
-		if len(sol.Unplaced) > 0 {
-			continue
-		}
 		d.places = d.search.places(sol)
-		if !d.add(i) || !d.pays(one, d.savings()) || !d.commit() {
+		if len(sol.Unplaced) > 0 || !d.add(i) || d.tooMany(one) || !d.pays(one, d.savings()) || !d.commit() {
 			d.undo()
+			d.board.nodes[at].Free = free
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/provisioner/problem"
 )
 
 // A Stay is a node that is in no command, and why.
@@ -27,7 +28,24 @@ const (
 	NotWorthIt Code = "NotWorthIt"
 	// NoPlaceForPods: a pod would find no other place.
 	NoPlaceForPods Code = "NoPlaceForPods"
+	// NoneMayGo: its Terms let no node go.
+	NoneMayGo Code = "NoneMayGo"
+	// NotFound: it is not in the snapshot.
+	NotFound Code = "NotFound"
 )
+
+// keeps reports whether a node stays whatever would be gained, and says so.
+func (plan *Plan) keeps(in *problem.Input, n Node) bool {
+	if _, ok := in.Snapshot.Nodes.Get(n.Node.Name); !ok {
+		plan.Stays = append(plan.Stays, Stay{Node: n, Code: NotFound, Message: "the node is not there any more"})
+		return true
+	}
+	if n.Terms.Most < 1 {
+		plan.Stays = append(plan.Stays, Stay{Node: n, Code: NoneMayGo, Message: fmt.Sprintf("no node of NodePool %s may go now", n.Terms.NodePool)})
+		return true
+	}
+	return false
+}
 
 // explain says of each node that is in no command why.
 func (s *search) explain(plan *Plan) {
@@ -58,6 +76,8 @@ func (s *search) why(i, takes int) (Code, string) {
 	switch {
 	case s.pinned[i] != "":
 		return NoPlaceForPods, s.pinned[i]
+	case n.Price == 0:
+		return WellUsed, "it costs nothing"
 	case takes > 0:
 		return WellUsed, fmt.Sprintf("it takes %d pods of other nodes", takes)
 	case price-worth < dear*price:

@@ -145,7 +145,7 @@ func (s *search) leaves(fill float64) []bool {
 		order[i] = i
 		earns[i] = -kept[i].Price
 		for r, q := range kept[i].Room {
-			earns[i] += unit[r] * float64(q)
+			earns[i] += float64(unit[r] * float64(q))
 		}
 		earns[i] /= float64(max(1, s.nodes[i].Price))
 	}
@@ -197,7 +197,7 @@ func (s *search) withDear(a *attempt) []bool {
 	for _, f := range a.solution.Fills {
 		if i, ok := s.nodeOf[f.Node]; ok {
 			for _, share := range f.Pods {
-				got[i] += float64(share.Count) * s.worth(s.quick.Groups[share.Group].Requests)
+				got[i] += float64(float64(share.Count) * s.worth(s.quick.Groups[share.Group].Requests))
 			}
 		}
 	}

@@ -60,6 +60,13 @@ func newSearch(in *problem.Input, nodes []Node) *search {
 		s.room = append(s.room, whole.Nodes[s.bin[i]].Free)
 		s.load[i] = make(binpack.Vector, len(s.unit))
 	}
+	if len(whole.Offers) == 0 { // what is there is all that can be had
+		kept := make([]binpack.Kept, len(nodes))
+		for i, n := range nodes {
+			kept[i] = binpack.Kept{Room: s.room[i], Price: float64(n.Price)}
+		}
+		s.unit = binpack.Worth(whole, kept)
+	}
 	least := leastMoved(whole.Resources)
 	for g, pods := range s.t.Pods {
 		for _, p := range pods {
@@ -83,7 +90,7 @@ const restart = 15 * time.Minute
 func (s *search) costOf(p *corev1.Pod, requests, least binpack.Vector) float64 {
 	place := 0.0
 	for r, q := range requests {
-		place += s.unit[r] * float64(max(q, least[r]))
+		place += float64(s.unit[r] * float64(max(q, least[r])))
 	}
 	return place * restart.Hours() * float64(max(0, lifecycle.EvictionCost(p))) / lifecycle.OnePod
 }
@@ -115,8 +122,8 @@ func (s *search) narrow(fresh *binpack.Solution) {
 		used.Add(n.Offers[0])
 	}
 	small := *whole
-	small.Offers, small.Groups, small.Stocks, small.MaxSteps = nil, slices.Clone(small.Groups), nil, 1
-	may := make([]binpack.Set, len(small.Groups))
+	small.Offers, small.Groups, small.Stocks, small.MaxSteps = nil, slices.Clone(small.Groups), slices.Clone(small.Stocks), 1
+	may, holds := make([]binpack.Set, len(small.Groups)), make([]binpack.Set, len(small.Stocks))
 	for i, o := range whole.Offers {
 		if !used.Has(i) && float64(o.Price) > near*s.worth(roomOf(&o)) {
 			continue
@@ -126,7 +133,15 @@ func (s *search) narrow(fresh *binpack.Solution) {
 				may[g].Add(len(small.Offers))
 			}
 		}
+		for j := range holds {
+			if whole.Stocks[j].Offers.Has(i) {
+				holds[j].Add(len(small.Offers))
+			}
+		}
 		small.Offers, s.rows = append(small.Offers, o), append(s.rows, i)
+	}
+	for j := range holds {
+		small.Stocks[j].Offers = holds[j]
 	}
 	for g := range may {
 		small.Groups[g].Offers = may[g]
@@ -159,7 +174,7 @@ func roomOf(o *binpack.Offer) binpack.Vector {
 // worth is what resources are worth, in MicroUSD for an hour.
 func (s *search) worth(v binpack.Vector) (sum float64) {
 	for r, q := range v {
-		sum += s.unit[r] * float64(q)
+		sum += float64(s.unit[r] * float64(q))
 	}
 	return sum
 }

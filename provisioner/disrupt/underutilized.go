@@ -56,6 +56,11 @@ func (c *Controller) chooseUnderutilized(ctx context.Context, v *view, candidate
 	}
 	c.Metrics.eligible(v1.ReasonUnderutilized, len(nodes))
 	nodes = slices.DeleteFunc(nodes, func(n consolidate.Node) bool {
+		if n.Terms.Most < 1 {
+			pool, _ := v.NodePools.Get(n.Terms.NodePool)
+			said[n.Claim.UID] = verdict{allowed.refuse(pool, v1.ReasonUnderutilized), v1.ReasonUnderutilized}
+			return true
+		}
 		_, unsure := c.unsure[n.Claim.UID]
 		aside, ok := c.setAside[n.Claim.UID]
 		if ok = ok && v.now.Before(aside.until); ok {

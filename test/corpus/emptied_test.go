@@ -10,83 +10,99 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/problem"
 )
 
-// emptied is what the usual rule makes of a cluster: nodes are emptied in order of utilisation, the
-// larger of what is asked of their CPU and memory, where all of their pods fit on others that
-// are in use, each on the fullest. It returns what the cluster costs then and how many pods moved.
-func (s *Standing) emptied() (cost binpack.MicroUSD, evictions int) {
-	type node struct {
-		price      binpack.MicroUSD
-		free, room [3]int64
-		pods       []*corev1.Pod
-		gone       bool
+// An emptiable is a node as the usual rule sees it.
+type emptiable struct {
+	price      binpack.MicroUSD
+	free, room amounts
+	pods       []*corev1.Pod
+}
+
+// amounts of CPU, memory and pods.
+type amounts [3]int64
+
+func asks(p *corev1.Pod) amounts {
+	r := problem.Requests(p)
+	return amounts{r["cpu"], r["memory"], 1}
+}
+
+// utilisation is the larger of what is asked of the CPU and the memory.
+func (n *emptiable) utilisation() float64 {
+	most := 0.0
+	for i := range 2 {
+		most = max(most, 1-float64(n.free[i])/float64(n.room[i]))
 	}
-	ask := func(p *corev1.Pod) [3]int64 {
-		r := problem.Requests(p)
-		return [3]int64{r["cpu"], r["memory"], 1}
+	return most
+}
+
+func (n *emptiable) holds(need amounts) bool {
+	return need[0] <= n.free[0] && need[1] <= n.free[1] && need[2] <= n.free[2]
+}
+
+// take gives so much of the room away, times a sign.
+func (n *emptiable) take(need amounts, sign int64) {
+	for i, q := range need {
+		n.free[i] -= sign * q
 	}
-	used := func(n *node) float64 {
-		most := 0.0
-		for i := range 2 {
-			most = max(most, 1-float64(n.free[i])/float64(n.room[i]))
-		}
-		return most
-	}
-	var nodes []*node
+}
+
+// emptiables are the nodes of the cluster.
+func (s *Standing) emptiables() (nodes []*emptiable) {
 	for _, n := range s.Nodes {
 		a := n.Node.Status.Allocatable
-		room := [3]int64{a.Cpu().MilliValue(), a.Memory().Value(), a.Pods().Value()}
+		m := &emptiable{price: n.Price, free: amounts{a.Cpu().MilliValue(), a.Memory().Value(), a.Pods().Value()}, pods: slices.Clone(n.Pods)}
 		for _, d := range s.market.Daemons {
-			for i, q := range ask(&corev1.Pod{Spec: d.Spec.Template.Spec}) {
-				room[i] -= q
-			}
+			m.take(asks(&corev1.Pod{Spec: d.Spec.Template.Spec}), 1)
 		}
-		m := &node{price: n.Price, room: room, free: room, pods: slices.Clone(n.Pods)}
+		m.room = m.free
 		for _, p := range n.Pods {
-			for i, q := range ask(p) {
-				m.free[i] -= q
-			}
+			m.take(asks(p), 1)
 		}
 		nodes = append(nodes, m)
 	}
+	return nodes
+}
+
+// emptied is what the usual rule makes of a cluster: nodes are emptied in order of utilisation where
+// all of their pods fit on others that are in use, each on the fullest. It returns what the cluster costs then
+// and how many pods moved.
+func (s *Standing) emptied() (cost binpack.MicroUSD, evictions int) {
+	nodes := s.emptiables()
 	order := slices.Clone(nodes)
-	slices.SortStableFunc(order, func(a, b *node) int { return cmp.Compare(used(a), used(b)) })
+	slices.SortStableFunc(order, func(a, b *emptiable) int { return cmp.Compare(a.utilisation(), b.utilisation()) })
 	for _, from := range order {
-		others := slices.DeleteFunc(slices.Clone(nodes), func(n *node) bool { return n.gone || n == from || len(n.pods) == 0 })
-		slices.SortStableFunc(others, func(a, b *node) int { return cmp.Compare(used(b), used(a)) })
-		pods := slices.Clone(from.pods)
-		slices.SortStableFunc(pods, func(a, b *corev1.Pod) int { return cmp.Compare(ask(b)[0], ask(a)[0]) })
-		to := make([]*node, 0, len(pods))
-		for _, p := range pods {
-			need := ask(p)
-			at := slices.IndexFunc(others, func(n *node) bool {
-				return need[0] <= n.free[0] && need[1] <= n.free[1] && need[2] <= n.free[2]
-			})
-			if at < 0 {
-				break
-			}
-			for i, q := range need {
-				others[at].free[i] -= q
-			}
-			to = append(to, others[at])
+		others := slices.DeleteFunc(slices.Clone(nodes), func(n *emptiable) bool { return n == from || len(n.pods) == 0 })
+		slices.SortStableFunc(others, func(a, b *emptiable) int { return cmp.Compare(b.utilisation(), a.utilisation()) })
+		if from.moveTo(others) {
+			evictions += len(from.pods)
+			from.pods = nil
+			nodes = slices.DeleteFunc(nodes, func(n *emptiable) bool { return n == from })
 		}
-		if len(to) < len(pods) { // it stays, and so do they
-			for j, n := range to {
-				for i, q := range ask(pods[j]) {
-					n.free[i] += q
-				}
-			}
-			continue
-		}
-		for j, n := range to {
-			n.pods = append(n.pods, pods[j])
-		}
-		from.gone, from.pods = true, nil
-		evictions += len(pods)
 	}
 	for _, n := range nodes {
-		if !n.gone {
-			cost += n.price
-		}
+		cost += n.price
 	}
 	return cost, evictions
+}
+
+// moveTo puts the pods of a node on the first of others that holds them, the largest first. Where one
+// finds no place they all stay.
+func (n *emptiable) moveTo(others []*emptiable) bool {
+	pods := slices.Clone(n.pods)
+	slices.SortStableFunc(pods, func(a, b *corev1.Pod) int { return cmp.Compare(asks(b)[0], asks(a)[0]) })
+	to := make([]*emptiable, 0, len(pods))
+	for _, p := range pods {
+		at := slices.IndexFunc(others, func(o *emptiable) bool { return o.holds(asks(p)) })
+		if at < 0 {
+			for j, o := range to {
+				o.take(asks(pods[j]), -1)
+			}
+			return false
+		}
+		others[at].take(asks(p), 1)
+		to = append(to, others[at])
+	}
+	for j, o := range to {
+		o.pods = append(o.pods, pods[j])
+	}
+	return true
 }
