@@ -21,10 +21,15 @@ import (
 //	      → default-1 (m6a.large us-east-1b on-demand 0.0864 $/h)
 func (p *Plan) writeConsolidation(b *strings.Builder) {
 	c := p.consolidation
-	if len(c.commands) == 0 {
-		b.WriteString("\nNo node would go: nothing pays.\n")
-	} else {
-		fmt.Fprintf(b, "\n%s, in order, each whole by itself:\n", count(len(c.commands), "command"))
+	switch n := len(c.commands); n {
+	case 0:
+		b.WriteString("\nNo node would go.\n")
+	case 1:
+		b.WriteString("\n1 command:\n")
+	default:
+		fmt.Fprintf(b, "\n%d commands, in order, each whole by itself:\n", n)
+	}
+	if len(c.commands) > 0 {
 		c.writeCommands(b)
 	}
 	p.writeTotals(b)

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/stowage-sh/stowage/provisioner/consolidate"
 	"github.com/stowage-sh/stowage/provisioner/disrupt"
 	"github.com/stowage-sh/stowage/provisioner/headroom"
-	"github.com/stowage-sh/stowage/provisioner/oracle"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
@@ -114,7 +112,7 @@ func (st *stage) carry(ctx context.Context, plan *consolidate.Plan) ([]string, e
 	first := func(int) int { return 0 }
 	future := problem.Build(&in).Future(launches, nil, func(i int) string { return opened[i] }, first)
 	if st.verdict != nil {
-		if err := st.verify(ctx, plan, future, opened); err != nil {
+		if err := newRehearsal(future, opened).play(ctx, plan, st.verdict); err != nil {
 			return nil, err
 		}
 	}
@@ -176,53 +174,4 @@ func (st *stage) move(s *state.Snapshot, m consolidate.Move, to string) {
 			n.Requests[name] += q
 		}
 	}
-}
-
-// verify asks kube-scheduler's own filters about each command of a plan, when those before it have been
-// carried out. The future is the cluster before the first, with all new nodes.
-func (st *stage) verify(ctx context.Context, plan *consolidate.Plan, future *problem.Future, opened []string) error {
-	absent := map[string]bool{} // nodes that have gone, or have yet to come
-	for _, name := range opened {
-		absent[name] = true
-	}
-	pods := slices.Clone(future.Pods)
-	for i := range plan.Commands {
-		c := &plan.Commands[i]
-		for _, index := range c.New {
-			absent[opened[index]] = false
-		}
-		placements, moving := make([]oracle.Placement, len(c.Moves)), map[types.UID]bool{}
-		for j, m := range c.Moves {
-			next := *m.Pod // shallow: nothing below is written
-			next.Spec.NodeName = ""
-			placements[j], moving[next.UID] = oracle.Placement{Pod: &next, Node: destination(m, opened)}, true
-		}
-		pods = slices.DeleteFunc(pods, func(p *corev1.Pod) bool { return moving[p.UID] })
-		there := oracle.Cluster{Objects: future.Objects}
-		for _, n := range future.Nodes {
-			if !absent[n.Name] {
-				there.Nodes = append(there.Nodes, n)
-			}
-		}
-		for _, p := range pods {
-			if !absent[p.Spec.NodeName] {
-				there.Pods = append(there.Pods, p)
-			}
-		}
-		refusals, err := oracle.Check(ctx, there, placements)
-		if err != nil {
-			return fmt.Errorf("verifying command %d: %w", i+1, err)
-		}
-		st.verdict.asked += len(placements)
-		st.verdict.refusals = append(st.verdict.refusals, refusals...)
-		for _, at := range placements {
-			come := *at.Pod
-			come.Spec.NodeName = at.Node
-			pods = append(pods, &come)
-		}
-		for _, n := range c.Nodes {
-			absent[n.Node.Name] = true
-		}
-	}
-	return nil
 }
