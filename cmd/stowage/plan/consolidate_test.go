@@ -114,7 +114,7 @@ func TestConsolidationsAddUp(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	m := market(t)
 	commands, replacements := 0, 0
-	for round := range 15 {
+	for round := range 8 {
 		objects := randomStanding(random)
 		p, first := consolidated(t, objects, m)
 		d := p.Document()
