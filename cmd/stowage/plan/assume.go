@@ -85,9 +85,10 @@ func assumedClaim(pool *v1.NodePool, node *corev1.Node, pods []*corev1.Pod) *v1.
 	return claim
 }
 
-// initialize says of a NodeClaim that its node has been there since some time.
+// initialize says of a NodeClaim that its node has been there since some time; zero is for ever, which
+// v1.SetCondition would take for now.
 func initialize(claim *v1.NodeClaim, since metav1.Time) {
 	for _, kind := range []string{v1.ConditionLaunched, v1.ConditionRegistered, v1.ConditionInitialized} {
-		v1.SetCondition(&claim.Status.Conditions, metav1.Condition{Type: kind, Status: metav1.ConditionTrue}, since.Time)
+		claim.Status.Conditions = append(claim.Status.Conditions, metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: kind, LastTransitionTime: since})
 	}
 }
