@@ -43,6 +43,7 @@ type planFlags struct {
 	spreads             problem.DefaultSpreads // of schedulerConfig
 	failOnUnschedulable bool
 	verify              bool
+	consolidate         bool
 }
 
 // planFormats are the values of --output.
@@ -55,10 +56,14 @@ func newPlanCommand(now func() time.Time) *cobra.Command {
 		Short: "Say what would be bought for pending pods, offline or against a cluster, read-only",
 		Long: "Plan reads a cluster from manifests, or from a running one, and says which nodes Stowage would buy for\n" +
 			"the pods that have none, at which price, and which pods find no place and why. It buys and changes nothing.\n\n" +
-			"Deployments, StatefulSets, ReplicaSets and Jobs stand for their pods when none of these is given.",
+			"Deployments, StatefulSets, ReplicaSets and Jobs stand for their pods when none of these is given.\n\n" +
+			"With --consolidate it also says which nodes that run would go because other places for their pods cost less, in\n" +
+			"order, until nothing more pays; and of each node that stays why. Disruption budgets are not asked: they say how\n" +
+			"many nodes go at a time, and this is where it ends. Pods that wait are planned first; nodes that get any stay.",
 		Example: "  stowage plan -f examples/basic\n" +
 			"  stowage plan -f nodepool.yaml -f deployments/ --region eu-west-1 -o json\n" +
-			"  kubectl get -A pods,nodes,namespaces,daemonsets,pvc,pv,storageclasses,csinodes,nodepools,ec2nodeclasses -o yaml | stowage plan -f -",
+			"  kubectl get -A pods,nodes,namespaces,daemonsets,pvc,pv,storageclasses,csinodes,nodepools,ec2nodeclasses -o yaml | stowage plan -f -\n" +
+			"  stowage plan -f examples/consolidate --consolidate",
 		Args: refuseArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, now) },
 	}
@@ -77,6 +82,7 @@ func newPlanCommand(now func() time.Time) *cobra.Command {
 	flags.StringVar(&f.schedulerConfig, "scheduler-config", "", schedulerConfigUsage)
 	flags.Int64Var(&f.maxSteps, "max-steps", 0, "budget for improving the plan, in the solver's own steps; 0: as many as usual")
 	flags.BoolVar(&f.verify, "verify", false, "ask kube-scheduler's own filters about the plan; exit with code 1 if they refuse a pod")
+	flags.BoolVar(&f.consolidate, "consolidate", false, "say also which of the nodes that run would go to save money, and why the others stay")
 	flags.BoolVar(&f.failOnUnschedulable, "fail-on-unschedulable", false, "exit with code 1 if a pod finds no place")
 	return cmd
 }
@@ -92,11 +98,14 @@ func (f *planFlags) run(cmd *cobra.Command, now func() time.Time) error {
 	if err != nil {
 		return usageError(err)
 	}
-	in := plan.Input{Market: *market, MaxSteps: f.maxSteps, Spreads: f.spreads, Schedulers: f.schedulers, Verify: f.verify, Now: now,
+	in := plan.Input{Market: *market, MaxSteps: f.maxSteps, Spreads: f.spreads, Schedulers: f.schedulers, Verify: f.verify, Consolidate: f.consolidate, Now: now,
 		IgnorePreferences: f.preferencePolicy == ignore, RelaxMinValues: f.minValuesPolicy == bestEffort}
 	set, selecting, err := f.read(cmd)
 	if err != nil {
 		return err
+	}
+	if f.consolidate && f.kubeconfig == "" && !set.HasKind("Node") { // somebody forgot them
+		return usageError(errors.New("--consolidate: there is no Node: add the nodes that run to the manifests, and their pods (kubectl get -A pods,nodes,… -o yaml)"))
 	}
 	in.Objects = slices.Concat(selecting, set.All())
 	for _, r := range set.Refusals() {

@@ -108,6 +108,30 @@ func TestPlanAgainstCluster(t *testing.T) {
 	}
 }
 
+// TestPlanConsolidatesACluster: a cluster is told why its nodes stay, and one without any is no mistake.
+func TestPlanConsolidatesACluster(t *testing.T) {
+	server := &listServer{lists: map[string]string{"/api/v1/pods": livePods, "/api/v1/nodes": liveNodes}}
+	args := []string{"plan", "--consolidate", "-o", "json", "--instance-types", "testdata/market/types.json", "--prices", "testdata/market/prices.csv", "-f", "testdata/market/pool.yaml"}
+	for _, left := range []string{"n1 NoNodePool", ""} {
+		code, out, errs := stowage(t, append(args, "--kubeconfig", startCluster(t, server))...)
+		if code != 0 {
+			t.Fatalf("exit code %d: %s", code, errs)
+		}
+		var d plan.Document
+		if err := json.Unmarshal([]byte(out), &d); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, l := range d.Left {
+			got += l.Node + " " + l.Code
+		}
+		if got != left || d.Before == nil || d.Before.Nodes != 0 {
+			t.Errorf("left is %q, before %v; want %q, and no node of a NodePool", got, d.Before, left)
+		}
+		delete(server.lists, "/api/v1/nodes")
+	}
+}
+
 // TestPlanKeepsHeadroom: a cluster with a CapacityBuffer is asked for what that refers to, and for no pods
 // of it.
 func TestPlanKeepsHeadroom(t *testing.T) {

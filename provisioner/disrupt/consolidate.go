@@ -13,28 +13,54 @@ import (
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
+// A Review of a cluster says of the node of each NodeClaim whether it may go to save money.
+type Review struct {
+	// Empty nodes may go since no pod needs them, the oldest first. The Price of one is 0 where it is
+	// not known.
+	Empty []consolidate.Node
+	// Loaded nodes may go if others take their pods, the oldest first.
+	Loaded []consolidate.Node
+	// Blocked are the others, by name.
+	Blocked []Blocked
+}
+
 // A Blocked node is not looked at for savings, for the reason of a code of docs/disruption.md.
 type Blocked struct {
 	Claim         *v1.NodeClaim
 	Code, Message string
 }
 
-// Consolidatable lists the nodes of in.Snapshot that may go to save money, and what keeps the others.
-// It notes in in.Leaving the nodes that are to take no pods of these. Budgets are not asked: any
-// number of nodes may go together.
-func Consolidatable(now time.Time, in *problem.Input, served problem.Schedulers) (nodes []consolidate.Node, blocked []Blocked) {
+// ReviewOf looks at in.Snapshot at now, and notes in in.Leaving the nodes that are to take no pods of those
+// that go. Budgets are not asked: any number of nodes may go together.
+func ReviewOf(now time.Time, in *problem.Input, served problem.Schedulers) *Review {
 	v := newView(in.Snapshot, now, &residents{}, served)
 	candidates := v.candidates()
 	nodes, why := v.consolidatable(in, candidates)
-	for _, n := range candidates {
-		if w, ok := why[n.claim.UID]; ok {
-			blocked = append(blocked, Blocked{n.claim, string(w.code), w.message})
+	r, reviewed := &Review{}, map[types.UID]bool{}
+	for _, n := range nodes {
+		reviewed[n.Claim.UID] = true
+		if n.Terms.Most = len(nodes); len(n.Pods) == 0 {
+			r.Empty = append(r.Empty, n)
+		} else {
+			r.Loaded = append(r.Loaded, n)
 		}
 	}
-	for _, n := range nodes {
-		n.Terms.Most = len(nodes)
+	said := verdicts{}
+	for _, n := range candidates {
+		w, blocked := why[n.claim.UID]
+		if blocked && w.code == priceUnknown && len(n.movable) == 0 { // whatever it costs
+			reviewed[n.claim.UID] = true
+			r.Empty = append(r.Empty, consolidate.Node{Claim: n.claim, Node: n.node})
+		}
+		said[n.claim.UID] = verdict{w, v1.ReasonUnderutilized}
 	}
-	return nodes, blocked
+	for _, claim := range v.NodeClaims.All() {
+		if !reviewed[claim.UID] {
+			_, w := v.verdict(claim, said)
+			r.Blocked = append(r.Blocked, Blocked{claim, string(w.code), w.message})
+		}
+	}
+	return r
 }
 
 // consolidatable lists the candidates that may go to save money, and says of the others why not.

@@ -66,7 +66,7 @@ func (c *Controller) chooseUnderutilized(ctx context.Context, v *view, candidate
 		if ok = ok && v.now.Before(aside.until); ok {
 			said[n.Claim.UID] = verdict{aside.why, v1.ReasonUnderutilized}
 		}
-		return unsure || ok
+		return unsure || ok || len(n.Pods) == 0 // it goes for being empty, or the budgets for that do not let it
 	})
 	o := &c.outlook
 	o.see(v, nodes, in.Leaving)

@@ -27,6 +27,11 @@ type Document struct {
 	Existing []Existing `json:"existing"`
 	// Unschedulable pods, by namespace and name.
 	Unschedulable []Unschedulable `json:"unschedulable"`
+	// Disruptions are commands that end nodes to save money, in order. They, Left, Before and After
+	// are there where consolidation was asked for.
+	Disruptions []Disruption `json:"disruptions,omitzero"`
+	// Left are the nodes that stay as they are, by name.
+	Left []Left `json:"left,omitzero"`
 	// Headroom are those of the pods above that are not there: they stand for what
 	// CapacityBuffers ask for.
 	Headroom []string `json:"headroom,omitzero"`
@@ -35,11 +40,14 @@ type Document struct {
 	Refused []Refusal `json:"refused,omitzero"`
 	// CostPerHour of Nodes, in dollars.
 	CostPerHour float64 `json:"costPerHour"`
-	// LowerBoundPerHour is proven: see binpack.Solution.
+	// LowerBoundPerHour is proven, for the pods that wait: see binpack.Solution.
 	LowerBoundPerHour float64 `json:"lowerBoundPerHour"`
-	// Gap is cost / bound − 1; nil where the bound is 0.
-	Gap   *float64 `json:"gap,omitempty"`
-	Stats Stats    `json:"stats"`
+	// Gap is cost / bound − 1; nil where the bound is 0, or where some of Nodes replace others.
+	Gap *float64 `json:"gap,omitempty"`
+	// Before and After are the nodes of NodePools as they are, and as they are to be.
+	Before *Total      `json:"before,omitempty"`
+	After  *AfterTotal `json:"after,omitempty"`
+	Stats  Stats       `json:"stats"`
 }
 
 // An Offering of a Document is one that can be bought.
@@ -93,6 +101,51 @@ type Unschedulable struct {
 	Reasons []problem.Reason `json:"reasons"`
 }
 
+// A Disruption is a command: nodes that go together. After any number of them each pod has its place.
+type Disruption struct {
+	// Nodes that go, by name.
+	Nodes []string `json:"nodes"`
+	// Reason is Empty or Underutilized.
+	Reason string `json:"reason"`
+	// Replacements are names of Nodes of the Document. Pods also go to nodes that are there, and to
+	// replacements of commands before.
+	Replacements []string `json:"replacements"`
+	// SavingsPerHour in dollars.
+	SavingsPerHour float64 `json:"savingsPerHour"`
+	// EvictedPods is the number of pods that move.
+	EvictedPods int `json:"evictedPods"`
+	// PaybackSeconds is how long the savings take to pay for the evictions.
+	PaybackSeconds int64 `json:"paybackSeconds"`
+}
+
+// Left is a node that no command ends.
+type Left struct {
+	// Node is its name.
+	Node string `json:"node"`
+	// Code is a stable word for why, as in the condition stowage.sh/Disrupting.
+	Code string `json:"code"`
+	// Message for people.
+	Message string `json:"message"`
+}
+
+// A Total is what nodes cost.
+type Total struct {
+	// CostPerHour in dollars, of those whose price is known.
+	CostPerHour float64 `json:"costPerHour"`
+	// Nodes is their number.
+	Nodes int `json:"nodes"`
+}
+
+// An AfterTotal also says what can be had at best.
+type AfterTotal struct {
+	Total
+	// LowerBoundPerHour is proven: what the nodes cost that are kept whatever they cost, and the least that
+	// new nodes for the pods of the others would.
+	LowerBoundPerHour float64 `json:"lowerBoundPerHour"`
+	// Gap is cost / bound − 1; nil where the bound is 0.
+	Gap *float64 `json:"gap,omitempty"`
+}
+
 // A Refusal is a pod that kube-scheduler would not let onto its node.
 type Refusal struct {
 	// Pod is namespace/name.
@@ -135,7 +188,7 @@ func (p *Plan) Document() *Document {
 		Nodes:             []Node{},
 		Existing:          []Existing{},
 		Unschedulable:     []Unschedulable{},
-		CostPerHour:       dollars(p.solution.Cost),
+		CostPerHour:       dollars(p.costOfNew()),
 		LowerBoundPerHour: dollars(p.solution.LowerBound),
 		Stats: Stats{
 			Pods:         p.pods,
@@ -145,7 +198,7 @@ func (p *Plan) Document() *Document {
 			Steps:        p.solution.Steps,
 		},
 	}
-	if gap, ok := p.gap(); ok {
+	if gap, ok := gap(p.solution.Cost, p.solution.LowerBound); ok {
 		d.Gap = &gap
 	}
 	for i := range p.nodes {
@@ -165,7 +218,47 @@ func (p *Plan) Document() *Document {
 		d.Headroom = names(p.headroom)
 	}
 	d.Refused = p.refused()
+	if p.consolidation != nil {
+		p.consolidation.addTo(d)
+	}
 	return d
+}
+
+// addTo writes a consolidation down in a plan's Document.
+func (c *consolidation) addTo(d *Document) {
+	d.Disruptions, d.Left = []Disruption{}, append([]Left{}, c.left...)
+	for i := range c.opened {
+		d.Nodes = append(d.Nodes, nodeOf(&c.opened[i]))
+		d.Gap = nil
+	}
+	for i := range c.commands {
+		one := &c.commands[i]
+		next := Disruption{
+			Nodes: []string{}, Reason: string(one.reason), Replacements: append([]string{}, one.opens...),
+			SavingsPerHour: dollars(one.savings), EvictedPods: one.evictions, PaybackSeconds: int64(one.payback.Seconds()),
+		}
+		for _, n := range one.nodes {
+			next.Nodes = append(next.Nodes, n.Node.Name)
+		}
+		slices.Sort(next.Nodes)
+		d.Disruptions = append(d.Disruptions, next)
+	}
+	d.Before = &Total{dollars(c.before.cost), c.before.nodes}
+	d.After = &AfterTotal{Total: Total{dollars(c.after.cost), c.after.nodes}, LowerBoundPerHour: dollars(c.bound)}
+	if gap, ok := gap(c.after.cost, c.bound); ok {
+		d.After.Gap = &gap
+	}
+}
+
+// costOfNew is what all new nodes cost.
+func (p *Plan) costOfNew() binpack.MicroUSD {
+	cost := p.solution.Cost
+	if p.consolidation != nil {
+		for i := range p.consolidation.opened {
+			cost += p.consolidation.opened[i].Price
+		}
+	}
+	return cost
 }
 
 // nodeOf writes a new node down.
@@ -214,10 +307,10 @@ func names(pods []*corev1.Pod) []string {
 func dollars(m binpack.MicroUSD) float64 { return float64(m) / 1e6 }
 
 // gap returns cost / bound − 1 to six decimals; not ok where the bound is 0.
-func (p *Plan) gap() (gap float64, ok bool) {
-	if p.solution.LowerBound == 0 {
+func gap(cost, bound binpack.MicroUSD) (gap float64, ok bool) {
+	if bound == 0 {
 		return 0, false
 	}
-	ratio := float64(p.solution.Cost) / float64(p.solution.LowerBound)
+	ratio := float64(cost) / float64(bound)
 	return math.Round(float64((ratio-1)*1e6)) / 1e6, true
 }

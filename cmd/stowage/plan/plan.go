@@ -39,6 +39,8 @@ type Input struct {
 	Schedulers problem.Schedulers
 	// Verify asks kube-scheduler's own filters about the plan.
 	Verify bool
+	// Consolidate asks also which nodes would go to save money.
+	Consolidate bool
 	// Now tells the time before and after solving.
 	Now func() time.Time
 }
@@ -75,6 +77,9 @@ type Plan struct {
 	headroom    []*corev1.Pod
 	solveTime   time.Duration
 	verdict     *verdict // nil where nobody asked
+	naming      *naming
+	// consolidation is nil where nobody asked.
+	consolidation *consolidation
 }
 
 // A newNode is a node to be bought, under a name that is its own in the plan.
@@ -96,10 +101,14 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	for _, o := range in.Objects {
 		cluster.Observe(o)
 	}
+	p := &Plan{market: in.Market}
+	if in.Consolidate {
+		p.assumeClaims(cluster)
+	}
 	// From here on it is what the controller does with a snapshot, but that nothing
 	// comes of it.
 	snapshot := cluster.Snapshot()
-	p := &Plan{market: in.Market}
+	p.naming = newNaming(snapshot)
 	if err := p.accept(snapshot); err != nil {
 		return nil, &InputError{err}
 	}
@@ -120,7 +129,6 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("solving for %d pods: %w", p.pods, err)
 	}
-	p.solveTime = in.Now().Sub(before)
 	if err := binpack.Verify(p.translation.Problem, p.solution); err != nil {
 		return nil, fmt.Errorf("refusing the plan, which is a fault of Stowage: %w", err)
 	}
@@ -131,6 +139,12 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 		}
 	}
 	p.addRefused(in.Refused)
+	if in.Consolidate {
+		if err := p.consolidate(ctx, &in, cluster, question, before); err != nil {
+			return nil, err
+		}
+	}
+	p.solveTime = in.Now().Sub(before)
 	return p, nil
 }
 
@@ -213,7 +227,7 @@ func (p *Plan) question(s *state.Snapshot, served problem.Schedulers) (*problem.
 	byClass := map[string]offer{}
 	for _, pool := range s.NodePools.All() {
 		ref := pool.Spec.Template.Spec.NodeClassRef
-		if ref.Group != awsv1.Group || ref.Kind != awsv1.Kind {
+		if !ours(ref) {
 			in.Excluded[pool.Name] = "its NodeClass is a " + ref.Kind + "." + ref.Group + ", not an " + awsv1.Kind + "." + awsv1.Group
 			continue
 		}
@@ -277,11 +291,8 @@ func (p *Plan) overlay(question *problem.Input) {
 // readSolution turns the solution back into nodes, pods and reasons.
 func (p *Plan) readSolution() {
 	launches, placements := p.translation.Placed(p.solution)
-	numbers := map[string]int{}
 	for _, l := range launches {
-		pool := l.Rows[0].Pool.Name
-		numbers[pool]++
-		p.nodes = append(p.nodes, newNode{pool + "-" + strconv.Itoa(numbers[pool]), l})
+		p.nodes = append(p.nodes, newNode{p.naming.next(l.Rows[0].Pool.Name), l})
 	}
 	p.existing = placements
 	for i := range p.solution.Unplaced {
@@ -289,6 +300,33 @@ func (p *Plan) readSolution() {
 		u := &p.solution.Unplaced[i]
 		pods := p.translation.Pods[u.Group]
 		p.unplaced = append(p.unplaced, unplaced{pods[len(pods)-int(u.Count):], p.translation.Explain(u)})
+	}
+}
+
+// A naming numbers the new nodes of each NodePool, from 1.
+type naming struct {
+	last  map[string]int
+	taken map[string]bool // by what is there already
+}
+
+func newNaming(s *state.Snapshot) *naming {
+	n := &naming{map[string]int{}, map[string]bool{}}
+	for _, node := range s.Nodes.All() {
+		n.taken[node.Name] = true
+	}
+	for _, claim := range s.NodeClaims.All() {
+		n.taken[claim.Name] = true
+	}
+	return n
+}
+
+func (n *naming) next(pool string) string {
+	for {
+		n.last[pool]++
+		if name := pool + "-" + strconv.Itoa(n.last[pool]); !n.taken[name] {
+			n.taken[name] = true // of pools a and a-1, both may come to a-1-1
+			return name
+		}
 	}
 }
 

@@ -38,23 +38,40 @@ const hoursPerMonth = 730
 // where there is something to say.
 func (p *Plan) WriteText(w io.Writer) error {
 	var b strings.Builder
-	what := count(p.pods, "pending pod")
-	if n := len(p.headroom); n > 0 {
-		what += " and headroom for " + strconv.Itoa(n)
-	}
+	what := p.asked()
 	fmt.Fprintf(&b, "Plan for %s in %s\n", what, p.where())
 	fmt.Fprintf(&b, "Instance types: %s. Prices: %s.", p.market.Source, p.market.Prices.Source())
 	if p.overlays > 0 {
 		fmt.Fprintf(&b, " Changed by %s.", count(p.overlays, "NodeOverlay"))
 	}
 	b.WriteString("\n")
-	p.writeNodes(&b)
-	p.writeExisting(&b)
-	p.writeUnplaced(&b)
-	p.writeSums(&b)
+	if p.consolidation == nil || p.pods+len(p.headroom) > 0 {
+		p.writeNodes(&b)
+		p.writeExisting(&b)
+		p.writeUnplaced(&b)
+		p.writeSums(&b)
+	}
+	if p.consolidation != nil {
+		p.writeConsolidation(&b)
+	}
 	p.writeVerdict(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// asked says what the plan is for.
+func (p *Plan) asked() string {
+	var what []string
+	if p.consolidation == nil || p.pods > 0 {
+		what = append(what, count(p.pods, "pending pod"))
+	}
+	if n := len(p.headroom); n > 0 {
+		what = append(what, "headroom for "+strconv.Itoa(n))
+	}
+	if p.consolidation != nil {
+		what = append(what, count(p.consolidation.before.nodes, "node"))
+	}
+	return strings.Join(what, " and ")
 }
 
 // where names the region and, shortly, its zones: us-east-1 (a, b, c).
@@ -216,7 +233,7 @@ func (p *Plan) writeUnplaced(b *strings.Builder) {
 func (p *Plan) writeSums(b *strings.Builder) {
 	cost, bound := p.solution.Cost, p.solution.LowerBound
 	t := table{{"Cost", p.money(cost, 4) + "/h", p.money(cost*hoursPerMonth, 2) + " a month"}}
-	switch gap, ok := p.gap(); {
+	switch gap, ok := gap(cost, bound); {
 	case ok && cost == bound:
 		t = append(t, []string{"Lower bound", p.money(bound, 4) + "/h", "nothing cheaper holds these pods"})
 	case ok:
