@@ -17,8 +17,8 @@ import (
 // each stands alone.
 //
 // Where rules bind the pods, a command must also be allowed at its moment, with the pods of those
-// to come where they are yet; if it is not, it may be with the next nodes. Nodes that cannot go so
-// are tried by themselves in the end, each packed anew.
+// to come where they are yet; if it is not, it may be after them, or else with them. Nodes that cannot go so
+// are tried by themselves in the end, each packed anew, and so are those that were to stay and lose most.
 
 // together is how many nodes go in a command for the sake of rules, alone how many of those that were to go
 // are tried by themselves, and lossy how many of the others.
@@ -96,8 +96,12 @@ func (s *search) deal(ctx context.Context, a *attempt, plan *Plan) error {
 	d := &dealer{search: s, board: full, places: s.places(sol), plan: plan, opened: map[int]int{}}
 	gain := func(i int) float64 { return s.worth(s.load[i]) / float64(max(1, s.nodes[i].Price)) }
 	slices.SortStableFunc(going, func(i, j int) int { return cmp.Compare(gain(i), gain(j)) })
-	left := d.run(going)
-	left = d.run(left) // rules may let them now
+	left := d.run(going, 1)
+	for before := len(going); len(left) < before; { // rules may let them now
+		before = len(left)
+		left = d.run(left, 1)
+	}
+	left = d.run(left, together)
 	left = append(left[:min(len(left), alone)], d.lossy(a)...)
 	return d.byThemselves(ctx, left)
 }
@@ -116,8 +120,9 @@ func (d *dealer) lossy(a *attempt) (nodes []int) {
 	return nodes[:min(len(nodes), lossy)]
 }
 
-// run makes commands of nodes, in order, and returns those that are in none.
-func (d *dealer) run(nodes []int) (left []int) {
+// run makes commands of nodes, in order, and returns those that are in none. Where rules do not let a
+// command be, it is given up if it has so many nodes as patience, or else waits for more.
+func (d *dealer) run(nodes []int, patience int) (left []int) {
 	giveUp := func() {
 		left = append(left, d.draft.nodes...)
 		d.undo()
@@ -130,7 +135,7 @@ func (d *dealer) run(nodes []int) (left []int) {
 		case !d.add(i):
 			giveUp()
 		case d.pays(d.draft.nodes, d.savings()):
-			if !d.commit() && len(d.draft.nodes) >= together {
+			if !d.commit() && len(d.draft.nodes) >= patience {
 				giveUp()
 			}
 		}
