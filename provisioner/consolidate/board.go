@@ -3,6 +3,7 @@ package consolidate
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/stowage-sh/stowage/binpack"
@@ -15,6 +16,7 @@ type board struct {
 	whole *binpack.Problem
 	nodes []binpack.Node  // of the problem, and new ones after them
 	holds []map[int]int64 // by node: pods by group
+	where []map[int]int64 // the other way round
 	on    []binpack.Set   // by group: the nodes it may go to, as far as it alone decides
 
 	pools  []binpack.Pool // with what is left of their limits
@@ -28,6 +30,7 @@ func (s *search) without(whole *binpack.Problem, leaves []bool) *board {
 	for g := range b.on {
 		b.on[g] = slices.Clone(whole.Groups[g].Nodes)
 	}
+	b.where = make([]map[int]int64, len(whole.Groups))
 	b.pools, b.stocks = slices.Clone(whole.Pools), slices.Clone(whole.Stocks)
 	for i := range b.pools {
 		b.pools[i].Left = slices.Clone(b.pools[i].Left)
@@ -45,11 +48,18 @@ func (s *search) without(whole *binpack.Problem, leaves []bool) *board {
 
 // comeBack has pods of a node be where they are.
 func (b *board) comeBack(i int) {
-	counts := map[int]int64{}
+	b.empty(b.bin[i])
 	for _, m := range b.pods[i] {
-		counts[m.group]++
+		b.hold(b.bin[i], []binpack.Share{{Group: m.group, Count: 1}})
 	}
-	b.holds[b.bin[i]] = counts
+}
+
+// empty takes all pods off a node.
+func (b *board) empty(node int) {
+	for g := range b.holds[node] {
+		delete(b.where[g], node)
+	}
+	b.holds[node] = nil
 }
 
 // takes reports whether a node has pods of others.
@@ -64,7 +74,7 @@ func (b *board) takes(i int) bool {
 // leave takes the pods of nodes away.
 func (b *board) leave(nodes []int) {
 	for _, i := range nodes {
-		b.holds[b.bin[i]] = nil
+		b.empty(b.bin[i])
 	}
 }
 
@@ -87,8 +97,32 @@ func (b *board) problem(leaving []int) *binpack.Problem {
 			p.Groups[m.group].Count++
 		}
 	}
+	var moving binpack.Set
+	for g := range p.Groups {
+		if p.Groups[g].Count > 0 {
+			moving.Add(g)
+		}
+	}
+	bind(&p, moving)
 	b.standing(&p)
 	return &p
+}
+
+// bind leaves of a problem's rules those that bind any of some groups.
+func bind(p *binpack.Problem, groups binpack.Set) {
+	p.Spreads = slices.DeleteFunc(slices.Clone(p.Spreads), func(s binpack.Spread) bool { return !meet(s.Owners, groups) })
+	p.Affinities = slices.DeleteFunc(slices.Clone(p.Affinities), func(a binpack.Affinity) bool { return !meet(a.Owners, groups) })
+	p.Exclusions = slices.DeleteFunc(slices.Clone(p.Exclusions), func(x binpack.Exclusion) bool { return !meet(x.A, groups) && !meet(x.B, groups) })
+}
+
+// meet reports whether two sets have anything in common.
+func meet(a, b binpack.Set) bool {
+	for i := range min(len(a), len(b)) {
+		if a[i]&b[i] != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // solve finds them.
@@ -99,7 +133,6 @@ func (b *board) solve(ctx context.Context, leaving []int) (*binpack.Solution, er
 // standing tells a problem of what the pods that stay mean for others. The translator has done so
 // of all that are not free to move.
 func (b *board) standing(p *binpack.Problem) {
-	p.Spreads, p.Affinities = slices.Clone(p.Spreads), slices.Clone(p.Affinities)
 	for i := range p.Spreads {
 		s := &p.Spreads[i]
 		s.Domains = slices.Clone(s.Domains)
@@ -139,20 +172,14 @@ func (b *board) standing(p *binpack.Problem) {
 	}
 }
 
-// each calls f for pods of some groups that stay, with the domain of a key that they are in.
+// each calls f for pods of some groups that stay, with the domain of a key that they are in, by group and
+// node.
 func (b *board) each(groups binpack.Set, key int, f func(domain, node int, n int64)) {
-	for node, pods := range b.holds {
-		n := int64(0)
-		for g, count := range pods {
-			if groups.Has(g) {
-				n += count
+	for g := range groups.All {
+		for _, node := range slices.Sorted(maps.Keys(b.where[g])) {
+			if domain := b.domain(node, key); domain != binpack.NoDomain {
+				f(domain, node, b.where[g][node])
 			}
-		}
-		if n == 0 {
-			continue
-		}
-		if domain := b.domain(node, key); domain != binpack.NoDomain {
-			f(domain, node, n)
 		}
 	}
 }
@@ -229,7 +256,11 @@ func (b *board) charge(offers []int) {
 	for r, left := range pool.Left {
 		most := int64(0)
 		for _, o := range offers {
-			most = max(most, b.whole.Offers[o].Charge[r])
+			charge := b.whole.Offers[o].Charge
+			if charge == nil {
+				charge = b.whole.Offers[o].Capacity
+			}
+			most = max(most, charge[r])
 		}
 		if left != binpack.Unlimited {
 			pool.Left[r] = max(0, left-most)
@@ -248,6 +279,10 @@ func (b *board) hold(node int, pods []binpack.Share) {
 	}
 	for _, share := range pods {
 		b.holds[node][share.Group] += share.Count
+		if b.where[share.Group] == nil {
+			b.where[share.Group] = map[int]int64{}
+		}
+		b.where[share.Group][node] += share.Count
 	}
 }
 

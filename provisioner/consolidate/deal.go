@@ -3,6 +3,7 @@ package consolidate
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 
 	"github.com/stowage-sh/stowage/binpack"
@@ -79,6 +80,7 @@ type dealer struct {
 	plan   *Plan
 	draft  draft
 	opened map[int]int // by node of the board: which of plan.New it is
+	tally  *tally
 }
 
 // deal parts what an attempt does into commands of a plan.
@@ -93,7 +95,7 @@ func (s *search) deal(ctx context.Context, a *attempt, plan *Plan) error {
 		sol = s.widened(a.solution)
 	}
 	full.restore(going)
-	d := &dealer{search: s, board: full, places: s.places(sol), plan: plan, opened: map[int]int{}}
+	d := &dealer{search: s, board: full, places: s.places(sol), plan: plan, opened: map[int]int{}, tally: newTally(full)}
 	gain := func(i int) float64 { return s.worth(s.load[i]) / float64(max(1, s.nodes[i].Price)) }
 	slices.SortStableFunc(going, func(i, j int) int { return cmp.Compare(gain(i), gain(j)) })
 	left := d.run(going, 1)
@@ -157,6 +159,9 @@ func (d *dealer) savings() binpack.MicroUSD {
 func (d *dealer) add(i int) bool {
 	d.draft.nodes = append(d.draft.nodes, i)
 	for _, m := range d.pods[i] {
+		d.tally.add(m.group, d.board.nodes[d.bin[i]].Domains, -1)
+	}
+	for _, m := range d.pods[i] {
 		at := d.placeFor(m.group)
 		if at == nil {
 			return false
@@ -165,20 +170,43 @@ func (d *dealer) add(i int) bool {
 			d.draft.opens = append(d.draft.opens, at.fresh)
 		}
 		d.draft.moves = append(d.draft.moves, move{m, at})
+		d.tally.add(m.group, d.domains(at), 1)
 	}
 	return true
 }
 
+// domains of a place.
+func (d *dealer) domains(p *place) []int {
+	switch {
+	case p.fresh == nil:
+		return d.board.nodes[p.node].Domains
+	case p.fresh.node >= 0:
+		return d.board.nodes[p.fresh.node].Domains
+	}
+	return d.t.Problem.Offers[p.fresh.pattern.Offers[0]].Domains
+}
+
 // placeFor finds a place for a pod of a group: one that is there, else one that has been opened, else
-// another.
+// another; where the pod spreads, one of the domain that has fewest.
 func (d *dealer) placeFor(g int) (best *place) {
+	minds := d.tally.minds(g)
+	least := [2]int64{math.MaxInt64, math.MaxInt64} // crowd, and whether it is to be opened
 	for _, p := range d.places[g] {
-		switch {
-		case p.left == 0:
-		case p.fresh == nil || p.fresh.node >= 0 || slices.Contains(d.draft.opens, p.fresh):
-			return p
-		case best == nil:
-			best = p
+		if p.left == 0 {
+			continue
+		}
+		is := [2]int64{}
+		if minds {
+			is[0] = d.tally.crowd(g, d.domains(p))
+		}
+		if p.fresh != nil && p.fresh.node < 0 && !slices.Contains(d.draft.opens, p.fresh) {
+			is[1] = 1
+		}
+		if slices.Compare(is[:], least[:]) < 0 {
+			best, least = p, is
+			if !minds && is[1] == 0 {
+				break
+			}
 		}
 	}
 	return best
@@ -188,6 +216,12 @@ func (d *dealer) placeFor(g int) (best *place) {
 func (d *dealer) undo() {
 	for _, m := range d.draft.moves {
 		m.to.left++
+		d.tally.add(m.group, d.domains(m.to), -1)
+	}
+	for _, i := range d.draft.nodes {
+		for _, m := range d.pods[i] {
+			d.tally.add(m.group, d.board.nodes[d.bin[i]].Domains, 1)
+		}
 	}
 	d.draft = draft{}
 }
