@@ -6,7 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	peerv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
 	"sigs.k8s.io/karpenter/pkg/controllers/disruption"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
@@ -23,7 +22,8 @@ type outcome struct {
 	// evictions counts each move of a pod; rounds each time that either side was asked and
 	// had commands.
 	evictions, commands, rounds int
-	// deciding is the time until commands were there, checking that of validating them.
+	// deciding is the time until commands were there, checking that of the peer's own
+	// validation of them.
 	deciding, checking time.Duration
 	// stopped counts searches that the peer's own limit of a minute has ended.
 	stopped int
@@ -127,11 +127,9 @@ func consolidated(s *corpus.Standing, balanced bool) (*outcome, []stage, int64, 
 		did.rounds++
 		opened := map[int]string{}
 		for i := range plan.Commands {
-			start := time.Now()
 			if err := s.Carry(plan, &plan.Commands[i], opened); err != nil {
 				return nil, nil, 0, fmt.Errorf("carrying out command %d of round %d: %w", i, did.rounds, err)
 			}
-			did.checking += time.Since(start)
 			did.commands++
 			did.evictions += plan.Commands[i].Evictions
 			stages = append(stages, at())
@@ -152,10 +150,9 @@ func within(stages []stage, evictions int) stage {
 
 // A contest is a cluster that both sides consolidate.
 type contest struct {
-	name   string
-	policy peerv1.ConsolidationPolicy
-	pods   int
-	bound  int64
+	name  string
+	pods  int
+	bound int64
 
 	before, capped stage
 	peer, ours     *outcome
@@ -163,7 +160,7 @@ type contest struct {
 
 // consolidateBoth lets both sides consolidate the same cluster to the end.
 func consolidateBoth(w *standing) (*contest, error) {
-	c := &contest{name: w.name, policy: w.policy}
+	c := &contest{name: w.name}
 	s, err := w.make()
 	if err != nil {
 		return nil, fmt.Errorf("making the cluster: %w", err)
@@ -171,7 +168,7 @@ func consolidateBoth(w *standing) (*contest, error) {
 	for _, n := range s.Nodes {
 		c.pods += len(n.Pods)
 	}
-	d, err := newDisruptor(w.market, s, w.policy)
+	d, err := newDisruptor(w.market, s, w.policy())
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +177,7 @@ func consolidateBoth(w *standing) (*contest, error) {
 		return nil, err
 	}
 	// Ours first: the peer has copies of its own.
-	ours, stages, bound, err := consolidated(s, w.policy == peerv1.ConsolidationPolicyBalanced)
+	ours, stages, bound, err := consolidated(s, w.balanced)
 	if err != nil {
 		return nil, err
 	}

@@ -3,31 +3,9 @@ package main
 import (
 	"testing"
 
-	"sigs.k8s.io/karpenter/pkg/apis/v1"
-
 	ours "github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/test/corpus"
 )
-
-// TestSizes is a scratch.
-func TestSizes(t *testing.T) {
-	all, err := standings()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, w := range all {
-		s, err := w.make()
-		if err != nil {
-			t.Fatal(err)
-		}
-		o, st, b, err := consolidated(s, w.policy == v1.ConsolidationPolicyBalanced)
-		if err != nil {
-			t.Errorf("%s: %v", w.name, err)
-			continue
-		}
-		t.Logf("%s: %d nodes; %+v bound %d before %d", w.name, st[0].nodes, o, b, st[0].cost)
-	}
-}
 
 // TestBothConsolidate gives both sides a cluster of ten nodes: each makes it cheaper, no
 // plan is below the bound, and kube-scheduler lets all pods where they are put.
@@ -36,22 +14,23 @@ func TestBothConsolidate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, policy := range []v1.ConsolidationPolicy{v1.ConsolidationPolicyWhenEmptyOrUnderutilized, v1.ConsolidationPolicyBalanced} {
-		c, err := consolidateBoth(&standing{name: "small", market: m, pods: list(corpus.Menus, 300), stays: 0.35, seed: 1, policy: policy})
+	for _, balanced := range []bool{false, true} {
+		w := &standing{name: "small", market: m, pods: list(corpus.Menus, 300), stays: 0.35, seed: 1, balanced: balanced}
+		c, err := consolidateBoth(w)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%s: before %+v; peer %+v; ours %+v, capped %+v, at least %d", policy, c.before, *c.peer, *c.ours, c.capped, c.bound)
+		t.Logf("%s: before %+v; peer %+v; ours %+v, capped %+v, at least %d", w.policy(), c.before, *c.peer, *c.ours, c.capped, c.bound)
 		for side, o := range map[string]*outcome{"peer": c.peer, "ours": c.ours} {
 			switch {
 			case o.cost >= c.before.cost || o.cost < c.bound:
-				t.Errorf("%s, %s: from %d to %d, and at least %d", policy, side, c.before.cost, o.cost, c.bound)
+				t.Errorf("%s, %s: from %d to %d, and at least %d", w.policy(), side, c.before.cost, o.cost, c.bound)
 			case o.evictions == 0 || o.commands == 0 || o.nodes == 0 || o.refused != 0:
-				t.Errorf("%s, %s: %+v", policy, side, *o)
+				t.Errorf("%s, %s: %+v", w.policy(), side, *o)
 			}
 		}
 		if c.capped.evictions > c.peer.evictions || c.capped.cost > c.before.cost {
-			t.Errorf("%s: capped at %d evictions: %+v", policy, c.peer.evictions, c.capped)
+			t.Errorf("%s: capped at %d evictions: %+v", w.policy(), c.peer.evictions, c.capped)
 		}
 	}
 }

@@ -1,6 +1,11 @@
 package main
 
 import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -8,6 +13,7 @@ import (
 	peerv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/test/corpus"
 )
 
@@ -18,7 +24,16 @@ type standing struct {
 	pods   func() []*corev1.Pod
 	stays  float64
 	seed   uint64
-	policy peerv1.ConsolidationPolicy
+	// balanced asks for the policy Balanced; otherwise it is WhenEmptyOrUnderutilized.
+	balanced bool
+}
+
+// policy is that of the cluster's NodePool.
+func (w *standing) policy() peerv1.ConsolidationPolicy {
+	if w.balanced {
+		return peerv1.ConsolidationPolicyBalanced
+	}
+	return peerv1.ConsolidationPolicyWhenEmptyOrUnderutilized
 }
 
 // make makes the cluster, the same each time.
@@ -45,19 +60,60 @@ func standings() ([]standing, error) {
 	if err != nil {
 		return nil, err
 	}
-	any, balanced := peerv1.ConsolidationPolicyWhenEmptyOrUnderutilized, peerv1.ConsolidationPolicyBalanced
+	menus := list(corpus.Menus, 7300)
 	all := []standing{
-		{"menus, on-demand, 35 % left", onDemand, list(corpus.Menus, 11400), 0.35, 1, any},
-		{"menus, on-demand, 35 % left, other pods", onDemand, list(corpus.Menus, 11400), 0.35, 2, any},
-		{"menus, on-demand, 70 % left", onDemand, list(corpus.Menus, 11400), 0.7, 3, any},
-		{"menus, spot with arm64, 35 % left", spot, list(corpus.Menus, 11400), 0.35, 4, any},
-		{"odd requests, on-demand, 35 % left", onDemand, list(corpus.OddRequests, 11400), 0.35, 5, any},
-		{"mixed constraints, on-demand and spot with arm64, 35 % left", both, list(corpus.MixedConstraints, 7000), 0.35, 6, any},
-		{"preferences, on-demand, 35 % left", onDemand, list(corpus.Preferring, 4000), 0.35, 7, any},
-		{"menus, on-demand, 35 % left, Balanced", onDemand, list(corpus.Menus, 11400), 0.35, 1, balanced},
-		{"menus, on-demand, 70 % left, Balanced", onDemand, list(corpus.Menus, 11400), 0.7, 3, balanced},
+		{name: "menus, on-demand, 35 % left", market: onDemand, pods: menus, stays: 0.35, seed: 1},
+		{name: "menus, on-demand, 35 % left, others of them", market: onDemand, pods: menus, stays: 0.35, seed: 2},
+		{name: "menus, on-demand, 70 % left", market: onDemand, pods: menus, stays: 0.7, seed: 3},
+		{name: "menus, spot with arm64, 35 % left", market: spot, pods: list(corpus.Menus, 3200), stays: 0.35, seed: 4},
+		{name: "odd requests, on-demand, 35 % left", market: onDemand, pods: list(corpus.OddRequests, 6000), stays: 0.35, seed: 5},
+		{name: "mixed constraints, on-demand and spot with arm64, 35 % left", market: both, pods: list(corpus.MixedConstraints, 3200), stays: 0.35, seed: 6},
+		{name: "preferences, on-demand, 35 % left", market: onDemand, pods: list(corpus.Preferring, 5900), stays: 0.35, seed: 7},
+		{name: "menus, on-demand, 35 % left, Balanced", market: onDemand, pods: menus, stays: 0.35, seed: 1, balanced: true},
+		{name: "menus, on-demand, 70 % left, Balanced", market: onDemand, pods: menus, stays: 0.7, seed: 3, balanced: true},
+	}
+	lists, err := listed(os.Getenv(folderVariable), onDemand)
+	return append(all, lists...), err
+}
+
+// listed makes clusters for the pod lists of a folder, on their first n-th pods: so many
+// that about 200 nodes are bought. "" stands for no folder.
+func listed(dir string, plain *corpus.Market) ([]standing, error) {
+	gpu, err := corpus.Embedded("", corpus.Options{Categories: []string{"c", "m", "r", "g", "p"}})
+	if err != nil {
+		return nil, err
+	}
+	lists, err := folder(dir, []*corpus.Market{plain, plain, plain, plain, gpu, gpu, gpu, gpu})
+	if err != nil {
+		return nil, err
+	}
+	var all []standing
+	for _, w := range lists {
+		name, _, _ := strings.Cut(w.name, ", ")
+		if slices.ContainsFunc(all, func(s standing) bool { return strings.HasPrefix(s.name, name+", ") }) {
+			continue // it is there on another market
+		}
+		all = append(all, standing{name: name + ", on-demand, 35 % left", market: w.market, stays: 0.35, seed: 8, pods: func() []*corev1.Pod {
+			return some(w.market, w.pods(), 200)
+		}})
 	}
 	return all, nil
+}
+
+// some returns each n-th of pods, so that they need about so many nodes.
+func some(m *corpus.Market, pods []*corev1.Pod, nodes int) (few []*corev1.Pod) {
+	_, s, err := problem.Decide(context.Background(), m.Input(pods, 1))
+	if err != nil {
+		panic(err) // only a broken problem is an error
+	}
+	needed := 0
+	for _, n := range s.New {
+		needed += int(n.Count)
+	}
+	for i := 0; i < len(pods); i += max(1, (needed+nodes/2)/nodes) {
+		few = append(few, pods[i])
+	}
+	return few
 }
 
 // daemonOn is the pod of a DaemonSet on a node.
