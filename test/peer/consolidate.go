@@ -91,10 +91,10 @@ type stage struct {
 	commands  int
 }
 
-// consolidated carries out what we plan for s, and plans again until nothing is left to
-// do. It returns the stages, from before the first command, and the lower bound for all
-// pods of s.
-func consolidated(s *corpus.Standing, balanced bool) (*outcome, []stage, int64, error) {
+// consolidated carries out what we plan for s on its terms, and plans again until nothing
+// is left to do. It returns the stages, from before the first command, and the lower bound
+// for all pods of s.
+func consolidated(s *corpus.Standing) (*outcome, []stage, int64, error) {
 	did := &outcome{}
 	at := func() stage {
 		st := stage{nodes: len(s.Nodes), evictions: did.evictions, commands: did.commands}
@@ -105,7 +105,7 @@ func consolidated(s *corpus.Standing, balanced bool) (*outcome, []stage, int64, 
 	}
 	stages, bound := []stage{at()}, int64(0)
 	for {
-		s.Terms.Balanced, s.Terms.Cost, s.Terms.Disruption = balanced, 0, 0
+		s.Terms.Cost, s.Terms.Disruption = 0, 0
 		for _, n := range s.Nodes {
 			s.Terms.Cost += n.Price
 			s.Terms.Disruption += consolidate.Disruption(n)
@@ -155,8 +155,12 @@ type contest struct {
 	bound int64
 
 	before, capped stage
-	peer, ours     *outcome
+	// ours has a payback of 0s, slow that of payback.
+	peer, ours, slow *outcome
 }
+
+// payback is that of the third outcome of a contest.
+const payback = time.Hour
 
 // consolidateBoth lets both sides consolidate the same cluster to the end.
 func consolidateBoth(w *standing) (*contest, error) {
@@ -177,8 +181,15 @@ func consolidateBoth(w *standing) (*contest, error) {
 		return nil, err
 	}
 	// Ours first: the peer has copies of its own.
-	ours, stages, bound, err := consolidated(s, w.balanced)
+	ours, stages, bound, err := consolidated(s)
 	if err != nil {
+		return nil, err
+	}
+	if s, err = w.make(); err != nil {
+		return nil, fmt.Errorf("making the cluster again: %w", err)
+	}
+	s.Terms.Payback = payback
+	if c.slow, _, _, err = consolidated(s); err != nil {
 		return nil, err
 	}
 	c.ours, c.before, c.bound = ours, stages[0], bound

@@ -21,7 +21,7 @@ func TestBothConsolidate(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("%s: before %+v; peer %+v; ours %+v, capped %+v, at least %d", w.policy(), c.before, *c.peer, *c.ours, c.capped, c.bound)
-		for side, o := range map[string]*outcome{"peer": c.peer, "ours": c.ours} {
+		for side, o := range map[string]*outcome{"peer": c.peer, "ours": c.ours, "slow": c.slow} {
 			switch {
 			case o.cost >= c.before.cost || o.cost < c.bound:
 				t.Errorf("%s, %s: from %d to %d, and at least %d", w.policy(), side, c.before.cost, o.cost, c.bound)

@@ -33,6 +33,7 @@ func (c *contest) lines() []string {
 		row("", "", "peer", c.peer.stage(), took(c.peer)),
 		row("", "", "Stowage, evictions capped", c.capped, ""),
 		row("", "", "Stowage", c.ours.stage(), took(c.ours)),
+		row("", "", "Stowage, payback 1h", c.slow.stage(), took(c.slow)),
 		fmt.Sprintf("| | | **ratios** | | %+.1f %% capped, %+.1f %% | | %.2f× | | %.0f× |",
 			100*c.against(c.capped.cost), 100*c.against(c.ours.cost),
 			float64(c.ours.evictions)/float64(max(1, c.peer.evictions)), float64(c.peer.deciding)/float64(max(1, c.ours.deciding))),
@@ -106,7 +107,7 @@ drift, its queue with taints and retries, and the API server, in place of which 
 cache that copies what it lists. The order of nodes in its state is that of a Go map, so that its result may differ from run to run.
 
 Stowage is consolidate.Make with a payback of 0s, again and again until it finds nothing, each command
-carried out in order. "Evictions capped" is where Stowage's cluster stood after the longest prefix of its commands that
+carried out in order, and once more with a payback of an hour. "Evictions capped" is where Stowage's cluster stood after the longest prefix of its commands that
 has at most as many evictions as the peer had in all. After each command kube-scheduler's own plugins are asked
 about each move, of either side: a refused one ends the run if it is ours, and is counted if it is the peer's.
 

@@ -38,7 +38,12 @@ func (w *standing) policy() peerv1.ConsolidationPolicy {
 
 // make makes the cluster, the same each time.
 func (w *standing) make() (*corpus.Standing, error) {
-	return w.market.Thinned(w.pods(), w.stays, w.seed)
+	s, err := w.market.Thinned(w.pods(), w.stays, w.seed)
+	if err != nil {
+		return nil, err
+	}
+	s.Terms.Balanced = w.balanced
+	return s, nil
 }
 
 // standings lists the clusters, each of about 200 nodes, in the order of the table.
