@@ -65,8 +65,9 @@ bench: ## the benchmarks: pods/s, $/h, gap, allocations; 5,000 nodes at rest
 	$(GO) test -run='^$$' -bench=Memory -benchtime=1x ./test/scale
 	$(GO) test -run='^$$' -bench=Steady -benchtime=120x -v ./test/scale
 
-bench-peer: ## against Karpenter's scheduler, half an hour; writes docs/benchmarks.md
-	cd test/peer && $(GO) test . && $(GO) run . -out ../../docs/benchmarks.md
+bench-peer: ## against Karpenter's scheduler and consolidation, an hour; writes docs/benchmarks*.md
+	cd test/peer && $(GO) test . && $(GO) run . -out ../../docs/benchmarks.md && \
+		$(GO) run . -consolidation -out ../../docs/benchmarks-consolidation.md
 
 generate: ## deepcopy, CRDs, the embedded catalog and prices
 	$(GO) generate ./...

@@ -8,5 +8,10 @@
 // cluster) is made before. The plan that is timed is the plan that is priced; a
 // claim of the peer costs what its cheapest launch costs, which flatters it for spot.
 //
+// With -consolidation it runs Karpenter's disruption code instead, and Stowage's package
+// consolidate, on the same standing clusters (corpus.Standing) until neither finds
+// anything to do. Both decide for themselves; what their commands need of a cluster
+// happens in memory (disrupt.go).
+//
 // It is a module of its own, so that nothing else in the project depends on the peer.
 package main

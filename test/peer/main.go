@@ -15,10 +15,15 @@ import (
 func main() {
 	only := flag.String("run", "", "compare only workloads that match this regular expression")
 	out := flag.String("out", "", "write the page to this file too, anew after each workload")
+	consolidation := flag.Bool("consolidation", false, "compare consolidation of standing clusters, in place of scheduling")
 	limit := flag.Duration("limit", time.Minute, "stop either side after this time, as the peer does itself")
 	flag.Parse()
 	log.SetLogger(logging.NopLogger)
-	if err := compareAll(*only, *out, *limit); err != nil {
+	run := func() error { return compareAll(*only, *out, *limit) }
+	if *consolidation {
+		run = func() error { return consolidateAll(*only, *out) }
+	}
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "peer:", err)
 		os.Exit(1)
 	}
@@ -51,7 +56,38 @@ func compareAll(only, out string, limit time.Duration) error {
 		for _, u := range c.complaints() {
 			fmt.Fprintln(os.Stderr, "  ", u)
 		}
-		if err := page.save(out); err != nil {
+		if err := save(out, page.write); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// consolidateAll lets both sides consolidate what matches and prints the rows of each
+// cluster as soon as they are known.
+func consolidateAll(only, out string) error {
+	match, err := regexp.Compile(only)
+	if err != nil {
+		return fmt.Errorf("reading -run: %w", err)
+	}
+	all, err := standings()
+	if err != nil {
+		return err
+	}
+	page := &contestPage{commit: commit()}
+	for i := range all {
+		if !match.MatchString(all[i].name) {
+			continue
+		}
+		c, err := consolidateBoth(&all[i])
+		if err != nil {
+			return fmt.Errorf("consolidating %s: %w", all[i].name, err)
+		}
+		page.contests = append(page.contests, c)
+		for _, line := range c.lines() {
+			fmt.Println(line)
+		}
+		if err := save(out, page.write); err != nil {
 			return err
 		}
 	}

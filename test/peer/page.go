@@ -118,19 +118,19 @@ func (p *page) add(section string, c *comparison) {
 	p.rows[section] = append(p.rows[section], c.lines()...)
 }
 
-// save writes the page to a file; "" stands for none.
-func (p *page) save(name string) error {
+// save writes a page to a file; "" stands for none.
+func save(name string, write func(io.Writer)) error {
 	if name == "" {
 		return nil
 	}
 	var text bytes.Buffer
-	p.write(&text)
+	write(&text)
 	return os.WriteFile(name, text.Bytes(), 0o644)
 }
 
 // write writes the page, with what it takes to repeat it.
 func (p *page) write(to io.Writer) {
-	fmt.Fprintf(to, intro, command(), p.commit, machine(), runtime.GOMAXPROCS(0), runtime.Version(), strings.Join(libraries(), ", "), workers)
+	fmt.Fprintf(to, intro, origin(p.commit), workers)
 	for _, s := range p.sections {
 		fmt.Fprintf(to, "\n## %s\n\n%s\n%s\n", s, header, strings.Join(p.rows[s], "\n"))
 	}
@@ -138,16 +138,7 @@ func (p *page) write(to io.Writer) {
 
 const intro = `# Benchmarks against Karpenter's scheduler
 
-Written by ` + "`make bench-peer`" + `; do not edit. What is compared, and how, stands in
-[test/peer](../test/peer/doc.go) and [test/corpus](../test/corpus/doc.go).
-
-| | |
-|---|---|
-| command | %s |
-| commit | %s |
-| machine | %s, GOMAXPROCS %d |
-| compiled with | %s; %s |
-
+%s
 Both schedulers run in one process on the same pods, instance types, offerings and
 prices, one after the other, each time from the beginning; of up to five runs the one in the
 middle is shown. The clock runs from pods as API objects to NodeClaims, translation and
@@ -159,8 +150,22 @@ is the part of the time that either solver itself takes: the peer's other part i
 by price for each claim. "Bound" is proven by Stowage: no
 plan for the placed pods costs less. "Over" is $/h above it, and the ratios are
 Stowage's to the peer: pods/s, bytes, nodes, $/h. Nodes and $/h are compared only where both placed the
-same pods. One batch in an empty cluster; what consolidation would mend later is not counted.
+same pods. One batch in an empty cluster; what consolidation mends later is [another page](benchmarks-consolidation.md).
 `
+
+// origin says what it takes to repeat a page.
+func origin(commit string) string {
+	return fmt.Sprintf(`Written by `+"`make bench-peer`"+`; do not edit. What is compared, and how, stands in
+[test/peer](../test/peer/doc.go) and [test/corpus](../test/corpus/doc.go).
+
+| | |
+|---|---|
+| command | %s |
+| commit | %s |
+| machine | %s, GOMAXPROCS %d |
+| compiled with | %s; %s |
+`, command(), commit, machine(), runtime.GOMAXPROCS(0), runtime.Version(), strings.Join(libraries(), ", "))
+}
 
 func command() string {
 	if os.Getenv(folderVariable) == "" {

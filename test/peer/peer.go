@@ -140,15 +140,20 @@ func quantities(of ours.Resources) corev1.ResourceList {
 	return list
 }
 
+// peerContext has the peer's settings for one of its controllers. What it may do beyond its
+// defaults, from one spot node to another, it may.
+func peerContext(controller string) context.Context {
+	return options.ToContext(injection.WithControllerName(context.Background(), controller), &options.Options{
+		CPURequests: 1000 * workers, IgnoreDRARequests: true,
+		PreferencePolicy: options.PreferencePolicyRespect, MinValuesPolicy: options.MinValuesPolicyStrict,
+		FeatureGates: options.FeatureGates{ReservedCapacity: true, SpotToSpotConsolidation: true},
+	})
+}
+
 // prepare returns a batch of the peer for pods: a fresh cluster, topology and
 // scheduler, of which the last two are part of the batch.
 func (p *peer) prepare(pods []*corev1.Pod) func() (*plan, error) {
-	ctx := injection.WithControllerName(context.Background(), "provisioner")
-	ctx = options.ToContext(ctx, &options.Options{
-		CPURequests: 1000 * workers, IgnoreDRARequests: true,
-		PreferencePolicy: options.PreferencePolicyRespect, MinValuesPolicy: options.MinValuesPolicyStrict,
-		FeatureGates: options.FeatureGates{ReservedCapacity: true},
-	})
+	ctx := peerContext("provisioner")
 	client, now := clientfake.NewClientBuilder().Build(), &clock.RealClock{}
 	cluster := state.NewCluster(now, client, p.cloud)
 	pools, types := []*peerv1.NodePool{p.pool}, map[string][]*cloudprovider.InstanceType{p.pool.Name: p.types}
@@ -184,18 +189,11 @@ func (p *peer) price(results *provisioning.Results, out *plan) error {
 		}
 	}
 	for _, c := range results.NewNodeClaims {
-		best := math.Inf(1)
-		for _, t := range c.InstanceTypeOptions {
-			for _, o := range t.Offerings {
-				if o.Price < best && c.Requirements.IsCompatible(o.Requirements, scheduling.AllowUndefinedWellKnownLabels) {
-					best = o.Price
-				}
-			}
-		}
-		if math.IsInf(best, 1) {
+		_, at := cheapest(c)
+		if at == nil {
 			return fmt.Errorf("a claim of the peer with %d pods can be launched nowhere", len(c.Pods))
 		}
-		out.cost += int64(math.Round(best * 1e6))
+		out.cost += int64(math.Round(at.Price * 1e6))
 		for _, pod := range c.Pods {
 			out.placed[string(pod.UID)] = true
 		}
