@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -116,6 +117,7 @@ func newDay(seed uint64, p policy) *day {
 	d := &day{World: newWorld(seed), trace: drawTrace(seed, *dayLong, size), policy: p, long: *dayLong}
 	d.MaxLag, d.PodDelay = 300*time.Millisecond, 4*time.Second
 	d.Cloud.Catalogue, d.Cloud.Rate = dayCatalogue(), dayRate
+	d.LeastAllocated = os.Getenv("RND") == ""
 	d.nodes[0] = 1 << 30
 	return d
 }
@@ -139,13 +141,14 @@ func (d *day) live() error {
 	d.Ledger = d.OpenLedger()
 	d.proc.After = d.Evicted
 	d.proc.Before = func(verb string, obj client.Object) error {
+		d.debug(verb, obj)
 		if err := d.proc.PlacesReady(verb, obj); err != nil {
 			d.Fail(err)
 		}
 		return nil
 	}
 	for _, a := range d.acts {
-		d.After(a.at, func() { a.do(d) })
+		d.After(a.at, func() { if os.Getenv("DBG") != "" { fmt.Println(d.Now.Sub(sim.Start), "ACT") }; a.do(d) })
 	}
 	rates := ratesOf(d.Cloud)
 	for at := time.Duration(0); at < d.long; at += time.Minute {
