@@ -72,8 +72,11 @@ func TestDay(t *testing.T) {
 				continue
 			}
 			d := newDay(n, p)
-			if err := d.live(); err != nil {
+			err := d.live()
+			if err != nil {
 				t.Errorf("%s: %v\nlast errors: %v\nrepeat with: go test ./test/sim -run '^TestDay$' -day %v -seed %d -policy '%s'", p.name, err, last3of(d.proc.Errors), *dayLong, n, p.name)
+			}
+			if d.spent == 0 {
 				continue
 			}
 			if none == 0 {
@@ -106,7 +109,8 @@ type day struct {
 	pods         int    // most
 	interrupted  int
 	spent, ideal float64 // during the day, in millionths of a dollar
-	late         int     // evictions to save money after all should have come to rest
+	rested       int     // evictions to save money after the day
+	late         int     // evictions to save money at rest, but for its first minutes
 }
 
 func newDay(seed uint64, p policy) *day {
@@ -117,6 +121,9 @@ func newDay(seed uint64, p policy) *day {
 	d := &day{World: newWorld(seed), trace: drawTrace(seed, *dayLong, size), policy: p, long: *dayLong}
 	d.MaxLag, d.PodDelay = 300*time.Millisecond, 4*time.Second
 	d.Cloud.Catalogue, d.Cloud.Rate = dayCatalogue(), dayRate
+	if os.Getenv("SLOW") != "" {
+		d.SchedulerDelay = 3*time.Second
+	}
 	d.LeastAllocated = os.Getenv("RND") == ""
 	d.nodes[0] = 1 << 30
 	return d
@@ -148,7 +155,12 @@ func (d *day) live() error {
 		return nil
 	}
 	for _, a := range d.acts {
-		d.After(a.at, func() { if os.Getenv("DBG") != "" { fmt.Println(d.Now.Sub(sim.Start), "ACT") }; a.do(d) })
+		d.After(a.at, func() {
+			if os.Getenv("DBG") != "" {
+				fmt.Println(d.Now.Sub(sim.Start), "ACT")
+			}
+			a.do(d)
+		})
 	}
 	rates := ratesOf(d.Cloud)
 	for at := time.Duration(0); at < d.long; at += time.Minute {
@@ -163,20 +175,25 @@ func (d *day) live() error {
 		}
 	}
 	d.spent = d.Spent()
+	moved := len(d.Moves)
+	defer func() { d.rested = len(d.Moves) - moved }()
 	return d.rest()
 }
 
-// rest lets time pass in which no workload changes.
+// rest lets time pass in which no workload changes. Pods come to pay until they have run for as long as the
+// payback; after that nothing moves any more.
 func (d *day) rest() error {
 	if err := d.Run(settles); err != nil {
 		return err
 	}
-	moves := len(d.Moves)
+	settled := len(d.Moves)
 	if err := d.Run(quietFor - settles); err != nil {
 		return err
 	}
-	if d.late = len(d.Moves) - moves; d.late > 0 {
-		return fmt.Errorf("%d pods were evicted to save money although nothing had changed for %v", d.late, settles)
+	d.late = len(d.Moves) - settled
+	payback, _ := v1.Duration(d.policy.payback).Get()
+	if quiet := d.Now.Sub(d.LastMove); d.late > 0 && quiet < quietFor-settles-payback {
+		return fmt.Errorf("a pod was moved %v after the last change of a workload", quietFor-quiet)
 	}
 	for _, p := range sim.List[*corev1.Pod](d.API) {
 		if p.Spec.NodeName == "" {
@@ -220,8 +237,8 @@ func (d *day) interrupt(which int) {
 func (d *day) head(seed uint64) []string {
 	return []string{
 		fmt.Sprintf("\nSeed %d, %v; what is asked for is worth $%.2f.\n", seed, d.long, d.ideal/1e6),
-		"| policy | $ | over what is asked for | evictions to save money | moves of a replica in an hour: 1 / 2 / 3 / more | back | machines bought | unused | nodes | waits: mean, longest | of moved pods | elsewhere |",
-		"|---|---|---|---|---|---|---|---|---|---|---|---|",
+		"| policy | $ | over what is asked for | evictions to save money | at rest | moves of a replica in an hour: 1 / 2 / 3 / more | back | machines bought | unused | nodes | waits: mean, longest | of moved pods | elsewhere |",
+		"|---|---|---|---|---|---|---|---|---|---|---|---|---|",
 	}
 }
 
@@ -232,8 +249,8 @@ func (d *day) row() string {
 		moves[min(n, 4)-1]++
 	}
 	bought, unused := d.Bought()
-	return fmt.Sprintf("| %s | %.2f | %.1f %% | %d | %d / %d / %d / %d | %d | %d | %d | %d–%d | %s | %s | %.1f %% |", d.policy.name, d.spent/1e6,
-		100*(d.spent/d.ideal-1), len(d.Moves), moves[0], moves[1], moves[2], moves[3], d.Returns, bought, unused,
+	return fmt.Sprintf("| %s | %.2f | %.1f %% | %d | %d | %d / %d / %d / %d | %d | %d | %d | %d–%d | %s | %s | %.1f %% |", d.policy.name, d.spent/1e6,
+		100*(d.spent/d.ideal-1), len(d.Moves)-d.rested, d.late, moves[0], moves[1], moves[2], moves[3], d.Returns, bought, unused,
 		d.nodes[0], d.nodes[1], waits(d.Waits), waits(d.MovedWaits), 100*d.elsewhere())
 }
 
