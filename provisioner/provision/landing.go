@@ -1,0 +1,114 @@
+package provision
+
+import (
+	"cmp"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/provisioner/problem"
+)
+
+// Where pods that move go is for kube-scheduler to say. It places a pod as soon as its controller has
+// made it, before anybody can nominate it to the place that was decided, and by default prefers the nodes
+// with the most room. A plan that fills nodes to the brim does not come true like that: pods take the
+// places of others that fit nowhere else, for which another node is bought, and what was to be saved is
+// not. So a plan has to hold for that as well: each pod finds room, though all go to where there is most.
+
+// A site is a machine that pods may land on.
+type site struct {
+	free binpack.Vector
+	of   binpack.Vector // when it is empty
+	may  func(group int) bool
+}
+
+// strays says of the pods that would find no room if all that move went to the machines with the most. They
+// come in the order of their UIDs, which is as good as any.
+func strays(t *problem.Translation, launches []problem.Launch, stuck map[types.UID]string) {
+	sites := sitesOf(t, launches)
+	type arrival struct {
+		pod   *corev1.Pod
+		group int
+	}
+	var all []arrival
+	for g, pods := range t.Pods {
+		for _, p := range pods {
+			all = append(all, arrival{p, g})
+		}
+	}
+	slices.SortFunc(all, func(a, b arrival) int { return cmp.Compare(a.pod.UID, b.pod.UID) })
+	for _, a := range all {
+		wants := t.Problem.Groups[a.group].Requests
+		best, most := -1, -1.0
+		for i, s := range sites {
+			if share := s.share(); share > most && s.may(a.group) && s.holds(wants) {
+				best, most = i, share
+			}
+		}
+		if best < 0 {
+			stuck[a.pod.UID] = "kube-scheduler may give its place to others, and there is no other"
+			continue
+		}
+		for r, q := range wants {
+			sites[best].free[r] -= q
+		}
+	}
+}
+
+func sitesOf(t *problem.Translation, launches []problem.Launch) (sites []site) {
+	vector := func(r map[string]int64) binpack.Vector {
+		v := make(binpack.Vector, len(t.Problem.Resources))
+		for i, name := range t.Problem.Resources {
+			v[i] = r[name]
+		}
+		return v
+	}
+	for i := range t.Bins {
+		free := t.Problem.Nodes[i].Free
+		s := site{free: slices.Clone(free), of: free, may: func(g int) bool { return t.Problem.Groups[g].Nodes.Has(i) }}
+		if n := t.Bins[i].Node; n != nil {
+			of := map[string]int64{}
+			for name, q := range n.Status.Allocatable {
+				of[string(name)] = q.Value()
+				if name == corev1.ResourceCPU {
+					of[string(name)] = q.MilliValue()
+				}
+			}
+			s.of = vector(of)
+		}
+		sites = append(sites, s)
+	}
+	for i := range launches {
+		row := launches[i].Rows[0]
+		at := slices.IndexFunc(t.Rows, func(r problem.Row) bool { return r.Offering == row.Offering && r.Pool.Name == row.Pool.Name })
+		if at < 0 {
+			continue
+		}
+		free := vector(row.Type.Allocatable)
+		for j, q := range vector(launches[i].Daemons) {
+			free[j] -= q
+		}
+		sites = append(sites, site{free: free, of: slices.Clone(free), may: func(g int) bool { return t.Problem.Groups[g].Offers.Has(at) }})
+	}
+	return sites
+}
+
+// share is how large a part of a machine is free, in the mean of cpu and memory, as kube-scheduler's
+// NodeResourcesFit scores it.
+func (s *site) share() (sum float64) {
+	for r := range s.free[:min(2, len(s.free))] {
+		sum += float64(s.free[r]) / float64(max(1, s.of[r]))
+	}
+	return sum
+}
+
+func (s *site) holds(wants binpack.Vector) bool {
+	for r, q := range wants {
+		if q > s.free[r] {
+			return false
+		}
+	}
+	return true
+}
