@@ -38,7 +38,7 @@ func strays(t *problem.Translation, launches []problem.Launch, stuck map[types.U
 			all = append(all, arrival{p, g})
 		}
 	}
-	slices.SortFunc(all, func(a, b arrival) int { return cmp.Compare(a.pod.UID, b.pod.UID) })
+	slices.SortFunc(all, func(a, b arrival) int { return cmp.Or(slices.Compare(t.Problem.Groups[a.group].Requests, t.Problem.Groups[b.group].Requests), cmp.Compare(a.pod.UID, b.pod.UID)) })
 	for _, a := range all {
 		wants := t.Problem.Groups[a.group].Requests
 		best, most := -1, -1.0

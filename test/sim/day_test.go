@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -114,17 +113,14 @@ type day struct {
 }
 
 func newDay(seed uint64, p policy) *day {
-	size := 1.0
+	size := 0.6
 	if *dayLong < 6*time.Hour {
 		size = 0.15
 	}
 	d := &day{World: newWorld(seed), trace: drawTrace(seed, *dayLong, size), policy: p, long: *dayLong}
 	d.MaxLag, d.PodDelay = 300*time.Millisecond, 4*time.Second
 	d.Cloud.Catalogue, d.Cloud.Rate = dayCatalogue(), dayRate
-	if os.Getenv("SLOW") != "" {
-		d.SchedulerDelay = 3*time.Second
-	}
-	d.LeastAllocated = os.Getenv("RND") == ""
+	d.LeastAllocated = true
 	d.nodes[0] = 1 << 30
 	return d
 }
@@ -148,19 +144,13 @@ func (d *day) live() error {
 	d.Ledger = d.OpenLedger()
 	d.proc.After = d.Evicted
 	d.proc.Before = func(verb string, obj client.Object) error {
-		d.debug(verb, obj)
 		if err := d.proc.PlacesReady(verb, obj); err != nil {
 			d.Fail(err)
 		}
 		return nil
 	}
 	for _, a := range d.acts {
-		d.After(a.at, func() {
-			if os.Getenv("DBG") != "" {
-				fmt.Println(d.Now.Sub(sim.Start), "ACT")
-			}
-			a.do(d)
-		})
+		d.After(a.at, func() { a.do(d) })
 	}
 	rates := ratesOf(d.Cloud)
 	for at := time.Duration(0); at < d.long; at += time.Minute {
