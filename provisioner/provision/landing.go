@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 )
 
@@ -24,10 +25,20 @@ type site struct {
 	may  func(group int) bool
 }
 
-// strays says of the pods that would find no room if all that move went to the machines with the most. They
-// come in the order of their UIDs, which is as good as any.
+// scored are the resources that kube-scheduler's default score looks at.
+func scored(t *problem.Translation) (at []int) {
+	for i, name := range t.Problem.Resources {
+		if name == string(corev1.ResourceCPU) || name == string(corev1.ResourceMemory) {
+			at = append(at, i)
+		}
+	}
+	return at
+}
+
+// strays says of the pods that would find no room if all that move went to the machines with the most. The
+// smallest come first, which is the worst: nobody knows in which order they will come.
 func strays(t *problem.Translation, launches []problem.Launch, stuck map[types.UID]string) {
-	sites := sitesOf(t, launches)
+	sites, looks := sitesOf(t, launches), scored(t)
 	type arrival struct {
 		pod   *corev1.Pod
 		group int
@@ -38,12 +49,14 @@ func strays(t *problem.Translation, launches []problem.Launch, stuck map[types.U
 			all = append(all, arrival{p, g})
 		}
 	}
-	slices.SortFunc(all, func(a, b arrival) int { return cmp.Or(slices.Compare(t.Problem.Groups[a.group].Requests, t.Problem.Groups[b.group].Requests), cmp.Compare(a.pod.UID, b.pod.UID)) })
+	slices.SortFunc(all, func(a, b arrival) int {
+		return cmp.Or(slices.Compare(t.Problem.Groups[a.group].Requests, t.Problem.Groups[b.group].Requests), cmp.Compare(a.pod.UID, b.pod.UID))
+	})
 	for _, a := range all {
 		wants := t.Problem.Groups[a.group].Requests
 		best, most := -1, -1.0
 		for i, s := range sites {
-			if share := s.share(); share > most && s.may(a.group) && s.holds(wants) {
+			if share := s.share(looks); share > most && s.may(a.group) && s.holds(wants) {
 				best, most = i, share
 			}
 		}
@@ -57,26 +70,13 @@ func strays(t *problem.Translation, launches []problem.Launch, stuck map[types.U
 	}
 }
 
+// sitesOf are the machines that are there or on their way, and those to be bought.
 func sitesOf(t *problem.Translation, launches []problem.Launch) (sites []site) {
-	vector := func(r map[string]int64) binpack.Vector {
-		v := make(binpack.Vector, len(t.Problem.Resources))
-		for i, name := range t.Problem.Resources {
-			v[i] = r[name]
-		}
-		return v
-	}
 	for i := range t.Bins {
 		free := t.Problem.Nodes[i].Free
 		s := site{free: slices.Clone(free), of: free, may: func(g int) bool { return t.Problem.Groups[g].Nodes.Has(i) }}
 		if n := t.Bins[i].Node; n != nil {
-			of := map[string]int64{}
-			for name, q := range n.Status.Allocatable {
-				of[string(name)] = q.Value()
-				if name == corev1.ResourceCPU {
-					of[string(name)] = q.MilliValue()
-				}
-			}
-			s.of = vector(of)
+			s.of = vector(t, problem.Amounts(n.Status.Allocatable))
 		}
 		sites = append(sites, s)
 	}
@@ -84,21 +84,30 @@ func sitesOf(t *problem.Translation, launches []problem.Launch) (sites []site) {
 		row := launches[i].Rows[0]
 		at := slices.IndexFunc(t.Rows, func(r problem.Row) bool { return r.Offering == row.Offering && r.Pool.Name == row.Pool.Name })
 		if at < 0 {
-			continue
+			continue // it ran out, and its pods find room elsewhere or none
 		}
-		free := vector(row.Type.Allocatable)
-		for j, q := range vector(launches[i].Daemons) {
+		of := vector(t, row.Type.Allocatable)
+		free := slices.Clone(of)
+		for j, q := range vector(t, launches[i].Daemons) {
 			free[j] -= q
 		}
-		sites = append(sites, site{free: free, of: slices.Clone(free), may: func(g int) bool { return t.Problem.Groups[g].Offers.Has(at) }})
+		sites = append(sites, site{free: free, of: of, may: func(g int) bool { return t.Problem.Groups[g].Offers.Has(at) }})
 	}
 	return sites
 }
 
-// share is how large a part of a machine is free, in the mean of cpu and memory, as kube-scheduler's
-// NodeResourcesFit scores it.
-func (s *site) share() (sum float64) {
-	for r := range s.free[:min(2, len(s.free))] {
+func vector(t *problem.Translation, r cloudprovider.Resources) binpack.Vector {
+	v := make(binpack.Vector, len(t.Problem.Resources))
+	for i, name := range t.Problem.Resources {
+		v[i] = r[name]
+	}
+	return v
+}
+
+// share is how large a part of a machine is free, summed over some resources, by which kube-scheduler's
+// NodeResourcesFit ranks machines.
+func (s *site) share(resources []int) (sum float64) {
+	for _, r := range resources {
 		sum += float64(s.free[r]) / float64(max(1, s.of[r]))
 	}
 	return sum
