@@ -21,10 +21,9 @@ func (s *search) fee(i int) (fee float64) {
 }
 
 // rate is what a node has to save an hour for a pod that it costs so much to move: all of it within the
-// payback, or within as long as the pod has run where that is shorter. Nobody knows how long a place
-// will be worth having; the best guess is that it will be as long again as it was. So what moves is
-// never moved again before the first move has paid, and who waits as long as it would have taken to
-// pay loses at most twice what he had to.
+// payback, or within as long as the pod has run where that is shorter. How long a new place will be worth
+// having nobody knows; as long again as the pod has had the old one is the best guess. So a pod does not move time and
+// again while things change, and one that waits like that has lost, when it moves, no more than the move costs.
 func (t *Terms) rate(p *corev1.Pod, cost float64) float64 {
 	if t.Payback == 0 {
 		return 0
