@@ -54,18 +54,18 @@ func strays(t *problem.Translation, launches []problem.Launch, stuck map[types.U
 	})
 	for _, a := range all {
 		wants := t.Problem.Groups[a.group].Requests
-		best, most := -1, -1.0
-		for i, s := range sites {
-			if share := s.share(looks); share > most && s.may(a.group) && s.holds(wants) {
-				best, most = i, share
+		var best *site
+		for i := range sites {
+			if s := &sites[i]; s.may(a.group) && s.holds(wants) && (best == nil || s.before(best, looks)) {
+				best = s
 			}
 		}
-		if best < 0 {
+		if best == nil {
 			stuck[a.pod.UID] = "kube-scheduler may give its place to others, and there is no other"
 			continue
 		}
 		for r, q := range wants {
-			sites[best].free[r] -= q
+			best.free[r] -= q
 		}
 	}
 }
@@ -102,6 +102,15 @@ func vector(t *problem.Translation, r cloudprovider.Resources) binpack.Vector {
 		v[i] = r[name]
 	}
 	return v
+}
+
+// before reports whether kube-scheduler would rather take a site: the one with the larger part free. Of equals,
+// which it draws lots for, the smaller is the worse place to land on, and the same one each time a plan is looked at.
+func (s *site) before(other *site, resources []int) bool {
+	if a, b := s.share(resources), other.share(resources); a != b {
+		return a > b
+	}
+	return slices.Compare(s.of, other.of) < 0
 }
 
 // share is how large a part of a machine is free, summed over some resources, by which kube-scheduler's
