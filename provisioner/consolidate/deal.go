@@ -96,7 +96,7 @@ func (s *search) deal(ctx context.Context, a *attempt, plan *Plan) error {
 	}
 	full.restore(going)
 	d := &dealer{search: s, board: full, places: s.places(sol), plan: plan, opened: map[int]int{}, tally: newTally(full)}
-	gain := func(i int) float64 { return s.worth(s.load[i]) / float64(max(1, s.nodes[i].Price)) }
+	gain := func(i int) float64 { return float64(Disruption(s.nodes[i])) / float64(max(1, s.nodes[i].Price)) }
 	slices.SortStableFunc(going, func(i, j int) int { return cmp.Compare(gain(i), gain(j)) })
 	left := d.run(going, 1)
 	for before := len(going); len(left) < before; { // rules may let them now

@@ -28,9 +28,9 @@ const (
 	dear         = 0.02
 )
 
-// effort is what moving a pod counts for at least, as a part of what its place costs: of plans of
-// about the same price the one is better that moves less.
-const effort = 0.1
+// effort is what moving a pod counts for at least an hour, as a part of what the average pod's place
+// costs: of plans of about the same price the one is better that moves less.
+const effort = 0.3
 
 // An attempt is what it costs if some nodes leave.
 type attempt struct {
@@ -111,7 +111,9 @@ func leaving(leaves []bool) (nodes []int) {
 }
 
 // counted is what a node has to save an hour to leave.
-func (s *search) counted(i int) float64 { return max(s.fee(i), effort*s.worth(s.load[i])) }
+func (s *search) counted(i int) float64 {
+	return max(s.fee(i), float64(effort*s.moving[i])/restart.Hours())
+}
 
 // pin keeps nodes with as many pods of each group as found no place.
 func (s *search) pin(a *attempt) {

@@ -15,8 +15,9 @@ import (
 // weighing is a search that knows only what its nodes cost, and what it costs to move their pods.
 func weighing(nodes ...Node) *search {
 	s := &search{nodes: nodes}
-	for range nodes {
+	for _, n := range nodes {
 		s.moving = append(s.moving, 100)
+		s.owed = append(s.owed, n.Terms.rate(&corev1.Pod{}, 100))
 	}
 	return s
 }
@@ -153,7 +154,7 @@ func TestWhy(t *testing.T) {
 	check(3, WellUsed, "takes 3 pods")
 	s.load[0][0] = 500_000
 	check(0, NotWorthIt, "no other places")
-	s.moving[0] = 600_000
+	s.owed[0] = 600_000
 	check(0, NotWorthIt, "would save $0.5000 an hour at most, and has to save $0.6000")
 	s.pinned[0] = "pod x"
 	check(0, NoPlaceForPods, "pod x")

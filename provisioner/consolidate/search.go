@@ -2,12 +2,10 @@ package consolidate
 
 import (
 	"slices"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stowage-sh/stowage/binpack"
-	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 )
 
@@ -26,7 +24,9 @@ type search struct {
 	unit   []float64        // by resource: what one is worth
 	room   []binpack.Vector // by node
 	load   []binpack.Vector
+	place  float64        // what the average pod's place is worth an hour, in MicroUSD
 	moving []float64      // by node: what it costs to move its pods, once, in MicroUSD
+	owed   []float64      // by node: what it has to save an hour for that to be paid back in time
 	pinned map[int]string // nodes that stay: a pod that would find no other place
 }
 
@@ -53,7 +53,7 @@ func newSearch(in *problem.Input, nodes []Node) *search {
 	for i := range s.t.Bins {
 		bins[s.t.Bins[i].Name()] = i
 	}
-	s.pods, s.load, s.moving = make([][]member, len(nodes)), make([]binpack.Vector, len(nodes)), make([]float64, len(nodes))
+	s.pods, s.load = make([][]member, len(nodes)), make([]binpack.Vector, len(nodes))
 	for i, n := range nodes {
 		s.bin = append(s.bin, bins[n.Node.Name])
 		s.nodeOf[s.bin[i]] = i
@@ -67,47 +67,17 @@ func newSearch(in *problem.Input, nodes []Node) *search {
 		}
 		s.unit = binpack.Worth(whole, kept)
 	}
-	least := leastMoved(whole.Resources)
 	for g, pods := range s.t.Pods {
 		for _, p := range pods {
 			i := byName[p.Spec.NodeName]
 			s.pods[i] = append(s.pods[i], member{p, g})
-			s.moving[i] += s.costOf(p, whole.Groups[g].Requests, least)
 			for r, q := range whole.Groups[g].Requests {
 				s.load[i][r] += q
 			}
 		}
 	}
+	s.countMoves()
 	return s
-}
-
-// restart is how long a pod's place is paid for while it does no work there, when it moves: its
-// image is pulled, it starts and warms up.
-const restart = 15 * time.Minute
-
-// costOf is what it costs to move a pod, in MicroUSD: what its place costs for the time of a
-// restart, times its eviction cost.
-func (s *search) costOf(p *corev1.Pod, requests, least binpack.Vector) float64 {
-	place := 0.0
-	for r, q := range requests {
-		place += float64(s.unit[r] * float64(max(q, least[r])))
-	}
-	return place * restart.Hours() * float64(max(0, lifecycle.EvictionCost(p))) / lifecycle.OnePod
-}
-
-// leastMoved is what a pod counts for at least that asks for less: as much as kube-scheduler
-// takes of one that does not say (util.DefaultMilliCPURequest and DefaultMemoryRequest).
-func leastMoved(resources []string) binpack.Vector {
-	least := make(binpack.Vector, len(resources))
-	for r, name := range resources {
-		switch corev1.ResourceName(name) {
-		case corev1.ResourceCPU:
-			least[r] = 100
-		case corev1.ResourceMemory:
-			least[r] = 200 << 20
-		}
-	}
-	return least
 }
 
 // near is how much more than what it holds is worth an offer may cost to be looked at.
