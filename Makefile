@@ -22,7 +22,7 @@ export CGO_ENABLED := 0
 export GOFLAGS     := -trimpath
 
 .DEFAULT_GOAL := help
-.PHONY: help build unit test demo lint fuzz sim test-peer bench bench-peer generate golden clean
+.PHONY: help build unit test demo lint fuzz sim day test-peer bench bench-peer generate golden clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ fuzz: ## each fuzz target for FUZZTIME runs (20000x), and WORLDS (30000) that ku
 
 sim: ## nodes end in every way in LIVES (1000) random worlds on a virtual clock, while everything fails that can
 	GOGC=off GOMEMLIMIT=4GiB $(GO) test ./test/sim -run '^TestLife$$' -lives $(LIVES) -trouble 20s -v -timeout 3h
+
+day: ## a day of a churning workload, lived with each consolidation policy, as a table; two hours
+	GOGC=400 $(GO) test ./test/sim -run '^TestDay$$' -day 24h -v -timeout 6h
 
 bench: ## the benchmarks: pods/s, $/h, gap, allocations; 5,000 nodes at rest
 	$(GO) test -run='^$$' -bench=. -benchmem ./binpack/... ./provisioner/... ./test/corpus/...

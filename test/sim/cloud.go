@@ -23,6 +23,8 @@ type Cloud struct {
 	// Catalogue is what is sold; see the function of that name. Of a reservation it has all
 	// machines, also those that are in use; see Reserve.
 	Catalogue cloudprovider.Catalog
+	// Rate, if set, is what an hour of an offering costs, in place of what Price says.
+	Rate func(cloudprovider.InstanceType, cloudprovider.Offering) (micro int64)
 	// Empty are the offerings that have run out.
 	Empty map[cloudprovider.Offering]bool
 	// NotReady, if set, is why no NodeClass can be launched from.
@@ -68,6 +70,7 @@ type machine struct {
 	cloudprovider.Instance
 	request cloudprovider.LaunchRequest
 	node    string // name of the node; empty until it joined
+	ended   time.Time
 }
 
 func newCloud(w *World) *Cloud {
@@ -114,6 +117,9 @@ func (c *Cloud) Price(o cloudprovider.Offering) (micro int64, ok bool) {
 	t, ok := c.Catalogue.InstanceType(o.InstanceType)
 	if !ok || !slices.Contains(t.Offerings, o) {
 		return 0, false
+	}
+	if c.Rate != nil {
+		return c.Rate(*t, o), true
 	}
 	perCPU := int64(25_000)
 	if o.CapacityType == cloudprovider.Spot {
@@ -265,7 +271,7 @@ func (c *Cloud) Terminate(_ context.Context, id string) error {
 			continue
 		}
 		c.world.kube.checkDrained(m)
-		m.State = cloudprovider.Stopping
+		m.State, m.ended = cloudprovider.Stopping, c.world.Now
 		c.world.trace("%s is stopping", id)
 		c.world.After(c.StopDelay, func() { c.end(m) })
 	}
@@ -284,6 +290,9 @@ func (c *Cloud) Kill(id string) {
 func (c *Cloud) end(m *machine) {
 	if m.State == cloudprovider.Terminated {
 		return
+	}
+	if m.State == cloudprovider.Running {
+		m.ended = c.world.Now
 	}
 	m.State = cloudprovider.Terminated
 	c.world.trace("%s is terminated", m.ID)

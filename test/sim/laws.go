@@ -271,7 +271,7 @@ func unbudgeted(reason *metav1.Condition) bool {
 	return reason.Reason == "Expired" || reason.Reason == "Interrupted"
 }
 
-// PlacesReady is the law that a node which drifted, or was interrupted and has time left, goes only
+// PlacesReady is the law that a node which drifted, is underutilized, or was interrupted and has time left, goes only
 // when each of its pods that will be made anew has another place that is ready: called before each
 // write of the process.
 func (p *Process) PlacesReady(verb string, obj client.Object) error {
@@ -290,7 +290,7 @@ func (p *Process) PlacesReady(verb string, obj client.Object) error {
 		return nil // by hand, or its machine was lost
 	}
 	interrupted := v1.GetCondition(current.Status.Conditions, v1.ConditionInterrupted)
-	if interrupted == nil && (reason == nil || reason.Reason != string(v1.ReasonDrifted)) || interrupted != nil && p.pressed(current, interrupted, s.PodsOn(node.Name)) {
+	if interrupted == nil && (reason == nil || reason.Reason != string(v1.ReasonDrifted) && reason.Reason != string(v1.ReasonUnderutilized)) || interrupted != nil && p.pressed(current, interrupted, s.PodsOn(node.Name)) {
 		return nil // for another reason, or there is no time
 	}
 	if life, ok := current.Spec.ExpireAfter.Get(); ok && !p.now().Before(current.CreationTimestamp.Add(life)) {

@@ -116,7 +116,7 @@ func (k *kubernetes) place(r *round, p *corev1.Pod) string {
 	if len(p.Spec.ResourceClaims) > 0 {
 		return ""
 	}
-	var fitting []string
+	var fitting []*corev1.Node
 	for _, n := range r.nodes {
 		if n.Spec.Unschedulable || !fits(r.left(n, p), k.requestsOf(p)) || !welcome(p, n) {
 			continue
@@ -124,12 +124,32 @@ func (k *kubernetes) place(r *round, p *corev1.Pod) string {
 		if n.Name == p.Status.NominatedNodeName {
 			return n.Name
 		}
-		fitting = append(fitting, n.Name)
+		fitting = append(fitting, n)
 	}
 	if len(fitting) == 0 {
 		return ""
 	}
-	return fitting[k.w.Rand.IntN(len(fitting))]
+	if k.w.LeastAllocated {
+		return r.emptiest(fitting).Name
+	}
+	return fitting[k.w.Rand.IntN(len(fitting))].Name
+}
+
+// emptiest is the node with the largest part of its cpus and memory free, as kube-scheduler's score
+// NodeResourcesFit has it by default.
+func (r *round) emptiest(nodes []*corev1.Node) (best *corev1.Node) {
+	most := -1.0
+	for _, n := range nodes {
+		part := 0.0
+		for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+			free, all := r.free[n.Name][name], n.Status.Allocatable[name]
+			part += free.AsApproximateFloat64() / all.AsApproximateFloat64()
+		}
+		if part > most {
+			best, most = n, part
+		}
+	}
+	return best
 }
 
 // left is what is free on a node for a pod, as if the others that are nominated

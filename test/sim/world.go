@@ -29,6 +29,9 @@ type World struct {
 	// SchedulerDelay is how long kube-scheduler takes from a change to its next
 	// round; 0 is a tenth of a second.
 	SchedulerDelay time.Duration
+	// LeastAllocated has kube-scheduler prefer the nodes with the most room, as it does by default. Else
+	// it takes any, so that nothing can rely on which.
+	LeastAllocated bool
 	// PodDelay is how much longer than a second a pod takes from being bound to being Ready.
 	PodDelay time.Duration
 	// Trace, if set, is told about everything that happens.
