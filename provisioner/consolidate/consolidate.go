@@ -26,6 +26,8 @@ type Node struct {
 // Terms are those on which the nodes of a NodePool go.
 type Terms struct {
 	NodePool string
+	// Now is the time; zero where it is not asked for how long pods have run.
+	Now time.Time
 	// Payback is the time within which savings have to pay for the evictions; 0 where any
 	// saving will do.
 	Payback time.Duration

@@ -1,6 +1,10 @@
 package consolidate
 
 import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/provisioner/lifecycle"
 )
@@ -9,13 +13,26 @@ import (
 // time, in MicroUSD.
 func (s *search) fee(i int) (fee float64) {
 	t := s.nodes[i].Terms
-	if t.Payback > 0 {
-		fee = s.moving[i] / t.Payback.Hours()
-	}
+	fee = s.owed[i]
 	if t.Balanced {
 		fee = max(fee, t.share(Disruption(s.nodes[i])))
 	}
 	return fee
+}
+
+// rate is what a node has to save an hour for a pod that it costs so much to move: all of it within the
+// payback, or within as long as the pod has run where that is shorter. How long a new place will be worth
+// having nobody knows; as long again as the pod has had the old one is the best guess. So a pod does not move time and
+// again while things change, and one that waits like that has lost, when it moves, no more than the move costs.
+func (t *Terms) rate(p *corev1.Pod, cost float64) float64 {
+	if t.Payback == 0 {
+		return 0
+	}
+	within := t.Payback
+	if !t.Now.IsZero() && p.Status.StartTime != nil {
+		within = max(time.Second, min(within, t.Now.Sub(p.Status.StartTime.Time)))
+	}
+	return cost / within.Hours()
 }
 
 // share is what so much disruption has to save an hour under the policy Balanced, in MicroUSD.
@@ -39,9 +56,7 @@ func (s *search) pays(nodes []int, savings binpack.MicroUSD) bool {
 	cost, disruption := map[*Terms]binpack.MicroUSD{}, map[*Terms]int64{}
 	for _, i := range nodes {
 		t := s.nodes[i].Terms
-		if t.Payback > 0 {
-			owed += s.moving[i] / t.Payback.Hours()
-		}
+		owed += s.owed[i]
 		cost[t] += s.nodes[i].Price
 		disruption[t] += Disruption(s.nodes[i])
 	}

@@ -27,6 +27,7 @@ type search struct {
 	room   []binpack.Vector // by node
 	load   []binpack.Vector
 	moving []float64      // by node: what it costs to move its pods, once, in MicroUSD
+	owed   []float64      // by node: what it has to save an hour for that to be paid back in time
 	pinned map[int]string // nodes that stay: a pod that would find no other place
 }
 
@@ -53,7 +54,8 @@ func newSearch(in *problem.Input, nodes []Node) *search {
 	for i := range s.t.Bins {
 		bins[s.t.Bins[i].Name()] = i
 	}
-	s.pods, s.load, s.moving = make([][]member, len(nodes)), make([]binpack.Vector, len(nodes)), make([]float64, len(nodes))
+	s.pods, s.load = make([][]member, len(nodes)), make([]binpack.Vector, len(nodes))
+	s.moving, s.owed = make([]float64, len(nodes)), make([]float64, len(nodes))
 	for i, n := range nodes {
 		s.bin = append(s.bin, bins[n.Node.Name])
 		s.nodeOf[s.bin[i]] = i
@@ -65,7 +67,9 @@ func newSearch(in *problem.Input, nodes []Node) *search {
 		for _, p := range pods {
 			i := byName[p.Spec.NodeName]
 			s.pods[i] = append(s.pods[i], member{p, g})
-			s.moving[i] += s.costOf(p, whole.Groups[g].Requests, least)
+			cost := s.costOf(p, whole.Groups[g].Requests, least)
+			s.moving[i] += cost
+			s.owed[i] += nodes[i].Terms.rate(p, cost)
 			for r, q := range whole.Groups[g].Requests {
 				s.load[i][r] += q
 			}

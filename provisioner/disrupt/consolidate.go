@@ -125,7 +125,7 @@ func (v *view) terms(in *problem.Input) map[string]*consolidate.Terms {
 		payback, _ := pool.ConsolidationPayback() // or its nodes stay
 		a := v.allowances()[pool.Name][v1.ReasonUnderutilized]
 		terms[pool.Name] = &consolidate.Terms{
-			NodePool: pool.Name, Payback: payback, Most: max(0, a.Nodes+a.Busy),
+			NodePool: pool.Name, Now: v.now, Payback: payback, Most: max(0, a.Nodes+a.Busy),
 			Balanced: pool.Spec.Disruption.ConsolidationPolicy == v1.Balanced,
 		}
 	}

@@ -25,6 +25,7 @@ type outlook struct {
 	names map[int]string // NodeClaims that came of plan.New
 
 	at, whole time.Time // when it was made, and the last one for all nodes
+	ripe      time.Time // until then the pods that the last one for all nodes saw come to pay (see consolidate.Terms)
 	prices    *pricing.Table
 	pools     map[types.UID]string           // NodePools' resource versions
 	stood     map[types.UID]standing         // NodeClaims as of the plan
@@ -93,9 +94,9 @@ func (o *outlook) around(changed map[types.UID]bool, nodes []consolidate.Node) (
 }
 
 // take takes in a plan, for all nodes or some.
-func (o *outlook) take(v *view, in *problem.Input, plan *consolidate.Plan, all bool) {
+func (o *outlook) take(v *view, in *problem.Input, nodes []consolidate.Node, plan *consolidate.Plan, all bool) {
 	if all || o.stays == nil {
-		o.stays, o.whole = map[types.UID]consolidate.Stay{}, v.now
+		o.stays, o.whole, o.ripe = map[types.UID]consolidate.Stay{}, v.now, ripeness(nodes)
 	}
 	for _, command := range plan.Commands {
 		for _, n := range command.Nodes {
@@ -107,6 +108,22 @@ func (o *outlook) take(v *view, in *problem.Input, plan *consolidate.Plan, all b
 	}
 	o.plan, o.done, o.names, o.at = plan, map[int]bool{}, map[int]string{}, v.now
 	o.prices, o.pools, o.stood = in.Prices, poolVersions(v), o.now
+}
+
+// ripeness is when the last of the pods has run for as long as its payback: until then it is ever cheaper to
+// move, though nothing changes.
+func ripeness(nodes []consolidate.Node) (last time.Time) {
+	for _, n := range nodes {
+		for _, p := range n.Pods {
+			if p.Status.StartTime == nil || n.Terms.Payback == 0 {
+				continue
+			}
+			if at := p.Status.StartTime.Add(n.Terms.Payback); at.After(last) {
+				last = at
+			}
+		}
+	}
+	return last
 }
 
 // open reports whether a command of the plan can be carried out yet, if the budgets allow.

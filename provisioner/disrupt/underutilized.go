@@ -76,7 +76,7 @@ func (c *Controller) replan(ctx context.Context, v *view, in *problem.Input, nod
 	o := &c.outlook
 	changed, all := o.changed(v, in)
 	old := v.now.Sub(o.whole) >= lookAround
-	if len(changed) == 0 && !all || o.plan != nil && (v.now.Sub(o.at) < lookAgain || o.open() && !old) {
+	if len(changed) == 0 && !all && !(old && o.whole.Before(o.ripe)) || o.plan != nil && (v.now.Sub(o.at) < lookAgain || o.open() && !old) {
 		return nil
 	}
 	some := nodes
@@ -93,7 +93,7 @@ func (c *Controller) replan(ctx context.Context, v *view, in *problem.Input, nod
 		logr.FromContextOrDiscard(ctx).Info("planned a consolidation", "nodes", len(some), "commands", len(plan.Commands),
 			"usd-per-hour-before", float64(plan.Before)/1e6, "usd-per-hour-after", float64(plan.After)/1e6, "lower-bound", float64(plan.LowerBound)/1e6)
 	}
-	o.take(v, in, plan, all)
+	o.take(v, in, some, plan, all)
 	return nil
 }
 

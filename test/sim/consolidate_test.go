@@ -79,7 +79,7 @@ func TestUnderutilizedNodesGo(t *testing.T) {
 		evicted := s.evicted()
 		s.consolidate("30s", v1.Budget{Nodes: "50%"})
 		s.until(time.Hour, "fewer machines", func() bool { return s.cost() < leastFor*13/10 })
-		s.pass(30 * time.Minute)
+		s.pass(v1.ConsolidationPaybackDefault + 30*time.Minute) // until then pods come to pay
 		settled, cost := len(evicted), s.cost()
 		s.pass(3 * time.Hour)
 		if len(evicted) != settled || s.cost() != cost {
