@@ -16,7 +16,7 @@ func TestConsolidation(t *testing.T) {
 	const nodes, perNode, budget, apart, batch = 100, 3, 20, 95, 10 * time.Second
 	start(t)
 	s := newScene(t, "consolidation", class{})
-	s.pool(pool{Types: "m5.large", Budget: "20%", After: "10s"})
+	s.pool(pool{Types: "m5.large", Budget: "20%", After: "10s", Payback: "0s"})
 	s.deploy(pods{Name: "web", Count: nodes * perNode, CPU: "500m"})
 	if n := len(s.hosts(s.running("web", nodes*perNode))); n != nodes {
 		t.Fatalf("%d pods are on %d nodes", nodes*perNode, n)

@@ -44,6 +44,8 @@ type pool struct {
 	Limits, Labels, Startup, Annotations string
 	// After is consolidateAfter, Never when empty; Budget is all when empty.
 	After, Budget string
+	// Payback is that of consolidation, the default when empty.
+	Payback string
 	// Grace is the terminationGracePeriod, none when empty; Expire is expireAfter, Never when empty.
 	Grace, Expire string
 	// Class is the EC2NodeClass, the scene's when empty.
@@ -55,7 +57,7 @@ type pool struct {
 const poolManifest = `
 apiVersion: karpenter.sh/v1
 kind: NodePool
-metadata: {name: {{.Name}}}
+metadata: {name: {{.Name}}{{with .Payback}}, annotations: {stowage.sh/consolidation-payback: {{.}}}{{end}}}
 spec:
   {{with .Replicas}}replicas: {{.}}{{end}}
   {{with .Weight}}weight: {{.}}{{end}}
