@@ -89,6 +89,7 @@ type stage struct {
 	nodes     int
 	evictions int
 	commands  int
+	rounds    int // 0 where it does not matter
 }
 
 // consolidated carries out what we plan for s on its terms, and plans again until nothing
