@@ -161,7 +161,7 @@ type contest struct {
 }
 
 // payback is that of the third outcome of a contest.
-const payback = time.Hour
+const payback = 30 * time.Minute
 
 // consolidateBoth lets both sides consolidate the same cluster to the end.
 func consolidateBoth(w *standing) (*contest, error) {
@@ -190,7 +190,8 @@ func consolidateBoth(w *standing) (*contest, error) {
 		return nil, fmt.Errorf("making the cluster again: %w", err)
 	}
 	s.Terms.Payback = payback
-	if c.slow, _, _, err = consolidated(s); err != nil {
+	var others []stage
+	if c.slow, others, _, err = consolidated(s); err != nil {
 		return nil, err
 	}
 	c.ours, c.before, c.bound = ours, stages[0], bound
@@ -201,5 +202,8 @@ func consolidateBoth(w *standing) (*contest, error) {
 		return nil, err
 	}
 	c.capped = within(stages, c.peer.evictions)
+	if other := within(others, c.peer.evictions); other.cost < c.capped.cost {
+		c.capped = other
+	}
 	return c, nil
 }
