@@ -79,11 +79,19 @@ func (s *search) why(i, takes int) (Code, string) {
 	case n.Price == 0:
 		return WellUsed, "it costs nothing"
 	case takes > 0:
-		return WellUsed, fmt.Sprintf("it takes %d pods of other nodes", takes)
+		return WellUsed, fmt.Sprintf("it takes %s of other nodes", pods(takes))
 	case price-worth < dear*price:
 		return WellUsed, fmt.Sprintf("at best prices its pods cost $%.4f an hour, and the node $%.4f", worth, price)
 	case price-worth < fee:
-		return NotWorthIt, fmt.Sprintf("to move its %d pods would save $%.4f an hour at most, and has to save $%.4f", len(n.Pods), price-worth, fee)
+		return NotWorthIt, fmt.Sprintf("to move its %s would save $%.4f an hour at most, and has to save $%.4f", pods(len(n.Pods)), price-worth, fee)
 	}
-	return NotWorthIt, fmt.Sprintf("no other places were found for its %d pods that cost less, and pay for moving them", len(n.Pods))
+	return NotWorthIt, fmt.Sprintf("no other places were found for its %s that cost less, and pay for the move", pods(len(n.Pods)))
+}
+
+// pods spells a number of them.
+func pods(n int) string {
+	if n == 1 {
+		return "1 pod"
+	}
+	return fmt.Sprintf("%d pods", n)
 }

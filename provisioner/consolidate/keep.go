@@ -141,6 +141,12 @@ func (s *search) leaves(fill float64) []bool {
 			need[r] += float64(q)
 		}
 	}
+	for _, room := range s.spare() {
+		kept = append(kept, binpack.Kept{Room: parts(room, fill)})
+		for r, q := range parts(room, fill) {
+			need[r] -= float64(q)
+		}
+	}
 	unit := binpack.Worth(s.quick, kept)
 	order, earns := make([]int, len(s.nodes)), make([]float64, len(s.nodes))
 	for i := range s.nodes {
@@ -163,6 +169,26 @@ func (s *search) leaves(fill float64) []bool {
 		}
 	}
 	return leaves
+}
+
+// spare is what is left on machines that are not given, and costs nothing: of those that most of what
+// could move may go to.
+func (s *search) spare() (rooms []binpack.Vector) {
+	most := make([]float64, len(s.quick.Nodes))
+	all := 0.0
+	for g := range s.quick.Groups {
+		worth := float64(s.worth(s.quick.Groups[g].Requests) * float64(s.quick.Groups[g].Count))
+		all += worth
+		for at := range s.quick.Groups[g].Nodes.All {
+			most[at] += worth
+		}
+	}
+	for at := range s.quick.Nodes {
+		if _, given := s.nodeOf[at]; !given && most[at] > all/2 {
+			rooms = append(rooms, s.quick.Nodes[at].Free)
+		}
+	}
+	return rooms
 }
 
 // marginal is what a node may lose, as a part of its price, and be kept yet: in the fluid problem some

@@ -6,7 +6,7 @@ import (
 )
 
 // ConsolidationPaybackDefault is argued for in docs/consolidation.md.
-const ConsolidationPaybackDefault = time.Hour
+const ConsolidationPaybackDefault = 30 * time.Minute
 
 // ConsolidationPayback is the time within which the savings from nodes of the pool that are given up
 // or replaced have to pay for moving their pods. The annotation AnnotationConsolidationPayback says

@@ -55,6 +55,14 @@ func TestConsolidation(t *testing.T) {
 	if longest > batch {
 		t.Errorf("a pod waited for its node for %v", longest)
 	}
+	eventually(t, "nothing is under way", func() error {
+		for _, c := range s.claims("") {
+			if c.DeletionTimestamp != nil || condition(c.Status.Conditions, v1.ConditionDisruptionReason).Status == "True" {
+				return fmt.Errorf("NodeClaim %s is", c.Name)
+			}
+		}
+		return nil
+	})
 	t.Logf("in %v; at most %d nodes were under way at once, and no pod was seen to wait longer than %v", time.Since(begun), most, longest)
 	s.quiet("web", nodes, time.Minute)
 	s.told("NodeClaim", s.poolName(""), "DisruptionTerminating", "Underutilized")
