@@ -161,6 +161,9 @@ func (v *view) terms(in *problem.Input) map[string]*consolidate.Terms {
 			continue
 		}
 		t := terms[n.pool.Name]
+		if !t.Balanced {
+			continue // nobody asks
+		}
 		price, _ := in.PriceOf(n.claim, n.node)
 		t.Cost += price
 		t.Disruption += consolidate.Disruption(consolidate.Node{Pods: n.movable})

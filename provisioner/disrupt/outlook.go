@@ -31,13 +31,39 @@ type outlook struct {
 	stood     map[types.UID]standing         // NodeClaims as of the plan
 	stays     map[types.UID]consolidate.Stay // why nodes stay, of all plans
 	now       map[types.UID]standing         // NodeClaims as they are
+	said      verdicts                       // of the last look
+	looked    time.Time                      // when that was
 }
 
 // A standing is what there is to a node that a plan depends on.
 type standing struct {
-	running podSet
-	may     bool // it may go
-	takes   bool // it takes pods of others that go
+	pods  *resident
+	may   bool // it may go
+	takes bool // it takes pods of others that go
+}
+
+// recall says again what was said last, if that was just now and no command waits: to look at every pod of a large
+// cluster for it at each step would cost more than all else. Nodes that are empty or drifted have reasons of their own.
+func (o *outlook) recall(now time.Time, candidates []candidate, said verdicts) bool {
+	if o.said == nil || o.open() || now.Sub(o.looked) >= lookAgain {
+		return false
+	}
+	for _, n := range candidates {
+		if w, ok := o.said[n.claim.UID]; ok && len(n.movable) > 0 && !v1.IsTrue(n.claim.Status.Conditions, v1.ConditionDrifted) {
+			said[n.claim.UID] = w
+		}
+	}
+	return true
+}
+
+// remember keeps what was said of nodes that could save money.
+func (o *outlook) remember(now time.Time, said verdicts) {
+	o.said, o.looked = verdicts{}, now
+	for uid, w := range said {
+		if w.reason == v1.ReasonUnderutilized {
+			o.said[uid] = w
+		}
+	}
 }
 
 // see takes in how the nodes are.
@@ -45,7 +71,7 @@ func (o *outlook) see(v *view, nodes []consolidate.Node, closed map[string]bool)
 	o.now = map[types.UID]standing{}
 	for _, claim := range v.NodeClaims.All() {
 		if node, ok := v.NodeOf(claim); ok && !v.Leaving(claim) {
-			o.now[claim.UID] = standing{running: v.residents.on(v.Snapshot, node.Name).running, takes: !closed[claim.Name]}
+			o.now[claim.UID] = standing{pods: v.residents.on(v.Snapshot, node.Name), takes: !closed[claim.Name]}
 		}
 	}
 	for _, n := range nodes {
@@ -62,7 +88,7 @@ func (o *outlook) changed(v *view, in *problem.Input) (some map[types.UID]bool, 
 	some = map[types.UID]bool{}
 	for uid, is := range o.now {
 		was, known := o.stood[uid]
-		if is.may && !was.may || is.takes && !was.takes || known && !maps.Equal(was.running, is.running) {
+		if is.may && !was.may || is.takes && !was.takes || known && was.pods != is.pods && !maps.Equal(was.pods.running, is.pods.running) {
 			some[uid] = true
 		}
 	}
@@ -156,7 +182,7 @@ func (o *outlook) leaving() map[types.UID]bool {
 func (o *outlook) holds(c *consolidate.Command) bool {
 	for _, n := range c.Nodes {
 		is, was := o.now[n.Claim.UID], o.stood[n.Claim.UID]
-		if !is.may || !maps.Equal(is.running, was.running) {
+		if !is.may || was.pods == nil || is.pods != was.pods && !maps.Equal(is.pods.running, was.pods.running) {
 			return false
 		}
 	}

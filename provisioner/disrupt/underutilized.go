@@ -43,7 +43,7 @@ const (
 // last plan in order, as far as the budgets allow, and as far as nothing has changed that they
 // speak of. When none of them can be carried out any more, and something has changed, it plans anew.
 func (c *Controller) chooseUnderutilized(ctx context.Context, v *view, candidates []candidate, allowed *permits, said verdicts) error {
-	if c.Mover == nil {
+	if c.Mover == nil || c.outlook.recall(v.now, candidates, said) {
 		return nil
 	}
 	in := c.Mover.Input(ctx, v.now, v.Snapshot)
@@ -75,6 +75,7 @@ func (c *Controller) chooseUnderutilized(ctx context.Context, v *view, candidate
 	}
 	o.say(nodes, said)
 	err := c.carry(ctx, v, o.pick(v, in, allowed, said), said)
+	o.remember(v.now, said)
 	return errors.Join(err, c.shun(ctx, c.look(v.now)))
 }
 
