@@ -137,6 +137,10 @@ func (v *view) noDestinations() map[string]bool {
 		}
 		quiet, left := v.quiet(claim, n.pool)
 		goes := len(n.movable) == 0 && v.notEmpty(n).code == "" && n.pool.Spec.Replicas == nil
+		_, spare := v.spare[place{claim: claim.Name}]
+		if _, ok := v.spare[place{node: n.node.Name}]; ok || spare { // its room is asked for already
+			closed[claim.Name] = true
+		}
 		if !quiet && left > 0 || v.isNew(claim) || goes || v1.IsTrue(claim.Status.Conditions, v1.ConditionDrifted) {
 			closed[claim.Name] = true
 		}

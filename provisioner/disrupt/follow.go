@@ -94,6 +94,9 @@ func (c *Controller) next(v *view, claim *v1.NodeClaim, over int, homeless map[t
 	if why := v.unfit(n, ok, over); why != "" {
 		return next{stays: why}
 	}
+	if c.outlook.forsaken(v, claim) {
+		return next{stays: "another node of its command does"}
+	}
 	if v.now.Before(settled) {
 		return next{again: settled.Sub(v.now)}
 	}

@@ -33,6 +33,7 @@ type outlook struct {
 	now       map[types.UID]standing         // NodeClaims as they are
 	said      verdicts                       // of the last look
 	looked    time.Time                      // when that was
+	others    map[types.UID][]string         // NodeClaims that go for new nodes: those that go with each
 }
 
 // A standing is what there is to a node that a plan depends on.
@@ -79,6 +80,9 @@ func (o *outlook) see(v *view, nodes []consolidate.Node, closed map[string]bool)
 		is.may = true
 		o.now[n.Claim.UID] = is
 	}
+	maps.DeleteFunc(o.others, func(uid types.UID, _ []string) bool {
+		return !slices.ContainsFunc(v.NodeClaims.All(), func(c *v1.NodeClaim) bool { return c.UID == uid && chosen(c) })
+	})
 	maps.DeleteFunc(o.stays, func(uid types.UID, _ consolidate.Stay) bool { _, ok := o.now[uid]; return !ok })
 }
 
@@ -124,6 +128,9 @@ func (o *outlook) take(v *view, in *problem.Input, nodes []consolidate.Node, pla
 	if all || o.stays == nil {
 		o.stays, o.whole, o.ripe = map[types.UID]consolidate.Stay{}, v.now, ripeness(nodes)
 	}
+	if ripe := ripeness(nodes); ripe.After(o.ripe) {
+		o.ripe = ripe
+	}
 	for _, command := range plan.Commands {
 		for _, n := range command.Nodes {
 			delete(o.stays, n.Claim.UID)
@@ -152,30 +159,68 @@ func ripeness(nodes []consolidate.Node) (last time.Time) {
 	return last
 }
 
-// open reports whether a command of the plan can be carried out yet, if the budgets allow.
-func (o *outlook) open() bool {
+// alive lists the commands that may be carried out yet, if the budgets allow: their nodes are as they were,
+// and the new nodes that they share with others are there or may yet come.
+func (o *outlook) alive() (commands []*consolidate.Command) {
+	if o.plan == nil {
+		return nil
+	}
+	comes := map[int]bool{}
 	for i := range o.plan.Commands {
-		if !o.done[i] && o.holds(&o.plan.Commands[i]) {
-			return true
+		c := &o.plan.Commands[i]
+		if o.done[i] || !o.holds(c) {
+			continue
+		}
+		for _, index := range c.New {
+			comes[index] = true
+		}
+		if !slices.ContainsFunc(c.Moves, func(m consolidate.Move) bool { return m.To == nil && !comes[m.New] && o.names[m.New] == "" }) {
+			commands = append(commands, c)
 		}
 	}
-	return false
+	return commands
 }
 
-// leaving are the nodes of commands that may be carried out yet, by NodeClaim.
+// open reports whether there is one.
+func (o *outlook) open() bool { return len(o.alive()) > 0 }
+
+// leaving are the nodes of these, by NodeClaim.
 func (o *outlook) leaving() map[types.UID]bool {
 	nodes := map[types.UID]bool{}
-	if o.plan == nil {
-		return nodes
-	}
-	for i := range o.plan.Commands {
-		if c := &o.plan.Commands[i]; !o.done[i] && o.holds(c) {
-			for _, n := range c.Nodes {
-				nodes[n.Claim.UID] = true
-			}
+	for _, c := range o.alive() {
+		for _, n := range c.Nodes {
+			nodes[n.Claim.UID] = true
 		}
 	}
 	return nodes
+}
+
+// together remembers that nodes go for a new one together: if one of them stays before any has gone, all do.
+func (o *outlook) together(c *consolidate.Command) {
+	if o.others == nil {
+		o.others = map[types.UID][]string{}
+	}
+	for _, n := range c.Nodes {
+		for _, other := range c.Nodes {
+			if other.Claim.UID != n.Claim.UID {
+				o.others[n.Claim.UID] = append(o.others[n.Claim.UID], other.Claim.Name)
+			}
+		}
+	}
+}
+
+// forsaken reports whether a node that was chosen is to stay since another of its command does. Where one
+// has gone already the rest go on: the new node is theirs.
+func (o *outlook) forsaken(v *view, claim *v1.NodeClaim) bool {
+	stays := false
+	for _, name := range o.others[claim.UID] {
+		other, ok := v.NodeClaims.Get(name)
+		if !ok || other.DeletionTimestamp != nil {
+			return false
+		}
+		stays = stays || !chosen(other)
+	}
+	return stays
 }
 
 // holds reports whether the nodes of a command are as it has seen them.

@@ -70,11 +70,11 @@ func (c *Controller) chooseUnderutilized(ctx context.Context, v *view, candidate
 	})
 	o := &c.outlook
 	o.see(v, nodes, in.Leaving)
-	if err := c.replan(ctx, v, in, nodes); err != nil {
-		return err
+	err := c.replan(ctx, v, in, nodes)
+	if err == nil {
+		o.say(nodes, said)
+		err = c.carry(ctx, v, o.pick(v, in, allowed, said), said)
 	}
-	o.say(nodes, said)
-	err := c.carry(ctx, v, o.pick(v, in, allowed, said), said)
 	o.remember(v.now, said)
 	return errors.Join(err, c.shun(ctx, c.look(v.now)))
 }
@@ -84,7 +84,7 @@ func (c *Controller) replan(ctx context.Context, v *view, in *problem.Input, nod
 	o := &c.outlook
 	changed, all := o.changed(v, in)
 	old := v.now.Sub(o.whole) >= lookAround
-	if len(changed) == 0 && !all && !(old && o.whole.Before(o.ripe)) || o.plan != nil && (v.now.Sub(o.at) < lookAgain || o.open() && !old) {
+	if len(changed) == 0 && !all && !(old && o.whole.Before(o.ripe)) || o.plan != nil && (v.now.Sub(o.at) < lookAgain || o.open() && !old && !all) {
 		return nil
 	}
 	some := nodes
@@ -131,6 +131,9 @@ func (c *Controller) carry(ctx context.Context, v *view, picks []int, said verdi
 			continue
 		}
 		failed = append(failed, c.begin(ctx, v, i))
+		for _, index := range command.New {
+			lost[index] = o.names[index] == ""
+		}
 	}
 	return errors.Join(failed...)
 }
@@ -142,7 +145,11 @@ func (c *Controller) begin(ctx context.Context, v *view, i int) error {
 	command := &o.plan.Commands[i]
 	message := fmt.Sprintf("its command saves $%.4f an hour: %d nodes for %d new ones, %d pods move", float64(command.Savings)/1e6, len(command.Nodes), len(command.New), command.Evictions)
 	for _, n := range command.Nodes {
-		picked, ok := v.candidate(n.Claim)
+		current, there := v.NodeClaims.Get(n.Claim.Name) // what is said of it has changed while it waited
+		if !there || current.UID != n.Claim.UID {
+			continue
+		}
+		picked, ok := v.candidate(current)
 		if !ok {
 			continue
 		}
@@ -159,12 +166,22 @@ func (c *Controller) begin(ctx context.Context, v *view, i int) error {
 		whole = whole && ok
 		return ok
 	})
+	for _, n := range command.Nodes {
+		if !now.isChosen(n.Claim.Name) {
+			delete(o.stood, n.Claim.UID) // a race was lost: it is looked at anew
+		}
+	}
 	if !whole && len(command.New) > 0 {
 		return c.abandon(ctx, now, command) // to buy for some of them only might not pay
 	}
 	err := c.Mover.Carry(ctx, v.now, moves)
 	for j, index := range command.New {
-		o.names[index] = moves.Launches[j].Claim.Name
+		if moves.Launches[j].Claim.UID != "" { // it was made
+			o.names[index] = moves.Launches[j].Claim.Name
+		}
+	}
+	if len(command.New) > 0 {
+		o.together(command)
 	}
 	logr.FromContextOrDiscard(ctx).Info("consolidating", "nodes", len(command.Nodes), "new-nodes", len(command.New), "pods", command.Evictions,
 		"usd-per-hour", float64(command.Savings)/1e6, "payback", command.Payback().Round(time.Second).String())

@@ -73,6 +73,12 @@ func newView(s *state.Snapshot, now time.Time, known *residents, served problem.
 	return v
 }
 
+// isChosen reports whether a NodeClaim is on its way out.
+func (v *view) isChosen(name string) bool {
+	claim, ok := v.NodeClaims.Get(name)
+	return ok && chosen(claim)
+}
+
 // A candidate is a NodeClaim of a NodePool, whose node is initialized, that is not on its way out.
 type candidate struct {
 	claim *v1.NodeClaim

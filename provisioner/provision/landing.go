@@ -38,7 +38,7 @@ func scored(t *problem.Translation) (at []int) {
 // strays says of the pods that would find no room if all that move went to the machines with the most. The
 // smallest come first, which is the worst: nobody knows in which order they will come.
 func strays(t *problem.Translation, launches []problem.Launch, stuck map[types.UID]string) {
-	sites, looks := sitesOf(t, launches), scored(t)
+	sites, looks := sitesOf(t, launches, stuck), scored(t)
 	type arrival struct {
 		pod   *corev1.Pod
 		group int
@@ -46,7 +46,9 @@ func strays(t *problem.Translation, launches []problem.Launch, stuck map[types.U
 	var all []arrival
 	for g, pods := range t.Pods {
 		for _, p := range pods {
-			all = append(all, arrival{p, g})
+			if stuck[p.UID] == "" {
+				all = append(all, arrival{p, g})
+			}
 		}
 	}
 	slices.SortFunc(all, func(a, b arrival) int {
@@ -70,8 +72,9 @@ func strays(t *problem.Translation, launches []problem.Launch, stuck map[types.U
 	}
 }
 
-// sitesOf are the machines that are there or on their way, and those to be bought.
-func sitesOf(t *problem.Translation, launches []problem.Launch) (sites []site) {
+// sitesOf are the machines that are there or on their way, and those to be bought. The pods of one that is not to be
+// had are stuck.
+func sitesOf(t *problem.Translation, launches []problem.Launch, stuck map[types.UID]string) (sites []site) {
 	for i := range t.Bins {
 		free := t.Problem.Nodes[i].Free
 		s := site{free: slices.Clone(free), of: free, may: func(g int) bool { return t.Problem.Groups[g].Nodes.Has(i) }}
@@ -84,7 +87,10 @@ func sitesOf(t *problem.Translation, launches []problem.Launch) (sites []site) {
 		row := launches[i].Rows[0]
 		at := slices.IndexFunc(t.Rows, func(r problem.Row) bool { return r.Offering == row.Offering && r.Pool.Name == row.Pool.Name })
 		if at < 0 {
-			continue // it ran out, and its pods find room elsewhere or none
+			for _, p := range launches[i].Pods {
+				stuck[p.UID] = "its place, a new " + row.Offering.String() + ", is not to be had any more"
+			}
+			continue
 		}
 		of := vector(t, row.Type.Allocatable)
 		free := slices.Clone(of)

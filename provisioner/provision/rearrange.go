@@ -48,9 +48,7 @@ func (c *Controller) Refused(ctx context.Context, now time.Time, s *state.Snapsh
 			stuck[p.UID] = "its place, " + o.String() + ", takes no pods any more"
 		}
 	}
-	if len(stuck) == 0 {
-		strays(t, launches, stuck)
-	}
+	strays(t, launches, stuck)
 	return stuck, refused(ctx, t, launches, placements, stuck)
 }
 
