@@ -112,10 +112,22 @@ func (c *Controller) carry(ctx context.Context, v *view, picks []int, said verdi
 	}
 	o := &c.outlook
 	refused, err := c.Mover.Refused(ctx, v.now, v.Snapshot, o.moves(picks, func(string) bool { return true }))
-	if err != nil {
+	var failed []error
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return err
+	case err != nil && len(picks) > 1: // it is one of them, and not the others' fault
+		for _, i := range picks {
+			failed = append(failed, c.carry(ctx, v, []int{i}, said))
+		}
+		return errors.Join(failed...)
+	case err != nil:
+		o.done[picks[0]] = true
+		for _, n := range o.plan.Commands[picks[0]].Nodes {
+			c.spare(v.now, n.Claim, stuckFor, "the places of its pods could not be confirmed: "+err.Error())
+		}
 		return fmt.Errorf("confirming the places of the pods of nodes that are underutilized: %w", err)
 	}
-	var failed []error
 	lost := map[int]bool{} // new nodes that do not come
 	for _, i := range picks {
 		command := &o.plan.Commands[i]
@@ -227,10 +239,19 @@ func (c *Controller) removeConfirmed(ctx context.Context, v *view, claims []*v1.
 	}
 	moves.Onto = inOrder(onto)
 	refused, err := c.Mover.Refused(ctx, v.now, v.Snapshot, moves)
-	if err != nil {
-		return fmt.Errorf("confirming the places of the pods of %d nodes: %w", len(claims), err)
-	}
 	var failed []error
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return err
+	case err != nil && len(claims) > 1: // it is one of them, and not the others' fault
+		for _, claim := range claims {
+			failed = append(failed, c.removeConfirmed(ctx, v, []*v1.NodeClaim{claim}, deleted))
+		}
+		return errors.Join(failed...)
+	case err != nil:
+		err = fmt.Errorf("confirming the places of the pods of NodeClaim %s: %w", claims[0].Name, err)
+		return errors.Join(err, c.rollBack(ctx, v, claims[0], next{stays: err.Error(), failed: true}))
+	}
 	for _, claim := range claims {
 		n, _ := v.candidate(claim)
 		if why := stuckOn(n, refused); why != "" {

@@ -2,6 +2,7 @@ package disrupt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -56,6 +57,7 @@ type mover struct {
 	cluster *state.Cluster
 	prices  *pricing.Table
 	refuses map[types.UID]string
+	fails   types.UID // a pod of which nothing can be said
 	carried []*problem.Moves
 }
 
@@ -73,7 +75,10 @@ func (m *mover) Input(_ context.Context, _ time.Time, s *state.Snapshot) *proble
 	return &problem.Input{Snapshot: s, Catalogs: map[string]*cloudprovider.Catalog{"pool": catalog}, Prices: m.prices}
 }
 
-func (m *mover) Refused(context.Context, time.Time, *state.Snapshot, *problem.Moves) (map[types.UID]string, error) {
+func (m *mover) Refused(_ context.Context, _ time.Time, _ *state.Snapshot, moves *problem.Moves) (map[types.UID]string, error) {
+	if slices.ContainsFunc(moves.Pods(), func(p *corev1.Pod) bool { return p.UID == m.fails }) {
+		return nil, errors.New("that pod is odd")
+	}
 	return m.refuses, nil
 }
 
@@ -192,5 +197,33 @@ func TestPriceNotKnown(t *testing.T) {
 	step(15 * time.Second)
 	if why, _ := reasons(c); why["PriceUnknown"] != 10 || len(m.carried) > 0 {
 		t.Errorf("%v, %d commands", why, len(m.carried))
+	}
+}
+
+// TestOddPod: where nothing can be said of a pod's place its node stays, and the others go.
+func TestOddPod(t *testing.T) {
+	c := halfEmpty(10, "100%")
+	m := newMover(c)
+	d := &Controller{Cluster: c, Write: state.Recorded(&counting{}, c), Events: &counting{}, Mover: m}
+	step := func(after time.Duration) (failed error) {
+		_, failed = d.Step(context.Background(), monday.Add(time.Hour+after))
+		return failed
+	}
+	_ = step(0)
+	_ = step(15 * time.Second)
+	going := len(m.carried)
+	if going == 0 {
+		t.Fatal("nobody goes")
+	}
+	m.fails = m.carried[0].Pods()[0].UID
+	if step(25*time.Second) == nil {
+		t.Error("nobody is told")
+	}
+	stayed, _ := c.Snapshot().NodeClaims.Get(m.carried[0].Leaving[0].Name)
+	if chosen(stayed) {
+		t.Error("the node with the odd pod is held for ever")
+	}
+	if n := len(d.deleted); n != going-1 {
+		t.Errorf("%d of the %d others went", n, going-1)
 	}
 }

@@ -85,7 +85,7 @@ func sitesOf(t *problem.Translation, launches []problem.Launch, stuck map[types.
 	}
 	for i := range launches {
 		row := launches[i].Rows[0]
-		at := slices.IndexFunc(t.Rows, func(r problem.Row) bool { return r.Offering == row.Offering && r.Pool.Name == row.Pool.Name })
+		at := rowOf(t, &launches[i])
 		if at < 0 {
 			for _, p := range launches[i].Pods {
 				stuck[p.UID] = "its place, a new " + row.Offering.String() + ", is not to be had any more"

@@ -3,10 +3,12 @@ package provision
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
@@ -48,8 +50,53 @@ func (c *Controller) Refused(ctx context.Context, now time.Time, s *state.Snapsh
 			stuck[p.UID] = "its place, " + o.String() + ", takes no pods any more"
 		}
 	}
+	overLimits(t, launches, stuck)
 	strays(t, launches, stuck)
 	return stuck, refused(ctx, t, launches, placements, stuck)
+}
+
+// overLimits says of the pods whose new nodes the limits of their NodePools do not allow any more: others may
+// have taken what was left.
+func overLimits(t *problem.Translation, launches []problem.Launch, stuck map[types.UID]string) {
+	left := make([]binpack.Pool, len(t.Problem.Pools))
+	for i, pool := range t.Problem.Pools {
+		left[i] = binpack.Pool{Left: slices.Clone(pool.Left), NodesLeft: pool.NodesLeft}
+	}
+	for i := range launches {
+		at := rowOf(t, &launches[i])
+		if at < 0 {
+			continue // it is not to be had at all; see sitesOf
+		}
+		offer := &t.Problem.Offers[at]
+		charge, pool := offer.Charge, &left[offer.Pool]
+		if charge == nil {
+			charge = offer.Capacity
+		}
+		fits := pool.NodesLeft == binpack.Unlimited || pool.NodesLeft > 0
+		for r, q := range pool.Left {
+			fits = fits && (q == binpack.Unlimited || charge[r] <= q)
+		}
+		if !fits {
+			for _, p := range launches[i].Pods {
+				stuck[p.UID] = "the limits of NodePool " + launches[i].Rows[0].Pool.Name + " leave no room for a new node"
+			}
+			continue
+		}
+		if pool.NodesLeft != binpack.Unlimited {
+			pool.NodesLeft--
+		}
+		for r, q := range pool.Left {
+			if q != binpack.Unlimited {
+				pool.Left[r] -= charge[r]
+			}
+		}
+	}
+}
+
+// rowOf is the row of t that a launch was decided on; -1 if there is none any more.
+func rowOf(t *problem.Translation, l *problem.Launch) int {
+	decided := l.Rows[0]
+	return slices.IndexFunc(t.Rows, func(r problem.Row) bool { return r.Offering == decided.Offering && r.Pool.Name == decided.Pool.Name })
 }
 
 // Carry buys what is to be bought and notes the places of the pods. A machine that cannot be written down
