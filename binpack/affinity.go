@@ -188,7 +188,7 @@ func (t *table) rank(first []int) (priority []int32, place []int) {
 				continue
 			}
 			// Others first, then targets that are owners, then the rest of the owners.
-			others, both, rest := a.Targets.minus(a.Owners), a.Targets.and(a.Owners), a.Owners.minus(a.Targets)
+			others, both, rest := a.Targets.Minus(a.Owners), a.Targets.and(a.Owners), a.Owners.Minus(a.Targets)
 			moved = after(both, others) || moved
 			moved = after(rest, a.Targets) || moved
 			moved = lend(a.Owners, others) || moved
@@ -196,22 +196,13 @@ func (t *table) rank(first []int) (priority []int32, place []int) {
 		}
 		for i := range t.Spreads {
 			s := &t.Spreads[i]
-			moved = after(s.Owners, s.Counted.minus(s.Owners)) || moved
+			moved = after(s.Owners, s.Counted.Minus(s.Owners)) || moved
 		}
 		if !moved {
 			break
 		}
 	}
 	return priority, place
-}
-
-// minus returns the elements of s that are not in t, as a set of its own.
-func (s Set) minus(t Set) Set {
-	out := slices.Clone(s)
-	for i := range min(len(s), len(t)) {
-		out[i] &^= t[i]
-	}
-	return out
 }
 
 // late plans owners that came in the row before their targets: rings of affinities of
@@ -258,7 +249,7 @@ func (s *pass) leads(g int, room cellRoom) []int {
 				break
 			}
 			out = append(out, at)
-			waiting = waiting.minus(led)
+			waiting = waiting.Minus(led)
 		}
 	}
 	return out
@@ -365,7 +356,7 @@ func (s *pass) retinue(i, d int, followers Set) Set {
 	for range deepest {
 		before := out.Len()
 		for j := range s.Affinities {
-			if a := &s.Affinities[j]; a.Key == s.Affinities[i].Key && a.Targets.meets(out) {
+			if a := &s.Affinities[j]; a.Key == s.Affinities[i].Key && a.Targets.Meets(out) {
 				for h := range a.Owners.All {
 					if !out.Has(h) && s.bestCell(h, j, d) != nil {
 						out.Add(h)

@@ -159,7 +159,7 @@ func (p *Problem) arises(sites []site) bool {
 				continue
 			}
 			near := slices.ContainsFunc(here, func(y pod) bool { return a.Targets.Has(y.group) && domain(a, y) == domain(a, x) })
-			others := slices.ContainsFunc(slices.Concat(here, wait), func(y pod) bool { return a.Targets.minus(a.Owners).Has(y.group) && domain(a, y) >= 0 })
+			others := slices.ContainsFunc(slices.Concat(here, wait), func(y pod) bool { return a.Targets.Minus(a.Owners).Has(y.group) && domain(a, y) >= 0 })
 			if !near && (others || a.Present.Len() > 0 || !a.Targets.Has(x.group)) {
 				return false
 			}

@@ -67,7 +67,7 @@ func (t *table) ringed() bool {
 		}
 		left++
 		for j := range t.Affinities {
-			if j != i && t.isAsked(j) && t.Affinities[i].Targets.meets(t.Affinities[j].Owners) {
+			if j != i && t.isAsked(j) && t.Affinities[i].Targets.Meets(t.Affinities[j].Owners) {
 				waits[i]++
 				waiting[j] = append(waiting[j], i)
 			}

@@ -345,7 +345,7 @@ func components(list []claimant) [][]claimant {
 		mine := []claimant{c}
 		rest := out[:0]
 		for _, others := range out {
-			if slices.ContainsFunc(others, func(d claimant) bool { return c.offers.meets(d.offers) }) {
+			if slices.ContainsFunc(others, func(d claimant) bool { return c.offers.Meets(d.offers) }) {
 				mine = append(others, mine...)
 			} else {
 				rest = append(rest, others)

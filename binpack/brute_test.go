@@ -111,7 +111,7 @@ func (b *brute) afford(taken []int) bool {
 		for _, o := range taken {
 			if b.p.Offers[o].Pool == i {
 				nodes++
-				for r, q := range b.p.Offers[o].charge() {
+				for r, q := range b.p.Offers[o].Charged() {
 					used[r] += q
 				}
 			}

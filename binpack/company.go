@@ -41,7 +41,7 @@ func (s *pass) mayStart(i int, last bool) bool {
 	if a.Key != Hostname || a.Present.Len() > 0 || s.homes.Has(i) {
 		return false
 	}
-	for g := range a.Targets.minus(a.Owners).All {
+	for g := range a.Targets.Minus(a.Owners).All {
 		if total(s.placed[g]) > 0 || (!last && total(s.quota[g]) > 0) {
 			return false
 		}
@@ -66,7 +66,7 @@ func (s *pass) starters(groups Set, last bool) Set {
 func (s *pass) settled(pods []Share, start Set) {
 	for i := range start.All {
 		a := &s.Affinities[i]
-		if of(pods, a.Owners) > 0 && of(pods, a.Targets.minus(a.Owners)) == 0 {
+		if of(pods, a.Owners) > 0 && of(pods, a.Targets.Minus(a.Owners)) == 0 {
 			s.homes.Add(i)
 		}
 	}
@@ -93,7 +93,7 @@ func (t *table) guests(first Set) Set {
 	out := slices.Clone(first)
 	for range sweeps {
 		for i := range t.Affinities {
-			if a := &t.Affinities[i]; a.Key == Hostname && a.Targets.meets(out) {
+			if a := &t.Affinities[i]; a.Key == Hostname && a.Targets.Meets(out) {
 				out = out.or(a.Owners)
 			}
 		}
@@ -110,7 +110,7 @@ func (s *pass) expects(g int, c *cell) bool {
 			continue
 		}
 		if !slices.ContainsFunc(s.parts, func(p part) bool {
-			return p.left > 0 && a.Targets.Has(p.group) && s.sets[p.set].meets(c.offers)
+			return p.left > 0 && a.Targets.Has(p.group) && s.sets[p.set].Meets(c.offers)
 		}) {
 			return false
 		}
@@ -165,7 +165,7 @@ func (s *pass) companies(weight, level int32, last bool) {
 				break
 			}
 			// What has started may bar others.
-			if o.start != nil && !last && a.Targets.minus(a.Owners).Len() == 0 {
+			if o.start != nil && !last && a.Targets.Minus(a.Owners).Len() == 0 {
 				continue
 			}
 			o = nil
@@ -367,7 +367,7 @@ func (s *pass) lonely() Set {
 		for _, sh := range pods {
 			for _, i := range s.hosts.affinities[sh.Group] {
 				a := &s.Affinities[i]
-				if a.Owners.Has(sh.Group) && (node < 0 || !a.Present.Has(node)) && of(pods, a.Targets.minus(a.Owners)) == 0 &&
+				if a.Owners.Has(sh.Group) && (node < 0 || !a.Present.Has(node)) && of(pods, a.Targets.Minus(a.Owners)) == 0 &&
 					!(s.homes.Has(i) && of(pods, a.Targets) > 0) {
 					out.Add(sh.Group)
 				}

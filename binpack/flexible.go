@@ -150,7 +150,7 @@ func (s *pass) bundleUp(weight int32, columns []Set) {
 func (s *pass) bundleFor(offer int, columns []Set) (found *bundle) {
 	try := func(open Set) bool {
 		s.steps++
-		b := s.bundle(offer, func(alt int) bool { return open.minus(columns[alt]).Len() == 0 })
+		b := s.bundle(offer, func(alt int) bool { return open.Minus(columns[alt]).Len() == 0 })
 		if b != nil {
 			b.open, found = open, b
 		}

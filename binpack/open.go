@@ -91,7 +91,7 @@ func (s *pass) opener(weight, level int32) *opener {
 	}
 	may := make([]bool, len(s.sets))
 	for i, set := range s.sets {
-		may[i] = set.meets(offers)
+		may[i] = set.Meets(offers)
 	}
 	o.kinds = s.kinds(func(p *part) bool {
 		return may[p.set] && !(s.strict && s.opensHeavier(p, weight)) && s.barred(p.group) < 0 && !(s.alone && s.isGuest(p.group))

@@ -1,6 +1,9 @@
 package binpack
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // MicroUSD is a price in millionths of a dollar per hour. Prices are integers
 // so that sums and ties do not depend on the order of addition.
@@ -106,6 +109,24 @@ type Offer struct {
 	Variant int64
 	// Relaxed frees nodes decided on this offer from the pool's MinValues.
 	Relaxed bool
+}
+
+// Charged is what one node of o adds to the use of its pool's limits.
+func (o *Offer) Charged() Vector {
+	if o.Charge == nil {
+		return o.Capacity
+	}
+	return o.Charge
+}
+
+// Room is what a node of o has for pods beside those of DaemonSets; nothing of a resource of which these take
+// more than there is.
+func (o *Offer) Room() Vector {
+	room := slices.Clone(o.Capacity)
+	for r, q := range o.Overhead {
+		room[r] = max(0, room[r]-q)
+	}
+	return room
 }
 
 // wants is what a node decided on an offer must show.

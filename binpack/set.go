@@ -1,6 +1,9 @@
 package binpack
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // A Set is a bitset over the indices of one of a Problem's lists. The nil Set
 // is empty. Sets may be shared between groups: nothing here modifies one.
@@ -79,8 +82,17 @@ func (s Set) trimmed() Set {
 	return s
 }
 
-// meets reports whether the sets have an element in common.
-func (s Set) meets(t Set) bool {
+// Minus returns the elements of s that are not in t, as a set of its own.
+func (s Set) Minus(t Set) Set {
+	out := slices.Clone(s)
+	for i := range min(len(s), len(t)) {
+		out[i] &^= t[i]
+	}
+	return out
+}
+
+// Meets reports whether the sets have an element in common.
+func (s Set) Meets(t Set) bool {
 	for i := range min(len(s), len(t)) {
 		if s[i]&t[i] != 0 {
 			return true

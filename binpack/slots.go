@@ -24,12 +24,12 @@ type slot struct {
 // findSlots lists the rules by which pods keep apart.
 func (t *table) findSlots() (out []slot) {
 	for i := range t.Exclusions {
-		if x := &t.Exclusions[i]; x.Key == Hostname && x.A.meets(x.B) {
+		if x := &t.Exclusions[i]; x.Key == Hostname && x.A.Meets(x.B) {
 			out = append(out, slot{x.A.and(x.B), 1})
 		}
 	}
 	for i := range t.Spreads {
-		if s := &t.Spreads[i]; s.Key == Hostname && s.Owners.meets(s.Counted) {
+		if s := &t.Spreads[i]; s.Key == Hostname && s.Owners.Meets(s.Counted) {
 			out = append(out, slot{s.Owners.and(s.Counted), s.MaxSkew})
 		}
 	}

@@ -131,7 +131,7 @@ func (t *table) addOffers() {
 		// than another.
 		var charge Vector
 		if pool.Left != nil {
-			if charge = o.charge(); len(charge) < len(t.Resources) {
+			if charge = o.Charged(); len(charge) < len(t.Resources) {
 				charge = t.dense(charge)
 			}
 		}
@@ -159,7 +159,7 @@ func (t *table) dropUseless() {
 		}
 		// Of a thousand groups most have only offers that are known to be useful.
 		holds := func(o int) bool { return t.room[o] != nil && covers(t.room[o], t.need[g]) }
-		for o := range offers.minus(useful).All {
+		for o := range offers.Minus(useful).All {
 			if holds(o) {
 				useful.Add(o)
 				t.opens[g] = true

@@ -191,7 +191,7 @@ func (u *union) pair(i int, until int64) {
 		if i == j {
 			n = a.count / 2
 		}
-		if n == 0 || a.bars.meets(b.shows) || b.bars.meets(a.shows) || u.weightOf(a.offer) != u.weightOf(b.offer) {
+		if n == 0 || a.bars.Meets(b.shows) || b.bars.Meets(a.shows) || u.weightOf(a.offer) != u.weightOf(b.offer) {
 			continue
 		}
 		u.steps++

@@ -217,7 +217,7 @@ func (s *pass) startHere(g int, c *cell, n int64) int64 {
 		if k == 0 {
 			return 0
 		}
-		others := guests.minus(SetOf(g))
+		others := guests.Minus(SetOf(g))
 		return k + y.inviteAll(others, offer)
 	}
 	at, most := -1, int64(0)

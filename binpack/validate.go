@@ -325,21 +325,13 @@ func (p *Problem) validateSums() error {
 		if pool.Left == nil {
 			continue
 		}
-		for r, q := range o.charge() {
+		for r, q := range o.Charged() {
 			if q > most {
 				return fmt.Errorf("offer %q: charge: the sum of %s for %d pods overflows", o.ID, p.Resources[r], pods)
 			}
 		}
 	}
 	return nil
-}
-
-// charge is what one node of o adds to the use of its pool's limits.
-func (o *Offer) charge() Vector {
-	if o.Charge == nil {
-		return o.Capacity
-	}
-	return o.Charge
 }
 
 // vector looks at one Vector; nil is zeros.

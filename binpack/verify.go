@@ -240,7 +240,7 @@ func (p *Problem) slack(sites []site) slack {
 		for r := range rest.left[i] {
 			most := int64(0)
 			for _, o := range at.offers {
-				most = max(most, p.Offers[o].charge().at(r))
+				most = max(most, p.Offers[o].Charged().at(r))
 			}
 			rest.left[i][r] -= at.copies * most
 		}
@@ -339,7 +339,7 @@ func (p *Problem) opens(o, g int, rest slack) bool {
 		return false
 	}
 	for r, left := range rest.left[offer.Pool] {
-		if offer.charge().at(r) > left {
+		if offer.Charged().at(r) > left {
 			return false
 		}
 	}

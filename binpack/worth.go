@@ -62,13 +62,11 @@ func newFlow(p *Problem, kept []Kept) *flow {
 			f.demand[r] += float64(float64(q) * float64(g.Count))
 		}
 	}
-	for _, o := range p.Offers {
+	for i := range p.Offers {
+		o := &p.Offers[i]
 		room := make([]float64, n+1)
-		for r, q := range o.Capacity {
+		for r, q := range o.Room() {
 			room[r] = float64(q)
-			if r < len(o.Overhead) {
-				room[r] = max(0, room[r]-float64(o.Overhead[r]))
-			}
 			f.scale[r] = max(f.scale[r], room[r])
 		}
 		f.rooms, f.prices = append(f.rooms, room), append(f.prices, float64(o.Price))

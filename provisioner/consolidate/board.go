@@ -110,19 +110,9 @@ func (b *board) problem(leaving []int) *binpack.Problem {
 
 // bind leaves of a problem's rules those that bind any of some groups.
 func bind(p *binpack.Problem, groups binpack.Set) {
-	p.Spreads = slices.DeleteFunc(slices.Clone(p.Spreads), func(s binpack.Spread) bool { return !meet(s.Owners, groups) })
-	p.Affinities = slices.DeleteFunc(slices.Clone(p.Affinities), func(a binpack.Affinity) bool { return !meet(a.Owners, groups) })
-	p.Exclusions = slices.DeleteFunc(slices.Clone(p.Exclusions), func(x binpack.Exclusion) bool { return !meet(x.A, groups) && !meet(x.B, groups) })
-}
-
-// meet reports whether two sets have anything in common.
-func meet(a, b binpack.Set) bool {
-	for i := range min(len(a), len(b)) {
-		if a[i]&b[i] != 0 {
-			return true
-		}
-	}
-	return false
+	p.Spreads = slices.DeleteFunc(slices.Clone(p.Spreads), func(s binpack.Spread) bool { return !s.Owners.Meets(groups) })
+	p.Affinities = slices.DeleteFunc(slices.Clone(p.Affinities), func(a binpack.Affinity) bool { return !a.Owners.Meets(groups) })
+	p.Exclusions = slices.DeleteFunc(slices.Clone(p.Exclusions), func(x binpack.Exclusion) bool { return !x.A.Meets(groups) && !x.B.Meets(groups) })
 }
 
 // solve finds them.
@@ -208,17 +198,9 @@ func (b *board) keepOut(p *binpack.Problem, groups binpack.Set, key int, domains
 	}
 	for g := range p.Groups {
 		if p.Groups[g].Count > 0 && groups.Has(g) {
-			p.Groups[g].Nodes, p.Groups[g].Offers = minus(p.Groups[g].Nodes, nodes), minus(p.Groups[g].Offers, offers)
+			p.Groups[g].Nodes, p.Groups[g].Offers = p.Groups[g].Nodes.Minus(nodes), p.Groups[g].Offers.Minus(offers)
 		}
 	}
-}
-
-func minus(a, b binpack.Set) binpack.Set {
-	out := slices.Clone(a)
-	for i := range min(len(a), len(b)) {
-		out[i] &^= b[i]
-	}
-	return out
 }
 
 // use puts the pods of a solution where it says, and its new nodes on the board. It returns what
@@ -232,7 +214,7 @@ func (b *board) use(sol *binpack.Solution) (opened []int) {
 		offer := n.Offers[0]
 		at := len(b.nodes)
 		b.nodes = append(b.nodes, binpack.Node{
-			ID: fmt.Sprintf("new/%d", at), Free: b.after(roomOf(&b.whole.Offers[offer]), n.Pods), Domains: b.whole.Offers[offer].Domains,
+			ID: fmt.Sprintf("new/%d", at), Free: b.after(b.whole.Offers[offer].Room(), n.Pods), Domains: b.whole.Offers[offer].Domains,
 		})
 		b.holds = append(b.holds, nil)
 		b.hold(at, n.Pods)
@@ -256,11 +238,7 @@ func (b *board) charge(offers []int) {
 	for r, left := range pool.Left {
 		most := int64(0)
 		for _, o := range offers {
-			charge := b.whole.Offers[o].Charge
-			if charge == nil {
-				charge = b.whole.Offers[o].Capacity
-			}
-			most = max(most, charge[r])
+			most = max(most, b.whole.Offers[o].Charged()[r])
 		}
 		if left != binpack.Unlimited {
 			pool.Left[r] = max(0, left-most)

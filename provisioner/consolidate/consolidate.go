@@ -59,8 +59,6 @@ type Plan struct {
 	// LowerBound is proven: no nodes that could be bought for the pods of the given nodes, as far
 	// as any hold them, cost less.
 	LowerBound binpack.MicroUSD
-
-	translation *problem.Translation
 }
 
 // A Command is nodes that go together, N for M.
@@ -111,7 +109,6 @@ func Make(ctx context.Context, in *problem.Input, nodes []Node) (*Plan, error) {
 		return plan, nil
 	}
 	s := newSearch(in, nodes)
-	plan.translation = s.t
 	fresh, err := binpack.Solve(ctx, s.alone())
 	if err != nil {
 		return nil, err

@@ -22,8 +22,8 @@ import (
 // are tried by themselves in the end, each packed anew, and so are those that were to stay and lose most.
 
 // together is how many nodes go in a command for the sake of rules, alone how many of those that were to go
-// are tried by themselves, and lossy how many of the others.
-const together, alone, lossy = 16, 200, 50
+// are tried by themselves, and lossiest how many of the others.
+const together, alone, lossiest = 16, 200, 50
 
 // A place is room for some pods of a group.
 type place struct {
@@ -119,7 +119,7 @@ func (d *dealer) lossy(a *attempt) (nodes []int) {
 		}
 	}
 	slices.SortStableFunc(nodes, func(i, j int) int { return cmp.Compare(loss[j], loss[i]) })
-	return nodes[:min(len(nodes), lossy)]
+	return nodes[:min(len(nodes), lossiest)]
 }
 
 // run makes commands of nodes, in order, and returns those that are in none. Where rules do not let a

@@ -22,10 +22,10 @@ func (s *search) countMoves() {
 		worth += s.worth(s.load[i])
 		pods += len(s.pods[i])
 	}
-	s.place = worth / float64(max(1, pods))
+	place := worth / float64(max(1, pods))
 	for i, n := range s.nodes {
 		for _, m := range s.pods[i] {
-			cost := float64(s.place * restart.Hours() * evictions(m.pod))
+			cost := float64(place * restart.Hours() * evictions(m.pod))
 			s.moving[i] += cost
 			s.owed[i] += n.Terms.rate(m.pod, cost)
 		}

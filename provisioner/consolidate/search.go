@@ -24,7 +24,6 @@ type search struct {
 	unit   []float64        // by resource: what one is worth
 	room   []binpack.Vector // by node
 	load   []binpack.Vector
-	place  float64        // what the average pod's place is worth an hour, in MicroUSD
 	moving []float64      // by node: what it costs to move its pods, once, in MicroUSD
 	owed   []float64      // by node: what it has to save an hour for that to be paid back in time
 	pinned map[int]string // nodes that stay: a pod that would find no other place
@@ -51,7 +50,9 @@ func newSearch(in *problem.Input, nodes []Node) *search {
 		byName[n.Node.Name] = i
 	}
 	for i := range s.t.Bins {
-		bins[s.t.Bins[i].Name()] = i
+		if n := s.t.Bins[i].Node; n != nil { // a machine on its way may bear the name of a node
+			bins[n.Name] = i
+		}
 	}
 	s.pods, s.load = make([][]member, len(nodes)), make([]binpack.Vector, len(nodes))
 	for i, n := range nodes {
@@ -95,7 +96,7 @@ func (s *search) narrow(fresh *binpack.Solution) {
 	small.Offers, small.Groups, small.Stocks, small.MaxSteps = nil, slices.Clone(small.Groups), slices.Clone(small.Stocks), 1
 	may, holds := make([]binpack.Set, len(small.Groups)), make([]binpack.Set, len(small.Stocks))
 	for i, o := range whole.Offers {
-		if !used.Has(i) && float64(o.Price) > near*s.worth(roomOf(&o)) {
+		if !used.Has(i) && float64(o.Price) > near*s.worth(o.Room()) {
 			continue
 		}
 		for g := range may {
@@ -131,14 +132,6 @@ func (s *search) widened(quick *binpack.Solution) *binpack.Solution {
 		wide.New[i].Offers = offers
 	}
 	return &wide
-}
-
-func roomOf(o *binpack.Offer) binpack.Vector {
-	room := slices.Clone(o.Capacity)
-	for r, q := range o.Overhead {
-		room[r] = max(0, room[r]-q)
-	}
-	return room
 }
 
 // worth is what resources are worth, in MicroUSD for an hour.

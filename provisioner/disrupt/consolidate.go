@@ -120,7 +120,7 @@ func (v *view) notUnderutilized(n candidate) block {
 	case !quiet, v.isNew(n.claim):
 		return block{tooSoon, "consolidateAfter has not passed since a pod last came or went"}
 	case v1.IsTrue(n.claim.Status.Conditions, v1.ConditionDrifted):
-		return block{"Drifted", "the node drifted, and is replaced for that"}
+		return block{code(v1.ReasonDrifted), "the node drifted, and is replaced for that"}
 	}
 	return block{}
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stowage-sh/stowage/pricing"
@@ -309,41 +308,6 @@ func (p *permits) takeAll(v *view, nodes []consolidate.Node) block {
 		p.used[pool.Name] += n
 	}
 	return block{}
-}
-
-// moves are those of some commands from the nodes that leave.
-func (o *outlook) moves(picks []int, leaves func(node string) bool) *problem.Moves {
-	m := &problem.Moves{}
-	onto := map[problem.Machine][]*corev1.Pod{}
-	launches := map[int]*problem.Launch{}
-	for _, i := range picks {
-		c := &o.plan.Commands[i]
-		going := map[string]bool{}
-		for _, n := range c.Nodes {
-			if going[n.Node.Name] = leaves(n.Node.Name); going[n.Node.Name] {
-				m.Leaving = append(m.Leaving, n.Claim)
-			}
-		}
-		for _, index := range c.New {
-			launches[index] = &o.plan.New[index]
-			launches[index].Pods = nil
-			m.Launches = append(m.Launches, launches[index])
-		}
-		for _, move := range c.Moves {
-			switch l := launches[move.New]; {
-			case !going[move.Pod.Spec.NodeName]:
-			case move.To != nil:
-				onto[move.To.Machine()] = append(onto[move.To.Machine()], move.Pod)
-			case l != nil:
-				l.Pods = append(l.Pods, move.Pod)
-			default:
-				at := problem.Machine{NodeClaim: o.names[move.New]}
-				onto[at] = append(onto[at], move.Pod)
-			}
-		}
-	}
-	m.Onto = inOrder(onto)
-	return m
 }
 
 // hindered says why a command cannot be carried out: a pod was refused, or a new node does not come that

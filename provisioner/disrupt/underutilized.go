@@ -1,11 +1,9 @@
 package disrupt
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -111,7 +109,7 @@ func (c *Controller) carry(ctx context.Context, v *view, picks []int, said verdi
 		return nil
 	}
 	o := &c.outlook
-	refused, err := c.Mover.Refused(ctx, v.now, v.Snapshot, o.moves(picks, func(string) bool { return true }))
+	refused, err := c.Mover.Refused(ctx, v.now, v.Snapshot, o.plan.Moves(picks, o.names, func(string) bool { return true }))
 	var failed []error
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -172,7 +170,7 @@ func (c *Controller) begin(ctx context.Context, v *view, i int) error {
 	}
 	c.soon = min(c.soon, c.settle())
 	now, whole := c.look(v.now), true
-	moves := o.moves([]int{i}, func(node string) bool {
+	moves := o.plan.Moves([]int{i}, o.names, func(node string) bool {
 		n, ok := now.Nodes.Get(node)
 		ok = ok && tainted(n)
 		whole = whole && ok
@@ -237,7 +235,7 @@ func (c *Controller) removeConfirmed(ctx context.Context, v *view, claims []*v1.
 			onto[at] = append(onto[at], p)
 		}
 	}
-	moves.Onto = inOrder(onto)
+	moves.Onto = problem.InOrder(onto)
 	refused, err := c.Mover.Refused(ctx, v.now, v.Snapshot, moves)
 	var failed []error
 	switch {
@@ -252,11 +250,19 @@ func (c *Controller) removeConfirmed(ctx context.Context, v *view, claims []*v1.
 		err = fmt.Errorf("confirming the places of the pods of NodeClaim %s: %w", claims[0].Name, err)
 		return errors.Join(err, c.rollBack(ctx, v, claims[0], next{stays: err.Error(), failed: true}))
 	}
+	var fine []*v1.NodeClaim
 	for _, claim := range claims {
 		n, _ := v.candidate(claim)
 		if why := stuckOn(n, refused); why != "" {
 			failed = append(failed, c.rollBack(ctx, v, claim, next{stays: why, failed: true}))
 			continue
+		}
+		fine = append(fine, claim)
+	}
+	v = c.look(v.now)
+	for _, claim := range fine {
+		if c.outlook.forsaken(v, claim) {
+			continue // it stays as well, in the next step
 		}
 		err := c.remove(ctx, v, claim, v1.ReasonUnderutilized)
 		if err == nil {
@@ -265,14 +271,4 @@ func (c *Controller) removeConfirmed(ctx context.Context, v *view, claims []*v1.
 		failed = append(failed, err)
 	}
 	return errors.Join(failed...)
-}
-
-func inOrder(onto map[problem.Machine][]*corev1.Pod) (out []problem.Onto) {
-	order := func(a, b problem.Machine) int {
-		return cmp.Or(cmp.Compare(a.NodeClaim, b.NodeClaim), cmp.Compare(a.Node, b.Node))
-	}
-	for _, at := range slices.SortedFunc(maps.Keys(onto), order) {
-		out = append(out, problem.Onto{Machine: at, Pods: onto[at]})
-	}
-	return out
 }

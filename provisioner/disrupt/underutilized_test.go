@@ -5,16 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/pricing"
+	"github.com/stowage-sh/stowage/provisioner/consolidate"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	"github.com/stowage-sh/stowage/provisioner/state"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
@@ -225,5 +230,94 @@ func TestOddPod(t *testing.T) {
 	}
 	if n := len(d.deleted); n != going-1 {
 		t.Errorf("%d of the %d others went", n, going-1)
+	}
+}
+
+// TestSiblingsStay: of nodes that go together for a new one none goes when a pod of one is refused at last.
+func TestSiblingsStay(t *testing.T) {
+	c := halfEmpty(10, "100%")
+	d, m, step := saving(c)
+	step(15 * time.Second)
+	if len(m.carried) < 3 {
+		t.Fatalf("%d commands", len(m.carried))
+	}
+	together := &consolidate.Command{}
+	for _, moves := range m.carried[:2] {
+		together.Nodes = append(together.Nodes, consolidate.Node{Claim: moves.Leaving[0]})
+	}
+	d.outlook.together(together)
+	m.refuses[m.carried[0].Pods()[0].UID] = "no"
+	step(10 * time.Second)
+	step(time.Second)
+	for _, n := range together.Nodes {
+		if claim, _ := c.Snapshot().NodeClaims.Get(n.Claim.Name); chosen(claim) {
+			t.Errorf("%s is to go", claim.Name)
+		}
+		if _, gone := d.deleted[n.Claim.UID]; gone {
+			t.Errorf("%s goes", n.Claim.Name)
+		}
+	}
+	if n := len(d.deleted); n != len(m.carried)-2 {
+		t.Errorf("%d of the %d others go", n, len(m.carried)-2)
+	}
+}
+
+// versioned counts, and refuses a write on what is not the newest.
+type versioned struct {
+	counting
+	newest map[types.UID]string
+}
+
+func (w *versioned) Patch(_ context.Context, obj client.Object, _ client.Patch) error {
+	if is := obj.GetResourceVersion(); is != w.newest[obj.GetUID()] {
+		return apierrors.NewConflict(schema.GroupResource{}, obj.GetName(), fmt.Errorf("version %q is not the newest", is))
+	}
+	w.patches++
+	obj.SetResourceVersion(strconv.Itoa(w.patches))
+	w.newest[obj.GetUID()] = obj.GetResourceVersion()
+	return nil
+}
+
+func (w *versioned) PatchStatus(ctx context.Context, obj client.Object, patch client.Patch) error {
+	return w.Patch(ctx, obj, patch)
+}
+
+// TestWhatWaitedIsCarriedOut, though it was said of the nodes meanwhile that they wait.
+func TestWhatWaitedIsCarriedOut(t *testing.T) {
+	c := halfEmpty(10, "3")
+	m := newMover(c)
+	w := &versioned{newest: map[types.UID]string{}}
+	d := &Controller{Cluster: c, Write: state.Recorded(w, c), Events: &counting{}, Mover: m}
+	now := monday.Add(time.Hour)
+	step := func(after time.Duration) {
+		t.Helper()
+		now = now.Add(after)
+		if _, err := d.Step(context.Background(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step(0)
+	step(15 * time.Second)
+	if why, _ := reasons(c); len(m.carried) != 3 || why["BudgetSpent"] != 2 {
+		t.Fatalf("%d commands, %v", len(m.carried), why)
+	}
+	step(10 * time.Second)
+	for _, moves := range m.carried { // they go, and their pods go where they were to go
+		for _, o := range moves.Onto {
+			for _, p := range o.Pods {
+				c.Forget(p)
+				p = p.DeepCopy()
+				p.UID += "-next"
+				p.Name, p.Spec.NodeName = string(p.UID), o.Machine.NodeClaim
+				c.Observe(p)
+			}
+		}
+		node, _ := c.Snapshot().Nodes.Get(moves.Leaving[0].Name)
+		c.Forget(node)
+		c.Forget(moves.Leaving[0])
+	}
+	step(time.Second)
+	if why, _ := reasons(c); len(m.carried) != 5 || why["Underutilized"] != 2 {
+		t.Errorf("%d commands, %v", len(m.carried), why)
 	}
 }

@@ -1,6 +1,10 @@
 package problem
 
 import (
+	"cmp"
+	"maps"
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -22,6 +26,17 @@ type Moves struct {
 type Onto struct {
 	Machine
 	Pods []*corev1.Pod
+}
+
+// InOrder lists machines by name, each with the pods that go to it.
+func InOrder(onto map[Machine][]*corev1.Pod) (out []Onto) {
+	order := func(a, b Machine) int {
+		return cmp.Or(cmp.Compare(a.NodeClaim, b.NodeClaim), cmp.Compare(a.Node, b.Node))
+	}
+	for _, at := range slices.SortedFunc(maps.Keys(onto), order) {
+		out = append(out, Onto{Machine: at, Pods: onto[at]})
+	}
+	return out
 }
 
 // A Machine is that of a NodeClaim, or else a Node, by name.

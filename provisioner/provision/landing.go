@@ -84,20 +84,15 @@ func sitesOf(t *problem.Translation, launches []problem.Launch, stuck map[types.
 		sites = append(sites, s)
 	}
 	for i := range launches {
-		row := launches[i].Rows[0]
 		at := rowOf(t, &launches[i])
 		if at < 0 {
 			for _, p := range launches[i].Pods {
-				stuck[p.UID] = "its place, a new " + row.Offering.String() + ", is not to be had any more"
+				stuck[p.UID] = "its place, a new " + launches[i].Rows[0].Offering.String() + ", is not to be had any more"
 			}
 			continue
 		}
-		of := vector(t, row.Type.Allocatable)
-		free := slices.Clone(of)
-		for j, q := range vector(t, launches[i].Daemons) {
-			free[j] -= q
-		}
-		sites = append(sites, site{free: free, of: of, may: func(g int) bool { return t.Problem.Groups[g].Offers.Has(at) }})
+		offer := &t.Problem.Offers[at]
+		sites = append(sites, site{free: offer.Room(), of: offer.Capacity, may: func(g int) bool { return t.Problem.Groups[g].Offers.Has(at) }})
 	}
 	return sites
 }

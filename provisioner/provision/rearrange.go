@@ -22,7 +22,7 @@ import (
 // its NodeClaim is deleted it goes whatever comes, and they are planned for like any others.
 func decidedElsewhere(claim *v1.NodeClaim) bool {
 	why := v1.GetCondition(claim.Status.Conditions, v1.ConditionDisruptionReason)
-	return claim.DeletionTimestamp == nil && why != nil && why.Status == "True" && why.Reason == string(v1.ReasonUnderutilized)
+	return claim.DeletionTimestamp == nil && v1.IsTrue(claim.Status.Conditions, v1.ConditionDisruptionReason) && why.Reason == string(v1.ReasonUnderutilized)
 }
 
 // Input is what a decision depends on, without pods. It may be called by any number of goroutines.
@@ -68,10 +68,7 @@ func overLimits(t *problem.Translation, launches []problem.Launch, stuck map[typ
 			continue // it is not to be had at all; see sitesOf
 		}
 		offer := &t.Problem.Offers[at]
-		charge, pool := offer.Charge, &left[offer.Pool]
-		if charge == nil {
-			charge = offer.Capacity
-		}
+		charge, pool := offer.Charged(), &left[offer.Pool]
 		fits := pool.NodesLeft == binpack.Unlimited || pool.NodesLeft > 0
 		for r, q := range pool.Left {
 			fits = fits && (q == binpack.Unlimited || charge[r] <= q)

@@ -100,43 +100,24 @@ func (s *Standing) settle(t *problem.Translation, launches []problem.Launch, pla
 	}
 }
 
-// Carry carries out a command of a plan, whose new nodes so far have the given names; it adds those that
+// Carry carries out the i-th command of a plan, whose new nodes so far have the given names; it adds those that
 // the command opens. Where kube-scheduler's plugins would refuse a pod its place that is an error.
-func (s *Standing) Carry(plan *consolidate.Plan, c *consolidate.Command, opened map[int]string) error {
-	in := *s.Input
-	in.Pods, in.Leaving = nil, map[string]bool{}
-	goes := map[string]bool{}
-	for _, n := range c.Nodes {
-		in.Leaving[n.Claim.Name], goes[n.Claim.Name] = true, true
-		in.Pods = append(in.Pods, n.Pods...)
+func (s *Standing) Carry(plan *consolidate.Plan, i int, opened map[int]string) error {
+	c := &plan.Commands[i]
+	in, moves := *s.Input, plan.Moves([]int{i}, opened, func(string) bool { return true })
+	in.Pods, in.Leaving = moves.Pods(), map[string]bool{}
+	for _, claim := range moves.Leaving {
+		in.Leaving[claim.Name] = true
 	}
 	t := problem.Build(&in)
-	bins := map[string]*problem.Bin{}
-	for i := range t.Bins {
-		bins[t.Bins[i].Name()] = &t.Bins[i]
+	launches, placements, lost := t.Arrange(moves)
+	if len(lost) > 0 {
+		return fmt.Errorf("pods go to %s, which takes none", lost[0])
 	}
-	launches := make([]problem.Launch, len(c.New))
-	for i, index := range c.New {
-		launches[i] = plan.New[index]
-		launches[i].Pods = nil
-		opened[index] = fmt.Sprintf("node-%05d", s.made+i)
+	for j, index := range c.New {
+		opened[index] = fmt.Sprintf("node-%05d", s.made+j)
 	}
-	var placements []problem.Placement
-	for _, m := range c.Moves {
-		name := opened[m.New]
-		if m.To != nil {
-			name = m.To.Name()
-		}
-		switch at := slices.Index(c.New, m.New); {
-		case m.To == nil && at >= 0:
-			launches[at].Pods = append(launches[at].Pods, m.Pod)
-		case bins[name] == nil:
-			return fmt.Errorf("pod %s goes to node %s, which is not there", m.Pod.Name, name)
-		default:
-			placements = append(placements, problem.Placement{Bin: bins[name], Pods: []*corev1.Pod{m.Pod}})
-		}
-	}
-	name := func(i int) string { return opened[c.New[i]] }
+	name := func(j int) string { return opened[c.New[j]] }
 	f := t.Future(launches, placements, name, func(int) int { return 0 })
 	asked := make([]oracle.Placement, len(f.Placements))
 	for i, at := range f.Placements {
@@ -159,7 +140,7 @@ func (s *Standing) Carry(plan *consolidate.Plan, c *consolidate.Command, opened 
 		s.cluster.Forget(n.Node)
 		s.cluster.Forget(n.Claim)
 	}
-	s.Nodes = slices.DeleteFunc(s.Nodes, func(n consolidate.Node) bool { return goes[n.Claim.Name] })
+	s.Nodes = slices.DeleteFunc(s.Nodes, func(n consolidate.Node) bool { return in.Leaving[n.Claim.Name] })
 	s.look()
 	return nil
 }

@@ -99,7 +99,7 @@ func (s *Standing) mustCarry(t *testing.T) (savings binpack.MicroUSD, commands i
 	for i := range plan.Commands {
 		c := &plan.Commands[i]
 		before := cost(s)
-		if err := s.Carry(plan, c, opened); err != nil {
+		if err := s.Carry(plan, i, opened); err != nil {
 			t.Fatalf("command %d of %d: %v", i, len(plan.Commands), err)
 		}
 		if saved := before - cost(s); saved <= 0 || saved != c.Savings {
