@@ -34,7 +34,7 @@ unit: build ## the inner loop: every test that starts no server
 	$(GO) test $(UNIT)
 
 test: lint unit ## everything that CI checks, end to end on a real control plane included
-	CGO_ENABLED=1 $(GO) test -race $(RACE)
+	CGO_ENABLED=1 $(GO) test -race -timeout 40m $(RACE)
 	$(MAKE) fuzz FUZZTIME=10000x WORLDS=10000
 	$(GO) run ./test/controlplane/build
 	$(GO) test -p 1 -timeout 30m $(SERVERS)

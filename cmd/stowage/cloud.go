@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -43,8 +44,10 @@ type cloud struct {
 // newCloud makes the clients from the SDK's own chain of configuration, asks for
 // what nodes need to know of the cluster, and fills the inventory.
 func newCloud(ctx context.Context, kube *rest.Config, s *settings) (*cloud, error) {
+	pace := &aws.Pace{}
 	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithEC2IMDSRegion(),
+		config.WithRetryer(func() sdk.Retryer { return pace }),
 		// A call that is never answered must not hold whoever waits for it.
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(time.Minute)))
 	if err != nil {

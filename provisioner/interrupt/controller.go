@@ -135,7 +135,7 @@ func (c *Controller) heed(ctx context.Context, now time.Time, name string, n clo
 		return nil
 	}
 	if n.Kind == cloudprovider.SpotInterrupted || n.Kind == cloudprovider.CapacityReservationInterrupted {
-		c.Availability.Mark(now, offeringsOf(claim)...)
+		c.Availability.TakenBack(now, offeringsOf(claim)...)
 	}
 	if err := c.write(ctx, now, claim, interruption{n, at}); err != nil {
 		return err

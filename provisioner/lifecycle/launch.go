@@ -54,11 +54,30 @@ func (c *Controller) buy(ctx context.Context, now time.Time, claim *v1.NodeClaim
 			Err: errors.New("no offering that is available and has a price meets the requirements"),
 		}
 	}
-	return c.Cloud.Launch(ctx, cloudprovider.LaunchRequest{
+	instance, err := c.Cloud.Launch(ctx, cloudprovider.LaunchRequest{
 		Claim: claim.Name, UID: string(claim.UID),
 		Class: cloudprovider.NodeClassRef(claim.Spec.NodeClassRef), NodePool: claim.Labels[v1.LabelNodePool],
 		Offerings: offerings, Ranked: claim.Annotations[v1.AnnotationPriceOverlay] != "", Labels: own, Taints: launchTaints(claim),
 	})
+	if err == nil {
+		c.Availability.Had(now, instance.Offering)
+		c.sayFallback(claim, offerings, instance.Offering)
+	}
+	return instance, err
+}
+
+// sayFallback says aloud that a machine costs more than was planned for, since there was no spot capacity.
+func (c *Controller) sayFallback(claim *v1.NodeClaim, wanted []cloudprovider.Offering, got cloudprovider.Offering) {
+	spot := 0
+	for _, o := range wanted {
+		if o.CapacityType == cloudprovider.Spot {
+			spot++
+		}
+	}
+	if wanted[0].CapacityType == cloudprovider.Spot && got.CapacityType == cloudprovider.OnDemand {
+		c.Events.Event(claim, corev1.EventTypeWarning, "SpotUnavailable",
+			fmt.Sprintf("%s was bought on demand in %s: of spot offerings %d were wanted, and none could be had", got.InstanceType, got.Zone, spot))
+	}
 }
 
 // bought is a machine, and the labels that its node will have.

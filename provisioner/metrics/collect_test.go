@@ -248,7 +248,7 @@ func TestOfferings(t *testing.T) {
 		r.see(&class{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID("class-" + name)}})
 	}
 	availability.Mark(r.now, offering("r-a", "spot"), catalogs["one"].Reservations["cr-3"].Offering)
-	r.now = r.now.Add(time.Minute)
+	r.now = r.now.Add(30 * time.Second)
 	r.shows(`
 		karpenter_cloudprovider_instance_type_cpu_cores{instance_type="large"} 1.9
 		karpenter_cloudprovider_instance_type_memory_bytes{instance_type="large"} 4.294967296e+09
