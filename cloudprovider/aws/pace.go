@@ -62,8 +62,8 @@ func (p *Pace) GetRetryToken(ctx context.Context, err error) (func(error) error,
 	return p.of(ctx).GetRetryToken(ctx, err)
 }
 
-// GetInitialToken costs nothing.
-func (p *Pace) GetInitialToken() func(error) error { return p.named("").GetInitialToken() }
+// GetInitialToken is not called where there is GetAttemptToken, and costs nothing.
+func (p *Pace) GetInitialToken() func(error) error { return func(error) error { return nil } }
 
 // GetAttemptToken waits until another call of the operation may go out, or ctx ends.
 func (p *Pace) GetAttemptToken(ctx context.Context) (func(error) error, error) {

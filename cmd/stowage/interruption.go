@@ -27,7 +27,7 @@ func (w *wiring) interruption() error {
 	const name = "interruption"
 	c := &interrupt.Controller{
 		Cluster: w.cluster, Write: w.write, Events: w.events, Metrics: w.instruments.interrupt,
-		Notifier: w.cloud.interruptions, Availability: w.cloud.availability,
+		Notifier: w.cloud.interruptions, Availability: w.cloud.availability, Rebalance: w.settings.rebalance,
 	}
 	errs := []error{
 		w.addRetrying(hasty, name, 1, singleton(c.Step), once()),

@@ -44,6 +44,7 @@ type settings struct {
 	memoryOverhead         float64
 	reservedENIs           int
 	interruptionQueue      string
+	rebalance              bool
 	launchTimeout          time.Duration
 	registrationTimeout    time.Duration
 	repairToleration       time.Duration
@@ -102,6 +103,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.Float64Var(&s.memoryOverhead, "vm-memory-overhead-percent", 0.075, "share of an instance's memory that its system takes")
 	f.IntVar(&s.reservedENIs, "reserved-enis", 0, "network interfaces of each instance that pods do not use")
 	f.StringVar(&s.interruptionQueue, "interruption-queue", "", "name of the SQS queue that EventBridge puts interruption warnings into; empty for none")
+	f.BoolVar(&s.rebalance, "replace-on-rebalance-recommendation", false, "replace nodes of which EC2 says in the interruption queue that it is likely to take them, as if they had drifted")
 	f.DurationVar(&s.launchTimeout, "launch-timeout", 5*time.Minute, "time after which a NodeClaim without an instance is given up")
 	f.DurationVar(&s.registrationTimeout, "registration-timeout", 15*time.Minute, "time after which an instance is given up that has not joined, or whose node has not become Ready")
 	f.DurationVar(&s.repairToleration, "node-repair-toleration", 30*time.Minute, "longest time that a node may be unhealthy before it is replaced, if the feature gate NodeRepair is on; 10 minutes at most for accelerators")

@@ -21,6 +21,8 @@ const (
 	RequirementsDrifted = "RequirementsDrifted"
 	// InstanceTypeNotFound: the NodeClass can have no node of the instance type any more.
 	InstanceTypeNotFound = "InstanceTypeNotFound"
+	// RebalanceRecommended: the cloud recommends another machine, and is to be heard.
+	RebalanceRecommended = "RebalanceRecommended"
 )
 
 // What a NodeClaim must have been there for, and its instance type missing, before
@@ -59,6 +61,7 @@ var rules = []rule{
 	{NodePoolDrifted, (*Facts).hash},
 	{RequirementsDrifted, (*Facts).requirements},
 	{InstanceTypeNotFound, (*Facts).instanceType},
+	{RebalanceRecommended, (*Facts).rebalance},
 	{"", (*Facts).cloud},
 }
 
@@ -182,6 +185,14 @@ func (f *Facts) instanceType() (d cloudprovider.Drift, known bool) {
 	}
 	return cloudprovider.Drift{Reason: InstanceTypeNotFound, Message: fmt.Sprintf(
 		"%s can have no node of instance type %s any more", cloudprovider.NodeClassRef(f.Claim.Spec.NodeClassRef), name)}, true
+}
+
+// rebalance looks whether package interrupt has written a recommendation down.
+func (f *Facts) rebalance() (d cloudprovider.Drift, known bool) {
+	if c := v1.GetCondition(f.Claim.Status.Conditions, v1.ConditionRebalance); c != nil && c.Status == metav1.ConditionTrue {
+		d = cloudprovider.Drift{Reason: RebalanceRecommended, Message: c.Message}
+	}
+	return d, true
 }
 
 func (f *Facts) cloud() (cloudprovider.Drift, bool) {

@@ -75,7 +75,10 @@ var (
 	cloudSilent  = func(f *Facts) { f.Cloud = nil }
 	cloudDrifted = func(f *Facts) { f.Cloud = &cloudprovider.Drift{Reason: "AMIDrift", Message: "another image"} }
 	typeGone     = func(f *Facts) { f.Catalog.InstanceTypes, f.Missing = f.Catalog.InstanceTypes[:1], time.Hour }
-	theirs       = func(f *Facts) {
+	recommended  = func(f *Facts) {
+		f.Claim.Status.Conditions = []metav1.Condition{{Type: v1.ConditionRebalance, Status: metav1.ConditionTrue, Message: "soon"}}
+	}
+	theirs = func(f *Facts) {
 		f.Claim.Annotations = map[string]string{v1.AnnotationNodePoolHash: "123", v1.AnnotationNodePoolHashVersion: "v3"}
 	}
 )
@@ -96,6 +99,7 @@ var judgements = []struct {
 		f.Claim.Status.Conditions[0].Status = metav1.ConditionFalse
 	}}, ""},
 
+	{"the cloud recommends another machine", []func(*Facts){recommended}, "RebalanceRecommended: soon"},
 	{"another template", []func(*Facts){hashChanged}, hashMessage},
 	{"another template, and what follows", []func(*Facts){hashChanged, cloudDrifted, requires("team", in, "red")}, hashMessage},
 	{"the pool is not stamped or not sound", []func(*Facts){poolUnsure, requires("team", in, "red")}, ""},

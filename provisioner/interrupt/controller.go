@@ -30,6 +30,8 @@ type Controller struct {
 	Notifier cloudprovider.Notifier
 	// Availability learns which offerings the cloud takes back.
 	Availability *cloudprovider.Availability
+	// Rebalance says that a node goes whose machine the cloud recommends to replace: it has drifted then.
+	Rebalance bool
 	Events       state.Recorder
 	Metrics      *Metrics
 
@@ -124,6 +126,9 @@ func (c *Controller) heed(ctx context.Context, now time.Time, name string, n clo
 		return nil // it is gone, or we have told the cloud to take it
 	}
 	if n.Urge == cloudprovider.Advise {
+		if c.Rebalance && n.Kind == cloudprovider.RebalanceRecommendation {
+			return c.rebalance(ctx, now, s, claim, n)
+		}
 		if _, told := c.advised[claim.UID]; !told {
 			c.advised[claim.UID] = struct{}{}
 			c.tell(s, claim, n)
@@ -144,6 +149,24 @@ func (c *Controller) heed(ctx context.Context, now time.Time, name string, n clo
 	c.Metrics.unhealthy(n)
 	logr.FromContextOrDiscard(ctx).Info("the cloud interrupts a node", "NodeClaim", map[string]string{"name": name},
 		"messageKind", n.Kind, "provider-id", claim.Status.ProviderID, "deadline", at)
+	return nil
+}
+
+// rebalance writes a recommendation down, once; package drift reads it.
+func (c *Controller) rebalance(ctx context.Context, now time.Time, s *state.Snapshot, claim *v1.NodeClaim, n cloudprovider.Notice) error {
+	if v1.IsTrue(claim.Status.Conditions, v1.ConditionRebalance) {
+		return nil
+	}
+	before := claim
+	claim = claim.DeepCopy()
+	v1.SetCondition(&claim.Status.Conditions, metav1.Condition{
+		Type: v1.ConditionRebalance, Status: metav1.ConditionTrue, Reason: n.Kind, Message: of(n.Kind).meaning, ObservedGeneration: claim.Generation,
+	}, now)
+	if err := c.Write.PatchStatus(ctx, claim, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return err
+	}
+	c.Availability.TakenBack(now, offeringsOf(claim)...)
+	c.tell(s, claim, n)
 	return nil
 }
 

@@ -92,6 +92,7 @@ func TestStep(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		edit    func(*v1.NodeClaim)
+		heeds   bool
 		notices []cloudprovider.Notice // one a second
 		want    want
 	}{
@@ -102,6 +103,7 @@ func TestStep(t *testing.T) {
 		{name: "later", notices: []cloudprovider.Notice{forced, spot(until(2 * time.Minute)), gentle, forced}, want: want{2, 1, noon, "system_status"}},
 		{name: "gentle", notices: []cloudprovider.Notice{gentle, gentle}, want: want{1, 1, time.Time{}, "scheduled_change"}},
 		{name: "advice", notices: []cloudprovider.Notice{advice, advice}, want: want{events: 1}},
+		{name: "advice that is heard", heeds: true, notices: []cloudprovider.Notice{advice, advice}, want: want{writes: 1, events: 1}},
 		{name: "of others", notices: []cloudprovider.Notice{{ID: "o", Kind: cloudprovider.SpotInterrupted, Instance: "i-2", Urge: cloudprovider.Drain}, {ID: "n", Kind: cloudprovider.NoOp}}},
 		{name: "without a machine", edit: func(c *v1.NodeClaim) { c.Status.ProviderID = "" }, notices: []cloudprovider.Notice{{ID: "n", Kind: cloudprovider.NoOp, Urge: cloudprovider.Drain}}},
 		{name: "being given back", notices: []cloudprovider.Notice{forced}, edit: func(c *v1.NodeClaim) {
@@ -117,6 +119,7 @@ func TestStep(t *testing.T) {
 				c.edit = func(*v1.NodeClaim) {}
 			}
 			ctl, o := rig(c.edit)
+			ctl.Rebalance = c.heeds
 			for i, n := range c.notices {
 				o.waiting = []cloudprovider.Notice{n}
 				if _, err := ctl.Step(t.Context(), noon.Add(time.Duration(i)*time.Second)); err != nil || len(o.waiting) > 0 {

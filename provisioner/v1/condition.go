@@ -52,6 +52,9 @@ const (
 	// ConditionInterrupted: the cloud takes the machine, stops it or thinks ill of it; its reason
 	// is the kind of notice. It never goes away, and the node does. It is Stowage's own.
 	ConditionInterrupted = "stowage.sh/Interrupted"
+	// ConditionRebalance: the cloud recommends another machine, and is to be heard. It never goes away.
+	// It is Stowage's own.
+	ConditionRebalance = "stowage.sh/RebalanceRecommended"
 )
 
 // NodePoolReadiness and NodeClaimReadiness list the conditions that Ready is

@@ -271,6 +271,22 @@ func TestRecommendation(t *testing.T) {
 	})
 }
 
+// TestRecommendationIsHeard, if it is to be: the node is replaced within its budgets, and not if it must not be disrupted.
+func TestRecommendationIsHeard(t *testing.T) {
+	eachSeed(t, func(t *testing.T, s *scene) {
+		s.consolidate(v1.Never)
+		s.serve("web", 1)
+		s.Interrupt.Rebalance = true
+		s.Check(neverPending(15 * time.Second))
+		s.Cloud.Mail.Repeats = 1
+		claim := s.interrupted(sim.List[*v1.NodeClaim](s.API)[0], cloudprovider.RebalanceRecommendation)
+		s.until(10*time.Minute, "drifted and gone", s.gone(claim))
+		if n := len(s.Told("SpotRebalanceRecommendation")); n != 2 {
+			t.Errorf("told %d times, want once on the NodeClaim and once on the Node", n)
+		}
+	})
+}
+
 // TestNoticesComeAgain: late, repeated and not acknowledged they do what one does.
 func TestNoticesComeAgain(t *testing.T) {
 	eachSeed(t, func(t *testing.T, s *scene) {

@@ -248,16 +248,6 @@ func TestInsufficientCapacity(t *testing.T) {
 		if zone := s.claim("two").Labels[corev1.LabelTopologyZone]; zone != "zone-b" {
 			t.Errorf("the other claim is in %q", zone)
 		}
-		if told := s.Told("SpotUnavailable"); len(told) > 0 {
-			t.Errorf("it is spot, and said is %v", told)
-		}
-		onDemand := smallSpot
-		onDemand.CapacityType = cloudprovider.OnDemand
-		s.create(sim.NodeClaim(s.pool, "three", smallSpot, onDemand))
-		s.until(time.Minute, "a machine on demand", func() bool { return s.is("three", v1.ConditionLaunched) })
-		if told := s.Told("SpotUnavailable"); len(told) == 0 || !strings.Contains(told[0].Message, "of spot offerings 1 were wanted, and none could be had") {
-			t.Errorf("what is dearer than planned is told as %v", told)
-		}
 	})
 }
 
