@@ -32,8 +32,8 @@ type Controller struct {
 	Availability *cloudprovider.Availability
 	// Rebalance says that a node goes whose machine the cloud recommends to replace: it has drifted then.
 	Rebalance bool
-	Events       state.Recorder
-	Metrics      *Metrics
+	Events    state.Recorder
+	Metrics   *Metrics
 
 	advised map[types.UID]struct{} // claims of which a recommendation was told
 	there   map[string]struct{}    // messages of the last step, by ID
