@@ -48,6 +48,9 @@ type CatalogOptions struct {
 	// VMMemoryOverheadPercent is the part of the memory that nodes do not see,
 	// of 1; 0 means nothing. UsualMemoryOverhead is the usual value.
 	VMMemoryOverheadPercent float64
+	// Memory is how many bytes of memory nodes of a type were seen to have, by its name and labels; 0
+	// for one that was not. nil means that none was.
+	Memory func(instanceType string, labels map[string]string) int64
 	// ReservedENIs are interfaces that the CNI does not give to pods.
 	ReservedENIs int64
 }
@@ -116,7 +119,11 @@ func BuildCatalog(types []TypeInfo, o CatalogOptions) (*cloudprovider.Catalog, e
 		if o.Images != nil && !slices.ContainsFunc(o.Images, func(i Image) bool { return i.suits(labels) }) {
 			continue
 		}
-		capacity, allocatable := m.resources(t)
+		memory := int64(0)
+		if o.Memory != nil {
+			memory = o.Memory(t.Name, labels)
+		}
+		capacity, allocatable := m.resources(t, memory)
 		c.InstanceTypes = append(c.InstanceTypes, cloudprovider.InstanceType{
 			Name: t.Name, Labels: labels, Capacity: capacity, Allocatable: allocatable, Offerings: offerings,
 			VolumeLimits: map[string]int64{driverEBS: m.volumes(t)},

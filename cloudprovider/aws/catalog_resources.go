@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"maps"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
@@ -26,12 +27,12 @@ const (
 
 // resources returns what a node of the type reports, and what of it is left for
 // pods: capacity − kubeReserved − systemReserved − hard eviction thresholds
-// (Kubernetes, "Reserve compute resources for system daemons").
-func (m *machine) resources(t *TypeInfo) (capacity, allocatable cloudprovider.Resources) {
+// (Kubernetes, "Reserve compute resources for system daemons"). The memory is in bytes; 0 if none was seen.
+func (m *machine) resources(t *TypeInfo, memory int64) (capacity, allocatable cloudprovider.Resources) {
 	pods := m.pods(t)
 	capacity = cloudprovider.Resources{
 		cloudprovider.CPU:              t.VCPUs * 1000,
-		cloudprovider.Memory:           m.memoryMiB(t) * mib,
+		cloudprovider.Memory:           cmp.Or(memory, m.memoryMiB(t)*mib),
 		cloudprovider.EphemeralStorage: m.storageBytes(t),
 		cloudprovider.Pods:             pods,
 	}

@@ -13,6 +13,8 @@ import (
 type catalogKey struct {
 	stock *stock
 	class string // name
+	// least is what is known of the memory of nodes.
+	least *map[kind]int64
 	// content is everything of the class that a catalog depends on.
 	content string
 }
@@ -33,10 +35,10 @@ func (p *Provider) catalog(ctx context.Context, c *Class) (*cloudprovider.Catalo
 	if stock == nil {
 		return nil, errors.New("building a catalog: the instance types of EC2 are not known yet")
 	}
-	key := catalogKey{stock: stock, class: c.Name, content: c.content()}
+	key := catalogKey{stock: stock, class: c.Name, least: p.sightings.least.Load(), content: c.content()}
 	catalog, err := p.catalogs.get(ctx, key, func(context.Context) (*cloudprovider.Catalog, error) {
 		p.catalogs.keep(func(k catalogKey) bool { return k == key || k.stock == stock && k.class != c.Name })
-		return p.build(stock, c)
+		return p.build(stock, c, key.least)
 	})
 	if err != nil {
 		return nil, err
@@ -45,9 +47,10 @@ func (p *Provider) catalog(ctx context.Context, c *Class) (*cloudprovider.Catalo
 }
 
 // build makes a catalog of the types that the class has an image for.
-func (p *Provider) build(stock *stock, c *Class) (*cloudprovider.Catalog, error) {
+func (p *Provider) build(stock *stock, c *Class, least *map[kind]int64) (*cloudprovider.Catalog, error) {
 	o := p.Config.Catalog
 	o.Region, o.NodeClass, o.Zones, o.Reservations = p.Region, &c.Spec, c.zones(), c.Reservations
+	o.Memory = c.memoryOf(least)
 	catalog, err := BuildCatalog(stock.types, o)
 	if err != nil {
 		return nil, fmt.Errorf("EC2NodeClass %s: %w", c.Name, err)
@@ -65,7 +68,7 @@ func (p *Provider) build(stock *stock, c *Class) (*cloudprovider.Catalog, error)
 func (c *Class) content() string {
 	out := fmt.Sprint(c.Hash, c.zones())
 	for _, i := range c.Images {
-		out += fmt.Sprint(i.Requirements)
+		out += fmt.Sprint(i.ID, i.Requirements)
 	}
 	for i := range c.Reservations {
 		r := &c.Reservations[i]

@@ -74,6 +74,8 @@ type Provider struct {
 	// earlier has one entry: the instances that were there when this process
 	// launched for the first time, by the UID of their claim.
 	earlier memo[struct{}, map[string]cloudprovider.Instance]
+	// sightings of the memory that nodes have.
+	sightings sightings
 	// terminations waiting to go out together.
 	terminations coalescer
 }

@@ -142,6 +142,44 @@ func TestCatalogIsKept(t *testing.T) {
 	}
 }
 
+// TestMemoryIsObserved: what nodes report replaces the estimate, for their image alone, the least of it, and
+// for the launch as for the plan.
+func TestMemoryIsObserved(t *testing.T) {
+	h := newHarness(t)
+	const name = "c7g.large"
+	memory := func() (capacity, allocatable int64) {
+		t.Helper()
+		c, err := h.Catalog(t.Context(), classRef)
+		if err != nil {
+			t.Fatal(err)
+		}
+		it, ok := c.InstanceType(name)
+		if !ok {
+			t.Fatalf("there is no %s", name)
+		}
+		return it.Capacity[cloudprovider.Memory], it.Allocatable[cloudprovider.Memory]
+	}
+	image := func() string { return testClass().Images[1].ID }
+	estimated, left := memory()
+	h.Observe(name, "ami-of-another-time", 1<<30)
+	h.Observe("m5.large", image(), 1<<30)
+	if is, _ := memory(); is != estimated {
+		t.Errorf("memory of another kind of node changes %d to %d", estimated, is)
+	}
+	h.Observe(name, image(), estimated+200<<20+4096)
+	h.Observe(name, image(), estimated+300<<20)
+	is, allocatable := memory()
+	if is != estimated+200<<20 || allocatable != left+200<<20 {
+		t.Errorf("the catalog has %d bytes and %d for pods, want 200 MiB more than %d and %d", is, allocatable, estimated, left)
+	}
+	news := testClass()
+	news.Images[1].ID = "ami-of-another-time"
+	h.Classes.Put(news)
+	if is, _ := memory(); is != 1<<30 {
+		t.Errorf("with another image it is %d", is)
+	}
+}
+
 func TestCatalogWithoutInventory(t *testing.T) {
 	h := newHarness(t)
 	h.Inventory.current.Store(nil)
