@@ -13,7 +13,9 @@ import (
 type kind struct{ instanceType, image string }
 
 // sightings are bytes of memory by kind. The map is never changed: another replaces it.
-type sightings struct{ least atomic.Pointer[map[kind]int64] }
+type sightings struct {
+	least atomic.Pointer[map[kind]int64]
+}
 
 // Observe takes in that a node of an instance type, started from an image, reports so many bytes of
 // memory. It may be called by many goroutines, and again with the same.
