@@ -64,54 +64,63 @@ func TestFamilies(t *testing.T) {
 				"evictionHard": {Raw: []byte(`{"memory.available":"5%"}`)}, "clusterDNS": {Raw: []byte(`["10.96.0.53"]`)},
 			}
 			a.resolve()
-			p := a.provider()
-			ref := a.cloud().Class
-			catalog, err := p.Catalog(t.Context(), ref)
-			if err != nil {
-				t.Fatal(err)
-			}
-			it, ok := catalog.InstanceType("m5.large")
-			if !ok {
-				t.Fatal("the catalog lacks m5.large")
-			}
-			taints := []cloudprovider.Taint{{Key: "dedicated", Value: "web", Effect: "NoSchedule"}, {Key: "karpenter.sh/unregistered", Effect: "NoExecute"}}
-			i, err := p.Launch(t.Context(), cloudprovider.LaunchRequest{Claim: "web", UID: "uid-of-web", Class: ref, NodePool: "web", Offerings: it.Offerings[:1],
-				Labels: map[string]string{"karpenter.sh/nodepool": "web", "team": "blue"}, Taints: taints})
-			if err != nil {
-				t.Fatal(err)
-			}
-			node := a.joined(i.ID)
-			want := map[string]string{
-				"kubernetes.io/os": c.system, "karpenter.sh/nodepool": "web", "team": "blue", "karpenter.sh/do-not-sync-taints": "true", "karpenter.k8s.aws/ec2nodeclass": "default",
-				"karpenter.sh/capacity-type": it.Offerings[0].CapacityType,
-			}
+			want := map[string]string{"kubernetes.io/os": c.system}
 			if c.build != "" {
 				want[corev1.LabelWindowsBuild] = c.build
 			}
 			if strings.Contains(c.userData, "node-labels") {
 				want["mine"] = "yes"
 			}
-			got := maps.Clone(node.Labels)
-			maps.DeleteFunc(got, func(key, _ string) bool { return want[key] == "" })
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("labels:\n%s", diff)
-			}
-			for _, taint := range taints {
-				if !slices.Contains(node.Spec.Taints, corev1.Taint{Key: taint.Key, Value: taint.Value, Effect: corev1.TaintEffect(taint.Effect)}) {
-					t.Errorf("taints are %v, without %v", node.Spec.Taints, taint)
-				}
-			}
-			room := node.Status.Allocatable
-			if n := room.Pods().Value(); n != 17 {
-				t.Errorf("%d pods, want 17", n)
-			}
-			if room.Cpu().MilliValue() < it.Allocatable["cpu"] || room.Memory().Value() < it.Allocatable["memory"] {
-				t.Errorf("there is room for %s and %s, and %v was promised", room.Cpu(), room.Memory(), it.Allocatable)
-			}
-			if log := a.sim.ConsoleLog(i.ID); strings.Contains(log, "warning") || !strings.Contains(log, "booting "+c.image) {
-				t.Errorf("the console says:\n%s", log)
-			}
+			a.joinsAsAsked(want, c.image)
 		})
+	}
+}
+
+// joinsAsAsked buys an m5.large of the class, which allows 17 pods, and compares the
+// node that comes, and the image that it boots.
+func (a *account) joinsAsAsked(labels map[string]string, image string) {
+	a.Helper()
+	p := a.provider()
+	ref := a.cloud().Class
+	catalog, err := p.Catalog(a.Context(), ref)
+	if err != nil {
+		a.Fatal(err)
+	}
+	it, ok := catalog.InstanceType("m5.large")
+	if !ok {
+		a.Fatal("the catalog lacks m5.large")
+	}
+	taints := []cloudprovider.Taint{{Key: "dedicated", Value: "web", Effect: "NoSchedule"}, {Key: "karpenter.sh/unregistered", Effect: "NoExecute"}}
+	i, err := p.Launch(a.Context(), cloudprovider.LaunchRequest{Claim: "web", UID: "uid-of-web", Class: ref, NodePool: "web", Offerings: it.Offerings[:1],
+		Labels: map[string]string{"karpenter.sh/nodepool": "web", "team": "blue"}, Taints: taints})
+	if err != nil {
+		a.Fatal(err)
+	}
+	node := a.joined(i.ID)
+	want := map[string]string{
+		"karpenter.sh/nodepool": "web", "team": "blue", "karpenter.sh/do-not-sync-taints": "true", "karpenter.k8s.aws/ec2nodeclass": "default",
+		"karpenter.sh/capacity-type": it.Offerings[0].CapacityType,
+	}
+	maps.Copy(want, labels)
+	got := maps.Clone(node.Labels)
+	maps.DeleteFunc(got, func(key, _ string) bool { return want[key] == "" })
+	if diff := cmp.Diff(want, got); diff != "" {
+		a.Errorf("labels:\n%s", diff)
+	}
+	for _, taint := range taints {
+		if !slices.Contains(node.Spec.Taints, corev1.Taint{Key: taint.Key, Value: taint.Value, Effect: corev1.TaintEffect(taint.Effect)}) {
+			a.Errorf("taints are %v, without %v", node.Spec.Taints, taint)
+		}
+	}
+	room := node.Status.Allocatable
+	if n := room.Pods().Value(); n != 17 {
+		a.Errorf("%d pods, want 17", n)
+	}
+	if room.Cpu().MilliValue() < it.Allocatable["cpu"] || room.Memory().Value() < it.Allocatable["memory"] {
+		a.Errorf("there is room for %s and %s, and %v was promised", room.Cpu(), room.Memory(), it.Allocatable)
+	}
+	if log := a.sim.ConsoleLog(i.ID); strings.Contains(log, "warning") || !strings.Contains(log, "booting "+image) {
+		a.Errorf("the console says:\n%s", log)
 	}
 }
 

@@ -139,10 +139,7 @@ func TestBadUserData(t *testing.T) {
 	}
 	kubelet := func(lines string) string { return nodeConfigYAML(c, "  kubelet:\n"+lines) }
 	good := nodeConfigYAML(c, "")
-	for _, x := range []struct {
-		by         Bootstrap
-		data, want string
-	}{
+	for _, x := range []badUserData{
 		{NodeADM, "", "no user data"},
 		{NodeADM, "#!/bin/sh\necho hello", "no MIME archive"},
 		{NodeADM, archive(shellPart, "#!/bin/sh\necho hello"), "no NodeConfig in the user data"},
@@ -174,6 +171,23 @@ func TestBadUserData(t *testing.T) {
 		{NodeADM, kubelet("    flags: ['--register-with-taints=a:Never']\n"), "invalid taint effect: Never"},
 		{NodeADM, kubelet("    flags: ['--register-with-taints=a']\n"), "invalid taint spec: a"},
 		{NodeADM, kubelet("    config: {registerWithTaints: [{key: a, effect: NoSchedule}, {key: a, value: b, effect: NoSchedule}]}\n"), "Duplicate value"},
+		{Script, "echo no shebang", "exec format error"},
+		{Script, "#!/bin/sh\n# /etc/eks/bootstrap.sh demo\n", "nothing started kubelet"},
+		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh 'demo", "looking for matching '\\''"},
+		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh", "cluster name is not defined"},
+		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh other", "no PEM certificate"},
+		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh demo --colour red", "unknown argument --colour"},
+		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh demo --kubelet-extra-args", "needs a value"},
+		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh demo --kubelet-extra-args '--max-pods=x'", `invalid argument "x"`},
+	} {
+		x.refused(t, c)
+	}
+}
+
+// TestBadScripts does the same for the families that are not told by a NodeConfig.
+func TestBadScripts(t *testing.T) {
+	c := Cluster{Name: "demo", Endpoint: "https://10.0.0.1:6443", CA: authority(t), ServiceCIDR: "10.96.0.0/16"}
+	for _, x := range []badUserData{
 		{Settings, "", "no user data"},
 		{Settings, "#!/bin/sh\necho hello", "applying user data: toml: line 2"},
 		{Settings, "[settings.kubernetes]\nmax-podz = 4\n", "unknown field settings.kubernetes.max-podz"},
@@ -190,25 +204,28 @@ func TestBadUserData(t *testing.T) {
 		{Script, archive(shellPart, "#!/bin/sh\necho hello"), "nothing started kubelet"},
 		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh demo --local-disks raid7", `cannot be set up as "raid7"`},
 		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh demo --apiserver-endpoint https://10.0.0.1:6443 --kubelet-extra-args \"--node-labels='a=b'\"", "systemd cannot parse"},
-		{Script, "echo no shebang", "exec format error"},
-		{Script, "#!/bin/sh\n# /etc/eks/bootstrap.sh demo\n", "nothing started kubelet"},
-		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh 'demo", "looking for matching '\\''"},
-		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh", "cluster name is not defined"},
-		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh other", "no PEM certificate"},
-		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh demo --colour red", "unknown argument --colour"},
-		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh demo --kubelet-extra-args", "needs a value"},
-		{Script, "#!/bin/sh\n/etc/eks/bootstrap.sh demo --kubelet-extra-args '--max-pods=x'", `invalid argument "x"`},
 	} {
-		k, err := bootstrap(x.by, []byte(x.data), c)
-		if err == nil {
-			err = k.check()
-		}
-		if err == nil {
-			_, _, err = k.resources(FewTypes()[0], rootGiB)
-		}
-		if err == nil || !strings.Contains(err.Error(), x.want) {
-			t.Errorf("%q: %v, want %q", x.data, err, x.want)
-		}
+		x.refused(t, c)
+	}
+}
+
+// A badUserData is user data that no node comes of, and what the console says.
+type badUserData struct {
+	by         Bootstrap
+	data, want string
+}
+
+func (x badUserData) refused(t *testing.T, c Cluster) {
+	t.Helper()
+	k, err := bootstrap(x.by, []byte(x.data), c)
+	if err == nil {
+		err = k.check()
+	}
+	if err == nil {
+		_, _, err = k.resources(FewTypes()[0], rootGiB)
+	}
+	if err == nil || !strings.Contains(err.Error(), x.want) {
+		t.Errorf("%q: %v, want %q", x.data, err, x.want)
 	}
 }
 
