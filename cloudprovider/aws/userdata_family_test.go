@@ -266,13 +266,9 @@ func TestWindowsReadsBack(t *testing.T) {
 	for i, w := range words[1:] {
 		words[i+1] = "-" + w
 	}
-	var flags []string
 	want := []string{`& "$env:ProgramFiles\Amazon\EKS\Start-EKSBootstrap.ps1"`, "-EKSClusterName 'harbour'", "-APIServerEndpoint 'https://api.harbour.example'",
 		"-Base64ClusterCA 'Q0EtUEVN'", "-DNSClusterIP '10.100.0.53'", "-ServiceCIDR '10.100.0.0/16'", "-KubeletExtraArgs '" + everythingFlags[0]}
-	for _, f := range everythingFlags[1:] {
-		flags = append(flags, f)
-	}
-	want = append(want, flags...)
+	want = append(want, everythingFlags[1:]...)
 	want[len(want)-1] += "'"
 	if diff := cmp.Diff(want, words); diff != "" {
 		t.Errorf("the call is:\n%s", diff)
