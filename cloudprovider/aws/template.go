@@ -120,8 +120,9 @@ func joinLabels(c *Class, r cloudprovider.LaunchRequest, pl placement) map[strin
 	return labels
 }
 
-// Labels of karpenter.sh; its package of names is above this one.
+// Names of karpenter.sh; its package of names is above this one.
 const (
+	taintUnregistered    = "karpenter.sh/unregistered"
 	labelCapacityType    = "karpenter.sh/capacity-type"
 	labelDoNotSyncTaints = "karpenter.sh/do-not-sync-taints"
 )

@@ -67,10 +67,13 @@ func (b bootstrap) ofFamily() (string, error) {
 }
 
 // CheckUserData reports whether nodes of a class can be given user data: it can
-// be read, merged and is not too long, which is a *UserDataSizeError. Labels and
-// taints of a NodePool come on top of it.
+// be read, merged and is not too long, which is a *UserDataSizeError. It looks at
+// nodes with one label and one taint; those of a NodePool come on top of it.
 func CheckUserData(cluster Cluster, spec *v1.EC2NodeClassSpec) error {
-	_, err := bootstrap{cluster: cluster, spec: spec}.userData()
+	_, err := bootstrap{
+		cluster: cluster, spec: spec, labels: map[string]string{labelDoNotSyncTaints: "true"},
+		taints: []cloudprovider.Taint{{Key: taintUnregistered, Effect: "NoExecute"}},
+	}.userData()
 	return err
 }
 

@@ -238,6 +238,8 @@ func TestUserDataIsRefused(t *testing.T) {
 		{"not TOML", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyBottlerocket, UserData: "[settings.motd]\n= 1\n"}, "reading spec.userData: it is not TOML: line 2, column 1"},
 		{"a shell script on Bottlerocket", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyBottlerocket, UserData: "#!/bin/sh\necho ahoy\n"}, "reading spec.userData: it is not TOML: line 2"},
 		{"settings that are none", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyBottlerocket, UserData: "settings = 1\n"}, "reading spec.userData: settings is not a table"},
+		{"labels that are none", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyBottlerocket, UserData: "settings.kubernetes.node-labels = 3\n"}, "reading spec.userData: settings.kubernetes.node-labels is not a table"},
+		{"taints that are none", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyBottlerocket, UserData: "settings.kubernetes.node-taints.'karpenter.sh/unregistered' = 3\n"}, `reading spec.userData: settings.kubernetes.node-taints."karpenter.sh/unregistered" is not a list`},
 		{"tags on Windows", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyWindows2022, UserData: "<PowerShell>\nahoy\n</powershell>"}, "reading spec.userData: it is put between <powershell> tags, and cannot hold <PowerShell> itself"},
 		{"cut off", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyAL2023, UserData: "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/x-shellscript\n\nahoy"}, "reading part 1 of the MIME archive"},
 	} {
