@@ -132,7 +132,8 @@ func (b bootstrap) setKubernetes(kubernetes tomlTable) error {
 	return b.addTaints(kubernetes)
 }
 
-// addTaints adds our taints to the user's, which are lists of value:effect by key.
+// addTaints adds our taints to the user's, which are lists of value:effect by key. A
+// node cannot register with two of one key and effect: ours counts.
 func (b bootstrap) addTaints(kubernetes tomlTable) error {
 	if len(b.taints) == 0 {
 		return nil
@@ -152,10 +153,11 @@ func (b bootstrap) addTaints(kubernetes tomlTable) error {
 		default:
 			return badUserData("%s.%q is not a list of texts", taints.path, t.Key)
 		}
-		if ours := any(t.Value + ":" + t.Effect); !slices.Contains(have, ours) {
-			have = append(have, ours)
-		}
-		taints.fields[t.Key] = have
+		have = slices.DeleteFunc(have, func(old any) bool {
+			s, ok := old.(string)
+			return ok && strings.HasSuffix(s, ":"+t.Effect)
+		})
+		taints.fields[t.Key] = append(have, t.Value+":"+t.Effect)
 	}
 	return nil
 }

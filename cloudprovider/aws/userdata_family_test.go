@@ -29,7 +29,7 @@ team = "red"
 "storage.k8s.io/fast" = "as the user says"
 
 [settings.kubernetes.node-taints]
-dedicated = ["db:NoSchedule", "web:NoSchedule"]
+dedicated = ["db:NoSchedule", "db:PreferNoSchedule"]
 old = "style:NoExecute"
 
 [settings.bootstrap-commands.hello]
@@ -161,7 +161,7 @@ func TestBottlerocketReadsBack(t *testing.T) {
 			"eviction-soft-grace-period": map[string]any{"memory.available": "1m30s"}, "kube-reserved": map[string]any{"cpu": "100m", "memory": "1Gi"},
 			"node-labels": map[string]any{"team": "blue", "example.com/empty": "", "node.kubernetes.io/instance-type": "m5.large", "storage.k8s.io/fast": "as the user says"},
 			"node-taints": map[string]any{
-				"dedicated": []any{"db:NoSchedule", "web:NoSchedule", "web:NoExecute"}, "old": "style:NoExecute", "karpenter.sh/unregistered": []any{":NoExecute"},
+				"dedicated": []any{"db:PreferNoSchedule", "web:NoSchedule", "web:NoExecute"}, "old": "style:NoExecute", "karpenter.sh/unregistered": []any{":NoExecute"},
 			},
 		},
 	}}
