@@ -50,7 +50,7 @@ func TestFamilies(t *testing.T) {
 	}{
 		{v1.AMIFamilyAL2, mine, "#!/bin/bash\necho ahoy\n", "linux", "", "custom-amd64"},
 		{v1.AMIFamilyAL2023, alias("al2023@latest"), "#!/bin/bash\necho ahoy\n", "linux", "", "amazon-eks-node-al2023-x86_64-standard"},
-		{v1.AMIFamilyBottlerocket, alias("bottlerocket@latest"), "[settings.kubernetes.node-labels]\nmine = 'yes'\n", "linux", "", "bottlerocket-aws-k8s-1.36-x86_64-v1.60.0"},
+		{v1.AMIFamilyBottlerocket, alias("bottlerocket@latest"), "[settings.kubernetes]\nnode-labels.mine = 'yes'\nnode-taints.dedicated = ['db:NoSchedule', 'db:NoExecute']\n", "linux", "", "bottlerocket-aws-k8s-1.36-x86_64-v1.60.0"},
 		{v1.AMIFamilyBottlerocket, alias("bottlerocket@v1.45.0"), "", "linux", "", "bottlerocket-aws-k8s-1.36-x86_64-v1.45.0"},
 		{v1.AMIFamilyWindows2019, alias("windows2019@latest"), "Write-Host 'ahoy'", "windows", "10.0.17763", "Windows_Server-2019"},
 		{v1.AMIFamilyWindows2022, alias("windows2022@latest"), "", "windows", "10.0.20348", "Windows_Server-2022"},
