@@ -32,7 +32,15 @@ const (
 	pairs                   // scalars by name; as a flag name=value,…
 	thresholds              // scalars by name; as a flag name<value,…
 	options                 // true and false by name; as a flag once for each, as a setting those that are true
+	numa                    // a list of NUMA nodes with what is reserved of them; as a flag once for each
+	behavior                // a map whose swapBehavior is the value
 )
+
+// shapes says in words what the value of each shape has to be.
+var shapes = map[shape]string{
+	scalar: "text, a whole number, true or false", text: "text or a whole number", list: "a list", pairs: "a map", thresholds: "a map",
+	options: "a map of true and false", numa: "a list of numaNode and limits", behavior: "a map with swapBehavior",
+}
 
 // kubeletFlags are the settings that kubelet takes as flags (kubelet's command line
 // reference). Flags win over the file that an image's bootstrap writes.
@@ -62,7 +70,7 @@ var kubeletFlags = map[string]carried{
 	"nodeStatusUpdateFrequency": {"node-status-update-frequency", scalar}, "oomScoreAdj": {"oom-score-adj", scalar},
 	"podPidsLimit": {"pod-max-pids", scalar}, "podsPerCore": {"pods-per-core", scalar}, "port": {"port", scalar},
 	"protectKernelDefaults": {"protect-kernel-defaults", scalar}, "readOnlyPort": {"read-only-port", scalar},
-	"registryBurst": {"registry-burst", scalar}, "registryPullQPS": {"registry-qps", scalar}, "resolvConf": {"resolv-conf", scalar},
+	"registryBurst": {"registry-burst", scalar}, "registryPullQPS": {"registry-qps", scalar}, "reservedMemory": {"reserved-memory", numa}, "resolvConf": {"resolv-conf", scalar},
 	"rotateCertificates": {"rotate-certificates", scalar}, "runtimeRequestTimeout": {"runtime-request-timeout", scalar},
 	"seccompDefault": {"seccomp-default", scalar}, "serializeImagePulls": {"serialize-image-pulls", scalar}, "serverTLSBootstrap": {"rotate-server-certificates", scalar},
 	"staticPodPath": {"pod-manifest-path", scalar}, "staticPodURL": {"manifest-url", scalar},
@@ -102,8 +110,9 @@ func notCarried(family v1.AMIFamily, key string) error {
 	return &NodeClassError{Field: "kubelet." + key, Problem: fmt.Sprintf("nodes of family %s have no such setting", family), Unsupported: true}
 }
 
-// read returns the value of a setting: nil, string, int64, bool, []string or
-// map[string]string. One of another shape is a *NodeClassError.
+// read returns the value of a setting: nil, string, int64, bool, []string,
+// map[string]string or, for numa, map[string]map[string]string by the node's number.
+// One of another shape is a *NodeClassError.
 func (c carried) read(key string, raw []byte) (any, error) {
 	var value any
 	decoder := json.NewDecoder(bytes.NewReader(raw))
@@ -129,11 +138,14 @@ func (c carried) read(key string, raw []byte) (any, error) {
 		out, ok = readPairs(value)
 	case options:
 		out, ok = readOptions(value)
+	case numa:
+		out, ok = readNUMA(value)
+	case behavior:
+		swap, isMap := readPairs(value)
+		out, ok = swap["swapBehavior"], isMap && len(swap) == 1
 	}
 	if !ok {
-		return nil, badField("kubelet."+key, "%s is not %s", raw, []string{
-			"text, a whole number, true or false", "text or a whole number", "a list", "a map", "a map", "a map of true and false",
-		}[c.shape])
+		return nil, badField("kubelet."+key, "%s is not %s", raw, shapes[c.shape])
 	}
 	return out, nil
 }
@@ -183,6 +195,19 @@ func readOptions(value any) ([]string, bool) {
 		if ok = ok && err == nil; on {
 			out = append(out, key)
 		}
+	}
+	return out, ok
+}
+
+// readNUMA returns what is reserved of each NUMA node, by its number.
+func readNUMA(value any) (map[string]map[string]string, bool) {
+	items, ok := value.([]any)
+	out := map[string]map[string]string{}
+	for _, i := range items {
+		fields, isMap := i.(map[string]any)
+		node, isNumber := fields["numaNode"].(json.Number)
+		limits, isPairs := readPairs(fields["limits"])
+		out[node.String()], ok = limits, ok && isMap && isNumber && isPairs && len(fields) == 2
 	}
 	return out, ok
 }
@@ -252,6 +277,10 @@ func flagsOf(family v1.AMIFamily, key string, raw []byte) ([]string, error) {
 		out = []string{flag + strings.Join(v, ",")}
 	case map[string]string:
 		out = pairFlags(flag, kubeletFlags[key].shape, v)
+	case map[string]map[string]string:
+		for _, node := range slices.Sorted(maps.Keys(v)) {
+			out = append(out, pairFlags(flag+node+":", pairs, v[node])...)
+		}
 	default:
 		out = []string{flag + fmt.Sprint(v)}
 	}

@@ -40,9 +40,11 @@ var bottlerocketSettings = map[string]carried{
 	"kubeReserved":                    {"kube-reserved", pairs},
 	"maxPods":                         {"max-pods", scalar},
 	"memoryManagerPolicy":             {"memory-manager-policy", scalar},
+	"memorySwap":                      {"memory-swap-behavior", behavior},
 	"podPidsLimit":                    {"pod-pids-limit", scalar},
 	"registryBurst":                   {"registry-burst", scalar},
 	"registryPullQPS":                 {"registry-qps", scalar},
+	"reservedMemory":                  {"memory-manager-reserved-memory", numa},
 	"seccompDefault":                  {"seccomp-default", scalar},
 	"serverTLSBootstrap":              {"server-tls-bootstrap", scalar},
 	"shutdownGracePeriod":             {"shutdown-grace-period", scalar},
@@ -110,12 +112,17 @@ func (b bootstrap) setKubernetes(kubernetes tomlTable) error {
 		if err != nil {
 			return err
 		}
-		if one, ok := value.([]string); ok && key == "clusterDNS" && len(one) == 1 {
-			value = one[0] // all versions take one address, and only late ones a list
+		switch v := value.(type) {
+		case nil:
+			continue
+		case []string:
+			if key == "clusterDNS" && len(v) == 1 {
+				value = v[0] // all versions take one address, and only late ones a list
+			}
+		case map[string]map[string]string:
+			value = reservations(v)
 		}
-		if value != nil {
-			set[c.name] = value
-		}
+		set[c.name] = value
 	}
 	if b.maxPods > 0 {
 		set["max-pods"] = b.maxPods
@@ -130,6 +137,19 @@ func (b bootstrap) setKubernetes(kubernetes tomlTable) error {
 		}
 	}
 	return b.addTaints(kubernetes)
+}
+
+// reservations are what is reserved of NUMA nodes, as Bottlerocket has it.
+func reservations(byNode map[string]map[string]string) map[string]any {
+	out := map[string]any{}
+	for node, limits := range byNode {
+		fields := map[string]any{"enabled": true}
+		for name, amount := range limits {
+			fields[name] = amount
+		}
+		out[node] = fields
+	}
+	return out
 }
 
 // addTaints adds our taints to the user's, which are lists of value:effect by key. A

@@ -48,6 +48,7 @@ func everything(family v1.AMIFamily, userData string) bootstrap {
 			"kubeReserved": raw(`{"memory":"1Gi","cpu":"100m"}`), "evictionHard": raw(`{"memory.available":"5%","nodefs.available":"10Gi"}`),
 			"evictionSoft": raw(`{"memory.available":"8%"}`), "evictionSoftGracePeriod": raw(`{"memory.available":"1m30s"}`),
 			"imageGCHighThresholdPercent": raw(`80`), "cpuCFSQuota": raw(`false`), "cpuManagerPolicyOptions": raw(`{"full-pcpus-only":"true","distribute-cpus-across-numa":"false"}`),
+			"reservedMemory":      raw(`[{"numaNode":0,"limits":{"memory":"1124Mi"}},{"numaNode":1,"limits":{"memory":"0","hugepages-2Mi":"4Mi"}}]`),
 			"containerLogMaxSize": raw(`"20Mi"`), "allowedUnsafeSysctls": raw(`["net.*","kernel.msg*"]`),
 		}},
 		labels: map[string]string{
@@ -78,6 +79,8 @@ var everythingFlags = []string{
 	"--eviction-soft-grace-period=memory.available=1m30s",
 	"--image-gc-high-threshold=80",
 	"--kube-reserved=cpu=100m,memory=1Gi",
+	"--reserved-memory=0:memory=1124Mi",
+	"--reserved-memory=1:hugepages-2Mi=4Mi,memory=0",
 }
 
 // written returns the user data of a case in userDataCases.
@@ -159,6 +162,9 @@ func TestBottlerocketReadsBack(t *testing.T) {
 			"cpu-manager-policy-options": []any{"full-pcpus-only"}, "image-gc-high-threshold-percent": "80",
 			"eviction-hard": map[string]any{"memory.available": "5%", "nodefs.available": "10Gi"}, "eviction-soft": map[string]any{"memory.available": "8%"},
 			"eviction-soft-grace-period": map[string]any{"memory.available": "1m30s"}, "kube-reserved": map[string]any{"cpu": "100m", "memory": "1Gi"},
+			"memory-manager-reserved-memory": map[string]any{
+				"0": map[string]any{"enabled": true, "memory": "1124Mi"}, "1": map[string]any{"enabled": true, "memory": "0", "hugepages-2Mi": "4Mi"},
+			},
 			"node-labels": map[string]any{"team": "blue", "example.com/empty": "", "node.kubernetes.io/instance-type": "m5.large", "storage.k8s.io/fast": "as the user says"},
 			"node-taints": map[string]any{
 				"dedicated": []any{"db:PreferNoSchedule", "web:NoSchedule", "web:NoExecute"}, "old": "style:NoExecute", "karpenter.sh/unregistered": []any{":NoExecute"},
@@ -288,6 +294,10 @@ func TestWhatAFamilyCannotDo(t *testing.T) {
 		{v1.AMIFamilyBottlerocket, "featureGates", `{"A":true}`, "spec.kubelet.featureGates: nodes", true},
 		{v1.AMIFamilyAL2, "shutdownGracePeriod", `"30s"`, "spec.kubelet.shutdownGracePeriod: nodes of family AL2", true},
 		{v1.AMIFamilyWindows2022, "memorySwap", `{"swapBehavior":"NoSwap"}`, "spec.kubelet.memorySwap: nodes of family Windows2022", true},
+		{v1.AMIFamilyBottlerocket, "memorySwap", `{"swapBehavior":"NoSwap"}`, "", false},
+		{v1.AMIFamilyBottlerocket, "memorySwap", `"NoSwap"`, "is not a map with swapBehavior", false},
+		{v1.AMIFamilyAL2, "reservedMemory", `[{"numaNode":0,"limits":{"memory":"1Gi"},"more":1}]`, "is not a list of numaNode and limits", false},
+		{v1.AMIFamilyBottlerocket, "reservedMemory", `[{"numaNode":"0","limits":{}}]`, "is not a list of numaNode and limits", false},
 		{v1.AMIFamilyAL2, "clusterDNS", `"10.0.0.10"`, `spec.kubelet.clusterDNS: "10.0.0.10" is not a list`, false},
 		{v1.AMIFamilyBottlerocket, "clusterDNS", `{"a":"b"}`, "is not a list", false},
 		{v1.AMIFamilyAL2, "cpuCFSQuota", `[true]`, "is not text, a whole number, true or false", false},

@@ -185,7 +185,7 @@ var idleFlags = strings.Fields(`v node-ip hostname-override feature-gates image-
 	eviction-soft-grace-period eviction-max-pod-grace-period eviction-minimum-reclaim eviction-pressure-transition-period cpu-cfs-quota
 	cpu-cfs-quota-period registry-qps registry-burst event-qps event-burst kube-api-qps kube-api-burst serialize-image-pulls
 	rotate-server-certificates cpu-manager-policy cpu-manager-policy-options cpu-manager-reconcile-period topology-manager-policy
-	topology-manager-scope memory-manager-policy pod-max-pids allowed-unsafe-sysctls container-log-max-size container-log-max-files
+	topology-manager-scope memory-manager-policy reserved-memory pod-max-pids allowed-unsafe-sysctls container-log-max-size container-log-max-files
 	cluster-domain seccomp-default read-only-port protect-kernel-defaults max-open-files runtime-request-timeout fail-swap-on
 	node-status-max-images node-status-update-frequency streaming-connection-idle-timeout make-iptables-util-chains resolv-conf`)
 

@@ -52,6 +52,8 @@ type kubernetesSettings struct {
 	TopologyPolicy     string            `toml:"topology-manager-policy"`
 	TopologyScope      string            `toml:"topology-manager-scope"`
 	MemoryPolicy       string            `toml:"memory-manager-policy"`
+	MemoryReserved     map[string]any    `toml:"memory-manager-reserved-memory"`
+	MemorySwap         string            `toml:"memory-swap-behavior"`
 	LogSize            string            `toml:"container-log-max-size"`
 	LogFiles           int               `toml:"container-log-max-files"`
 	LogWorkers         int               `toml:"container-log-max-workers"`
