@@ -95,10 +95,10 @@ func (k *kubelet) set(key string, value []byte) (err error) {
 		err = k.setEviction(key, value)
 	default:
 		if why, ok := refused[key]; ok {
-			return &NodeClassError{"kubelet." + key, "cannot be set: " + why}
+			return badField("kubelet."+key, "cannot be set: %s", why)
 		}
 		if !slices.Contains(inert, key) {
-			return &NodeClassError{"kubelet." + key, "is not a field of KubeletConfiguration"}
+			return badField("kubelet."+key, "is not a field of KubeletConfiguration")
 		}
 	}
 	return err
@@ -109,7 +109,7 @@ func (k *kubelet) set(key string, value []byte) (err error) {
 func parseCount(key string, value []byte) (int64, error) {
 	var n int32
 	if err := json.Unmarshal(value, &n); err != nil || n < 0 {
-		return 0, &NodeClassError{"kubelet." + key, fmt.Sprintf("%s is not a whole number (expressions are not understood)", value)}
+		return 0, badField("kubelet."+key, "%s is not a whole number (expressions are not understood)", value)
 	}
 	return int64(n), nil
 }
@@ -125,7 +125,7 @@ func parseReserved(key string, value []byte) (cloudprovider.Resources, error) {
 		field := "kubelet." + key + "." + name
 		q, err := parseQuantity(texts[name])
 		if err != nil || q.Sign() < 0 {
-			return nil, &NodeClassError{field, fmt.Sprintf("%q is not a quantity of 0 or more (expressions are not understood)", texts[name])}
+			return nil, badField(field, "%q is not a quantity of 0 or more (expressions are not understood)", texts[name])
 		}
 		switch name {
 		case cloudprovider.CPU:
@@ -134,7 +134,7 @@ func parseReserved(key string, value []byte) (cloudprovider.Resources, error) {
 			reserved[name] = q.Value()
 		case "pid": // pods request none
 		default:
-			return nil, &NodeClassError{field, "is not a resource that can be reserved"}
+			return nil, badField(field, "is not a resource that can be reserved")
 		}
 	}
 	return reserved, nil
@@ -151,7 +151,7 @@ func (k *kubelet) setEviction(key string, value []byte) error {
 	for _, signal := range slices.Sorted(maps.Keys(texts)) {
 		t, err := parseThreshold(texts[signal])
 		if err != nil {
-			return &NodeClassError{"kubelet." + key + "." + signal, err.Error()}
+			return badField("kubelet."+key+"."+signal, "%v", err)
 		}
 		switch signal {
 		case "memory.available":
@@ -160,7 +160,7 @@ func (k *kubelet) setEviction(key string, value []byte) error {
 			k.diskEviction = &t
 		case "nodefs.inodesFree", "imagefs.available", "imagefs.inodesFree", "containerfs.available", "containerfs.inodesFree", "pid.available":
 		default:
-			return &NodeClassError{"kubelet." + key + "." + signal, "is not an eviction signal"}
+			return badField("kubelet."+key+"."+signal, "is not an eviction signal")
 		}
 	}
 	return nil
@@ -169,7 +169,7 @@ func (k *kubelet) setEviction(key string, value []byte) error {
 func parseTexts(key string, value []byte) (map[string]string, error) {
 	var texts map[string]string
 	if err := json.Unmarshal(value, &texts); err != nil {
-		return nil, &NodeClassError{"kubelet." + key, fmt.Sprintf("%s is not a map of strings", value)}
+		return nil, badField("kubelet."+key, "%s is not a map of strings", value)
 	}
 	return texts, nil
 }

@@ -28,7 +28,7 @@ func (m *machine) labels(t *TypeInfo, region string) map[string]string {
 	}
 	if m.windows() {
 		l[corev1.LabelOSStable] = "windows"
-		l[corev1.LabelWindowsBuild] = families[m.family].windowsBuild
+		l[corev1.LabelWindowsBuild] = m.family.WindowsBuild()
 	}
 	letters, generation := category(t.Family())
 	setText(l, v1.LabelInstanceCategory, letters)

@@ -41,10 +41,18 @@ type NodeClassError struct {
 	Field string
 	// Problem with it, in a few words.
 	Problem string
+	// Unsupported tells that the field is as it should be, and that the family of
+	// images cannot do it.
+	Unsupported bool
 }
 
 // Error names the field first.
 func (e *NodeClassError) Error() string { return "spec." + e.Field + ": " + e.Problem }
+
+// badField is the error of a field that is not as it should be.
+func badField(name, format string, args ...any) *NodeClassError {
+	return &NodeClassError{Field: name, Problem: fmt.Sprintf(format, args...)}
+}
 
 // CheckNodeClass returns a *NodeClassError if BuildCatalog would not understand
 // what a NodeClass asks of its nodes.
@@ -59,10 +67,13 @@ func newMachine(spec *v1.EC2NodeClassSpec) (*machine, error) {
 	}
 	m := &machine{family: spec.Family(), raid0: spec.InstanceStorePolicy == v1.InstanceStoreRAID0, nitro: spec.ConnectionTracking != nil}
 	if _, ok := families[m.family]; !ok {
-		return nil, &NodeClassError{"amiFamily", fmt.Sprintf("%q is not a family of images", m.family)}
+		return nil, badField("amiFamily", "%q is not a family of images", m.family)
 	}
 	if p := spec.InstanceStorePolicy; p != "" && !m.raid0 {
-		return nil, &NodeClassError{"instanceStorePolicy", fmt.Sprintf("%q is not understood", p)}
+		return nil, badField("instanceStorePolicy", "%q is not understood", p)
+	}
+	if m.raid0 && m.windows() {
+		return nil, &NodeClassError{Field: "instanceStorePolicy", Problem: fmt.Sprintf("images of family %s cannot do it", m.family), Unsupported: true}
 	}
 	m.nested = spec.CPUOptions != nil && spec.CPUOptions.NestedVirtualization == "enabled"
 	for _, i := range spec.NetworkInterfaces {
@@ -74,7 +85,7 @@ func newMachine(spec *v1.EC2NodeClassSpec) (*machine, error) {
 			}
 		}
 	}
-	m.extraVolumes = max(families[m.family].volumes, int64(len(spec.BlockDeviceMappings))) - 1
+	m.extraVolumes = int64(max(len(families[m.family].volumes), len(spec.BlockDeviceMappings))) - 1
 	var err error
 	if m.rootBytes, err = rootBytes(m.family, spec.BlockDeviceMappings); err != nil {
 		return nil, err
@@ -82,38 +93,41 @@ func newMachine(spec *v1.EC2NodeClassSpec) (*machine, error) {
 	if m.kubelet, err = parseKubelet(spec.Kubelet); err != nil {
 		return nil, err
 	}
-	return m, nil
+	return m, checkCarried(m.family, spec.Kubelet)
 }
 
-// A family is what of a family of images matters to capacity.
+// A family is what of a family of images matters to capacity and disks.
 type family struct {
-	// podVolume is the device that pods' ephemeral storage is on, and its size
-	// where the NodeClass says nothing.
-	podVolume    string
-	podVolumeGiB int64
-	// volumes is how many EBS volumes the image has.
-	volumes int64
-	// windowsBuild is the value of node.kubernetes.io/windows-build.
-	windowsBuild string
+	// volumes are the EBS volumes of a node where the NodeClass says nothing. The
+	// last of them is what pods' ephemeral storage is on.
+	volumes []familyVolume
 	// eniPods: the number of pods is limited by the addresses of interfaces.
 	eniPods bool
 	// eniReserve: memory is reserved for as many pods as the interfaces allow,
 	// even where maxPods allows fewer, because the image's bootstrap does so.
 	eniReserve bool
-	// podsPerCore: kubelet's setting of that name gets through to the node.
-	podsPerCore bool
+}
+
+// A familyVolume is a volume of a family's own. Without a device it is as the
+// image has it, and its size is a guess.
+type familyVolume struct {
+	device string
+	gib    int64
 }
 
 // families and their defaults, as Karpenter documents them for each AMI family.
 var families = map[v1.AMIFamily]family{
-	v1.AMIFamilyAL2:          {podVolume: "/dev/xvda", podVolumeGiB: 20, volumes: 1, eniPods: true, eniReserve: true, podsPerCore: true},
-	v1.AMIFamilyAL2023:       {podVolume: "/dev/xvda", podVolumeGiB: 20, volumes: 1, eniPods: true, eniReserve: true, podsPerCore: true},
-	v1.AMIFamilyBottlerocket: {podVolume: "/dev/xvdb", podVolumeGiB: 20, volumes: 2, eniPods: true},
-	v1.AMIFamilyCustom:       {podVolumeGiB: 20, volumes: 1, eniPods: true, eniReserve: true, podsPerCore: true},
-	v1.AMIFamilyWindows2019:  {podVolume: "/dev/sda1", podVolumeGiB: 50, volumes: 1, windowsBuild: "10.0.17763", podsPerCore: true},
-	v1.AMIFamilyWindows2022:  {podVolume: "/dev/sda1", podVolumeGiB: 50, volumes: 1, windowsBuild: "10.0.20348", podsPerCore: true},
-	v1.AMIFamilyWindows2025:  {podVolume: "/dev/sda1", podVolumeGiB: 50, volumes: 1, windowsBuild: "10.0.26100", podsPerCore: true},
+	v1.AMIFamilyAL2:          {volumes: []familyVolume{{"/dev/xvda", 20}}, eniPods: true, eniReserve: true},
+	v1.AMIFamilyAL2023:       {volumes: []familyVolume{{"/dev/xvda", 20}}, eniPods: true, eniReserve: true},
+	v1.AMIFamilyBottlerocket: {volumes: []familyVolume{{"/dev/xvda", 4}, {"/dev/xvdb", 20}}, eniPods: true},
+	v1.AMIFamilyCustom:       {volumes: []familyVolume{{"", 20}}, eniPods: true, eniReserve: true},
+	v1.AMIFamilyWindows2019:  {volumes: []familyVolume{{"/dev/sda1", 50}}},
+	v1.AMIFamilyWindows2022:  {volumes: []familyVolume{{"/dev/sda1", 50}}},
+	v1.AMIFamilyWindows2025:  {volumes: []familyVolume{{"/dev/sda1", 50}}},
 }
+
+// podVolume is the volume that pods' ephemeral storage is on.
+func (f family) podVolume() familyVolume { return f.volumes[len(f.volumes)-1] }
 
 // rootBytes is the size of the volume for pods: of the mapping marked
 // rootVolume, else of the family's device for pods (of the last mapping where
@@ -121,13 +135,14 @@ var families = map[v1.AMIFamily]family{
 // volumeSize has the size of its snapshot, which is not known here: the default
 // stands for it.
 func rootBytes(name v1.AMIFamily, mappings []v1.BlockDeviceMapping) (int64, error) {
-	size := families[name].podVolumeGiB << 30
+	pods := families[name].podVolume()
+	size := pods.gib << 30
 	found := -1
 	for i := range mappings {
 		switch b := &mappings[i]; {
 		case b.RootVolume:
 			return volumeBytes(i, b, size)
-		case name == v1.AMIFamilyCustom, b.DeviceName == families[name].podVolume:
+		case name == v1.AMIFamilyCustom, b.DeviceName == pods.device:
 			found = i
 		}
 	}
@@ -143,12 +158,12 @@ func volumeBytes(i int, b *v1.BlockDeviceMapping, otherwise int64) (int64, error
 	}
 	q, err := resource.ParseQuantity(b.EBS.VolumeSize)
 	if err != nil || q.Sign() <= 0 {
-		return 0, &NodeClassError{fmt.Sprintf("blockDeviceMappings[%d].ebs.volumeSize", i), fmt.Sprintf("%q is not a size", b.EBS.VolumeSize)}
+		return 0, badField(fmt.Sprintf("blockDeviceMappings[%d].ebs.volumeSize", i), "%q is not a size", b.EBS.VolumeSize)
 	}
 	return q.Value(), nil
 }
 
-func (m *machine) windows() bool { return families[m.family].windowsBuild != "" }
+func (m *machine) windows() bool { return m.family.WindowsBuild() != "" }
 
 // suits reports whether a type can be a node of the NodeClass.
 func (m *machine) suits(t *TypeInfo) bool {

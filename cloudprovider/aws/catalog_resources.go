@@ -102,7 +102,7 @@ func (m *machine) pods(t *TypeInfo) int64 {
 	case families[m.family].eniPods:
 		pods = m.eniPods(t)
 	}
-	if per := m.kubelet.podsPerCore; per > 0 && families[m.family].podsPerCore {
+	if per := m.kubelet.podsPerCore; per > 0 {
 		pods = min(pods, per*t.VCPUs)
 	}
 	return pods

@@ -200,7 +200,7 @@ func TestFamilyOfNodeClass(t *testing.T) {
 		// Bottlerocket reserves for the pods that kubelet allows: 11 × 110 + 255 = 1465.
 		{"Bottlerocket", func(s *v1.EC2NodeClassSpec) {
 			s.AMIFamily = v1.AMIFamilyBottlerocket
-			kubeletOf("maxPods", "110", "podsPerCore", "1")(s)
+			kubeletOf("maxPods", "110")(s)
 		}, cloudprovider.Resources{"pods": 110, "memory": (7577 - 1465 - 100) * mib}},
 		// Windows has kubelet's 110 pods and a volume of 50 GiB: 50 − 1 − 5.
 		{"Windows", func(s *v1.EC2NodeClassSpec) { s.AMIFamily = v1.AMIFamilyWindows2022 },

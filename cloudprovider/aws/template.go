@@ -28,7 +28,7 @@ type template struct {
 // template returns what an instance of class c is launched with, given its image,
 // capacity type and reservation, and the most pods that it runs.
 func (p *Provider) template(c *Class, r cloudprovider.LaunchRequest, pl placement) (template, error) {
-	b := bootstrap{cluster: p.Cluster, spec: &c.Spec, taints: r.Taints, maxPods: pl.pods, labels: joinLabels(c, r, pl)}
+	b := bootstrap{cluster: p.Cluster, spec: &c.Spec, image: pl.image.Name, taints: r.Taints, maxPods: pl.pods, labels: joinLabels(c, r, pl)}
 	userData, err := b.userData()
 	if err != nil {
 		return template{}, err
@@ -120,8 +120,9 @@ func joinLabels(c *Class, r cloudprovider.LaunchRequest, pl placement) map[strin
 	return labels
 }
 
-// Labels of karpenter.sh; its package of names is above this one.
+// Names of karpenter.sh; its package of names is above this one.
 const (
+	taintUnregistered    = "karpenter.sh/unregistered"
 	labelCapacityType    = "karpenter.sh/capacity-type"
 	labelDoNotSyncTaints = "karpenter.sh/do-not-sync-taints"
 )
@@ -143,16 +144,19 @@ func (p *Provider) ensure(ctx context.Context, t template) error {
 	return err
 }
 
-// disks converts the spec's disks; without any, Amazon Linux gets one of 20 GiB
-// and other images what they say themselves.
+// disks converts the spec's disks. Without any there are those of the family; an
+// image of the user's own has what it says itself.
 func disks(spec *v1.EC2NodeClassSpec) ([]types.LaunchTemplateBlockDeviceMappingRequest, error) {
-	if len(spec.BlockDeviceMappings) == 0 && spec.Family() == v1.AMIFamilyAL2023 {
-		return []types.LaunchTemplateBlockDeviceMappingRequest{{
-			DeviceName: sdk.String("/dev/xvda"),
-			Ebs:        &types.LaunchTemplateEbsBlockDeviceRequest{Encrypted: sdk.Bool(true), VolumeType: types.VolumeTypeGp3, VolumeSize: sdk.Int32(20), DeleteOnTermination: sdk.Bool(true)},
-		}}, nil
-	}
 	var out []types.LaunchTemplateBlockDeviceMappingRequest
+	if len(spec.BlockDeviceMappings) == 0 {
+		for _, v := range families[spec.Family()].volumes {
+			if v.device != "" {
+				out = append(out, types.LaunchTemplateBlockDeviceMappingRequest{DeviceName: sdk.String(v.device), Ebs: &types.LaunchTemplateEbsBlockDeviceRequest{
+					Encrypted: sdk.Bool(true), VolumeType: types.VolumeTypeGp3, VolumeSize: sdk.Int32(int32(v.gib)), DeleteOnTermination: sdk.Bool(true),
+				}})
+			}
+		}
+	}
 	for i, m := range spec.BlockDeviceMappings {
 		d := types.LaunchTemplateBlockDeviceMappingRequest{DeviceName: optional(m.DeviceName)}
 		if m.EBS != nil {

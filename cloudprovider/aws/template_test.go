@@ -2,6 +2,7 @@ package aws
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -107,5 +108,27 @@ func TestTemplateNames(t *testing.T) {
 	custom := made(t, cloudprovider.OnDemand, func(s *v1.EC2NodeClassSpec) { s.AMIFamily = v1.AMIFamilyCustom }).data
 	if custom.UserData != nil || custom.BlockDeviceMappings != nil {
 		t.Errorf("a Custom class without user data and disks has %v and %v", custom.UserData, custom.BlockDeviceMappings)
+	}
+}
+
+func TestDefaultDisks(t *testing.T) {
+	for family, want := range map[v1.AMIFamily]string{
+		v1.AMIFamilyAL2: "/dev/xvda 20", v1.AMIFamilyAL2023: "/dev/xvda 20", v1.AMIFamilyBottlerocket: "/dev/xvda 4, /dev/xvdb 20", v1.AMIFamilyCustom: "",
+		v1.AMIFamilyWindows2019: "/dev/sda1 50", v1.AMIFamilyWindows2022: "/dev/sda1 50", v1.AMIFamilyWindows2025: "/dev/sda1 50",
+	} {
+		disks, err := disks(&v1.EC2NodeClassSpec{AMIFamily: family})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, d := range disks {
+			got = append(got, fmt.Sprint(*d.DeviceName, " ", *d.Ebs.VolumeSize))
+			if !*d.Ebs.Encrypted || !*d.Ebs.DeleteOnTermination || d.Ebs.VolumeType != types.VolumeTypeGp3 {
+				t.Errorf("%s: disk %s is %+v, want an encrypted gp3 that goes with the machine", family, *d.DeviceName, d.Ebs)
+			}
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%s: disks are %q, want %s", family, got, want)
+		}
 	}
 }

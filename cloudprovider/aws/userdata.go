@@ -3,10 +3,9 @@ package aws
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
@@ -15,12 +14,22 @@ import (
 // MaxUserDataBytes is the most that EC2 takes, before base64.
 const MaxUserDataBytes = 16384
 
+// A UserDataSizeError says that EC2 would not take user data of so many bytes.
+type UserDataSizeError struct{ Bytes int }
+
+// Error names both sizes.
+func (e *UserDataSizeError) Error() string {
+	return fmt.Sprintf("writing user data: it has %d bytes, EC2 takes %d", e.Bytes, MaxUserDataBytes)
+}
+
 // A bootstrap is everything that a node's user data depends on.
 type bootstrap struct {
 	cluster Cluster
 	spec    *v1.EC2NodeClassSpec
-	labels  map[string]string
-	taints  []cloudprovider.Taint
+	// image is the name of the node's image; "" if it is not known.
+	image  string
+	labels map[string]string
+	taints []cloudprovider.Taint
 	// maxPods for kubelet: the catalog's number of pods, which takes the spec's
 	// maxPods and podsPerCore into account; 0 leaves the spec's as it is.
 	maxPods int64
@@ -29,107 +38,83 @@ type bootstrap struct {
 // userData returns the user data of a node, not yet in base64. It is a function
 // of b: the same nodes share one launch template.
 func (b bootstrap) userData() (string, error) {
-	var data string
-	switch family := b.spec.Family(); family {
-	case v1.AMIFamilyCustom:
-		data = b.spec.UserData
-	case v1.AMIFamilyAL2023:
-		parts, err := userParts(b.spec.UserData)
-		if err != nil {
-			return "", fmt.Errorf("reading spec.userData: %w", err)
-		}
-		config, err := b.nodeConfig()
-		if err != nil {
-			return "", err
-		}
-		// Ours comes last: where two parts set the same thing, nodeadm takes the
-		// later one.
-		data = archive(append(parts, part{contentType: nodeConfigType, body: config}))
-	default:
-		return "", fmt.Errorf("writing user data: image family %q is not understood", family)
+	data, err := b.ofFamily()
+	if err != nil {
+		return "", err
 	}
 	if len(data) > MaxUserDataBytes {
-		return "", fmt.Errorf("writing user data: it has %d bytes, EC2 takes %d", len(data), MaxUserDataBytes)
+		return "", &UserDataSizeError{len(data)}
 	}
 	return data, nil
 }
 
+// ofFamily writes user data for what the image runs at its first boot.
+func (b bootstrap) ofFamily() (string, error) {
+	switch family := b.spec.Family(); family {
+	case v1.AMIFamilyCustom:
+		return b.spec.UserData, nil
+	case v1.AMIFamilyAL2:
+		return b.al2()
+	case v1.AMIFamilyAL2023:
+		return b.al2023()
+	case v1.AMIFamilyBottlerocket:
+		return b.bottlerocket()
+	case v1.AMIFamilyWindows2019, v1.AMIFamilyWindows2022, v1.AMIFamilyWindows2025:
+		return b.windows()
+	default:
+		return "", fmt.Errorf("writing user data: image family %q is not understood", family)
+	}
+}
+
 // CheckUserData reports whether nodes of a class can be given user data: it can
-// be read, merged and is not too long. Labels and taints of a NodePool come on
-// top of it.
+// be read, merged and is not too long, which is a *UserDataSizeError. It looks at
+// nodes with one label and one taint; those of a NodePool come on top of it.
 func CheckUserData(cluster Cluster, spec *v1.EC2NodeClassSpec) error {
-	_, err := bootstrap{cluster: cluster, spec: spec}.userData()
+	_, err := bootstrap{
+		cluster: cluster, spec: spec, labels: map[string]string{labelDoNotSyncTaints: "true"},
+		taints: []cloudprovider.Taint{{Key: taintUnregistered, Effect: "NoExecute"}},
+	}.userData()
 	return err
 }
 
-// nodeConfig returns the document that nodeadm reads on Amazon Linux 2023.
-// kubeReserved is not in it unless the user says so: nodeadm computes the same
-// formula as the catalog, and kubelet merges the user's keys over it.
-func (b bootstrap) nodeConfig() (string, error) {
-	kubelet := map[string]any{}
-	for key, value := range b.spec.Kubelet {
-		kubelet[key] = value
-	}
-	if b.maxPods > 0 {
-		kubelet["maxPods"] = b.maxPods
-	}
-	if len(b.taints) > 0 {
-		kubelet["registerWithTaints"] = registered(b.taints)
-	}
-	spec := map[string]any{
-		"cluster": map[string]any{
-			"name":                 b.cluster.Name,
-			"apiServerEndpoint":    b.cluster.Endpoint,
-			"certificateAuthority": b.cluster.CABundle,
-			"cidr":                 b.cluster.ServiceCIDR,
-		},
-	}
-	node := map[string]any{}
-	if len(kubelet) > 0 {
-		node["config"] = kubelet
-	}
-	if labels := nodeLabels(b.labels); labels != "" {
-		node["flags"] = []string{"--node-labels=" + labels}
-	}
-	if len(node) > 0 {
-		spec["kubelet"] = node
-	}
-	if b.spec.InstanceStorePolicy == v1.InstanceStoreRAID0 {
-		spec["instance"] = map[string]any{"localStorage": map[string]any{"strategy": "RAID0"}}
-	}
-	out, err := yaml.Marshal(map[string]any{
-		"apiVersion": "node.eks.aws/v1alpha1", "kind": "NodeConfig", "metadata": map[string]any{}, "spec": spec,
-	})
-	if err != nil {
-		return "", fmt.Errorf("writing the NodeConfig: %w", err)
-	}
-	return string(out), nil
+// badUserData is the error of user data that cannot be read or merged.
+func badUserData(format string, args ...any) error {
+	return fmt.Errorf("reading spec.userData: "+format, args...)
 }
 
-// registered converts taints to kubelet's registerWithTaints.
-func registered(taints []cloudprovider.Taint) []map[string]string {
-	out := make([]map[string]string, 0, len(taints))
-	for _, t := range taints {
-		m := map[string]string{"key": t.Key, "effect": t.Effect}
-		if t.Value != "" {
-			m["value"] = t.Value
+// dns is the address of the cluster's DNS server: that of the spec, else the tenth
+// of the service range, where EKS has it; "" if neither is known.
+func (b bootstrap) dns() string {
+	if servers, err := kubeletFlags["clusterDNS"].read("clusterDNS", b.spec.Kubelet["clusterDNS"].Raw); err == nil {
+		if list, ok := servers.([]string); ok && len(list) > 0 {
+			return list[0]
 		}
-		out = append(out, m)
 	}
-	return out
+	prefix, err := netip.ParsePrefix(b.cluster.ServiceCIDR)
+	if err != nil {
+		return ""
+	}
+	address := prefix.Masked().Addr().AsSlice()
+	address[len(address)-1] |= 10
+	tenth, _ := netip.AddrFromSlice(address)
+	return tenth.String()
 }
 
-// nodeLabels writes labels as kubelet's --node-labels, sorted by key. It leaves
-// out those that kubelet refuses to set on itself, since with one of them it
-// does not start; they reach the node when it is registered.
+// nodeLabels writes labels as kubelet's --node-labels, sorted by key.
 func nodeLabels(labels map[string]string) string {
 	var out []string
-	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		if kubeletMaySet(key) {
-			out = append(out, key+"="+labels[key])
-		}
+	for _, key := range slices.Sorted(maps.Keys(ownLabels(labels))) {
+		out = append(out, key+"="+labels[key])
 	}
 	return strings.Join(out, ",")
+}
+
+// ownLabels leaves out the labels that kubelet refuses to set on itself, since with
+// one of them it does not start; they reach the node when it is registered.
+func ownLabels(labels map[string]string) map[string]string {
+	out := maps.Clone(labels)
+	maps.DeleteFunc(out, func(key, _ string) bool { return !kubeletMaySet(key) })
+	return out
 }
 
 // kubeletLabels are the labels of Kubernetes' own domains that a kubelet may set

@@ -79,6 +79,12 @@ kind: NodeConfig
 		labels:  map[string]string{"team": "blue"},
 		maxPods: 29,
 	},
+	"al2-plain":               {spec: &v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyAL2}, maxPods: 29, labels: plainLabels, taints: plainTaints},
+	"al2-everything":          everything(v1.AMIFamilyAL2, "#!/bin/bash\necho ahoy\n"),
+	"bottlerocket-plain":      {spec: &v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyBottlerocket}, maxPods: 29, labels: plainLabels, taints: plainTaints},
+	"bottlerocket-everything": everything(v1.AMIFamilyBottlerocket, bottlerocketUserData),
+	"windows-plain":           {spec: &v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyWindows2022}, maxPods: 110, labels: plainLabels, taints: plainTaints},
+	"windows-everything":      everything(v1.AMIFamilyWindows2025, "Write-Host 'ahoy'"),
 }
 
 func TestUserDataGolden(t *testing.T) {
@@ -225,9 +231,16 @@ func TestUserDataIsRefused(t *testing.T) {
 		spec v1.EC2NodeClassSpec
 		want string
 	}{
-		{"family", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyBottlerocket}, `family "Bottlerocket" is not understood`},
+		{"family", v1.EC2NodeClassSpec{AMIFamily: "Ubuntu"}, `family "Ubuntu" is not understood`},
 		{"too long", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyCustom, UserData: strings.Repeat("x", MaxUserDataBytes+1)}, "it has 16385 bytes, EC2 takes 16384"},
 		{"not multipart", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyAL2023, UserData: "Content-Type: text/plain\n\nahoy"}, "it is text/plain, not multipart"},
+		{"cut off on AL2", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyAL2, UserData: "MIME-Version: 1.0\n\nahoy"}, "reading spec.userData: reading the MIME content type"},
+		{"not TOML", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyBottlerocket, UserData: "[settings.motd]\n= 1\n"}, "reading spec.userData: it is not TOML: line 2, column 1"},
+		{"a shell script on Bottlerocket", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyBottlerocket, UserData: "#!/bin/sh\necho ahoy\n"}, "reading spec.userData: it is not TOML: line 2"},
+		{"settings that are none", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyBottlerocket, UserData: "settings = 1\n"}, "reading spec.userData: settings is not a table"},
+		{"labels that are none", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyBottlerocket, UserData: "settings.kubernetes.node-labels = 3\n"}, "reading spec.userData: settings.kubernetes.node-labels is not a table"},
+		{"taints that are none", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyBottlerocket, UserData: "settings.kubernetes.node-taints.'karpenter.sh/unregistered' = 3\n"}, `reading spec.userData: settings.kubernetes.node-taints."karpenter.sh/unregistered" is not a list`},
+		{"tags on Windows", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyWindows2022, UserData: "<PowerShell>\nahoy\n</powershell>"}, "reading spec.userData: it is put between <powershell> tags, and cannot hold <PowerShell> itself"},
 		{"cut off", v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyAL2023, UserData: "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/x-shellscript\n\nahoy"}, "reading part 1 of the MIME archive"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -70,8 +70,12 @@ type account struct {
 	refused []cloudprovider.Offering
 }
 
-func newAccount(t *testing.T) *account {
-	world := ec2sim.NewWorld(region, ec2sim.Cluster{Name: cluster.Name})
+func newAccount(t *testing.T) *account { return newAccountAt(t, version, ec2sim.FewTypes()) }
+
+// newAccountAt is an account whose cluster runs a version of Kubernetes, in a region
+// that sells these types.
+func newAccountAt(t *testing.T, version string, types []ec2sim.InstanceType) *account {
+	world := ec2sim.NewWorld(region, ec2sim.Cluster{Name: cluster.Name, Version: version})
 	// A second, smaller subnet beside the first.
 	world.Subnets = append(world.Subnets, ec2sim.Subnet{
 		ID: "subnet-0f1c2d3e4f5061728", Zone: region + "a", CIDR: netip.MustParsePrefix("10.0.200.0/24"), Tags: world.Subnets[0].Tags,
@@ -80,7 +84,7 @@ func newAccount(t *testing.T) *account {
 	world.SecurityGroups = append(world.SecurityGroups, ec2sim.SecurityGroup{ID: "sg-0a9b8c7d6e5f40312", Name: "more"})
 	kube := fake.NewClientset()
 	sim, err := ec2sim.Start(ec2sim.Options{
-		Region: region, World: world, Client: kube, Delays: &ec2sim.Delays{Forget: time.Hour}, Types: ec2sim.FewTypes(),
+		Region: region, World: world, Client: kube, Delays: &ec2sim.Delays{Forget: time.Hour}, Types: types,
 		Cluster: ec2sim.Cluster{Name: cluster.Name, Endpoint: cluster.Endpoint, CA: authority, Version: version, ServiceCIDR: cluster.ServiceCIDR},
 	})
 	if err != nil {

@@ -20,7 +20,8 @@
 //
 // One goroutine lives each life, from top to bottom, in live. The bootstrap reads
 // nothing but the instance's own user data, its image and its type: if the user
-// data is wrong, no Node comes, and [Server.ConsoleLog] says why. Nodes carry the
+// data is wrong, no Node comes, and [Server.ConsoleLog] says why. There are readers
+// for Amazon Linux 2 and 2023, Bottlerocket and Windows. Nodes carry the
 // annotation kwok.x-k8s.io/node: fake, so that package controlplane keeps their
 // heartbeats and pods; their conditions are written here and nowhere else.
 //

@@ -40,8 +40,12 @@ func (s *Server) serveEKS(q request) (any, error) {
 	}}, nil
 }
 
-// recommended is how a parameter name asks for the newest image.
-const recommended = "/recommended/image_id"
+// recommended is how a parameter name asks for the newest image, and latest how it
+// does for Bottlerocket.
+const (
+	recommended = "/recommended/image_id"
+	latest      = "/latest/image_id"
+)
 
 // serveSSM answers GetParameter for the images' public parameters.
 func (s *Server) serveSSM(q request) (any, error) {
@@ -63,11 +67,14 @@ func (s *Server) serveSSM(q request) (any, error) {
 }
 
 // parameter is the image that a parameter names: by release, or the newest that
-// is not deprecated when it says recommended.
+// is not deprecated when it says so.
 func (s *Server) parameter(name string) (id string, at time.Time) {
 	// Deprecated images keep their parameter, so that a release that is pinned by name
 	// is still found when its successor is out.
 	prefix, newest := strings.CutSuffix(name, recommended)
+	if !newest {
+		prefix, newest = strings.CutSuffix(name, latest)
+	}
 	for _, m := range s.world.Images {
 		switch {
 		case m.Parameter == "":

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -29,6 +31,9 @@ func images(version string) []Image {
 			out[i].Deprecated = true
 		}
 	}
+	out = append(out, bottlerockets(version)...)
+	out = append(out, windows(version)...)
+	out = append(out, al2(version)...)
 	// Images of the account's own have no nodeadm, so that both ways to bootstrap are
 	// there without a test having to build one.
 	for _, arch := range []string{"amd64", "arm64"} {
@@ -46,6 +51,91 @@ func al2023(version, arch, variant string, at time.Time) Image {
 		ID: imageID(name), Name: name, Owner: "amazon", Arch: arch, Created: at, Bootstrap: NodeADM, Variant: variant,
 		Parameter: fmt.Sprintf("/aws/service/eks/optimized-ami/%s/amazon-linux-2023/%s/%s/%s/image_id", version, wireArch(arch), variant, name),
 	}
+}
+
+// bottlerockets are two releases of Bottlerocket.
+func bottlerockets(version string) []Image {
+	var out []Image
+	for _, r := range []struct {
+		number string
+		at     time.Time
+	}{{"1.45.0", older}, {"1.60.0", release}} {
+		for _, v := range []struct{ arch, variant, suffix string }{
+			{"amd64", "standard", ""}, {"arm64", "standard", ""}, {"amd64", "nvidia", "-nvidia"}, {"arm64", "nvidia", "-nvidia"},
+		} {
+			name := fmt.Sprintf("bottlerocket-aws-k8s-%s%s-%s-v%s-0a1b2c3d", version, v.suffix, strings.Replace(wireArch(v.arch), "arm64", "aarch64", 1), r.number)
+			out = append(out, Image{
+				ID: imageID(name), Name: name, Owner: "amazon", Arch: v.arch, Created: r.at, Bootstrap: Settings, Variant: v.variant,
+				Parameter: fmt.Sprintf("/aws/service/bottlerocket/aws-k8s-%s%s/%s/%s/image_id", version, v.suffix, wireArch(v.arch), r.number),
+			})
+		}
+	}
+	return out
+}
+
+// windows are the images of Windows Server that there are for a version; only the
+// newest of each have a parameter.
+func windows(version string) []Image {
+	var out []Image
+	for _, w := range []struct {
+		year, build string
+		since       int
+	}{{"2019", "10.0.17763", 0}, {"2022", "10.0.20348", 0}, {"2025", "10.0.26100", 35}} {
+		if minor(version) < w.since {
+			continue
+		}
+		name := fmt.Sprintf("Windows_Server-%s-English-Core-EKS_Optimized-%s-%s", w.year, version, release.Format("2006.01.02"))
+		out = append(out, Image{
+			ID: imageID(name), Name: name, Owner: "amazon", Arch: "amd64", Created: release, Bootstrap: PowerShell, Variant: "standard", WindowsBuild: w.build,
+			Parameter: fmt.Sprintf("/aws/service/ami-windows-latest/Windows_Server-%s-English-Core-EKS_Optimized-%s/image_id", w.year, version),
+		})
+	}
+	return out
+}
+
+// al2 are the images of Amazon Linux 2, which ended with Kubernetes 1.32.
+func al2(version string) []Image {
+	var out []Image
+	if minor(version) > 32 {
+		return nil
+	}
+	for _, v := range []struct{ arch, variant, folder, name string }{
+		{"amd64", "standard", "amazon-linux-2", "amazon-eks-node"}, {"arm64", "standard", "amazon-linux-2-arm64", "amazon-eks-arm64-node"}, {"amd64", "nvidia", "amazon-linux-2-gpu", "amazon-eks-gpu-node"},
+	} {
+		name := fmt.Sprintf("%s-%s-v%s", v.name, version, release.Format("20060102"))
+		out = append(out, Image{
+			ID: imageID(name), Name: name, Owner: "amazon", Arch: v.arch, Created: release, Bootstrap: Script, Variant: v.variant,
+			Parameter: fmt.Sprintf("/aws/service/eks/optimized-ami/%s/%s/%s/image_id", version, v.folder, name),
+		})
+	}
+	return out
+}
+
+// minor is the second number of a version of Kubernetes.
+func minor(version string) int {
+	_, text, _ := strings.Cut(version, ".")
+	n, _ := strconv.Atoi(text)
+	return n
+}
+
+// root is the device that an image begins from.
+func (m Image) root() string {
+	if m.WindowsBuild != "" {
+		return "/dev/sda1"
+	}
+	return rootDevice
+}
+
+// podDisk is the device that pods' files are on, and its size in GiB as the image
+// comes.
+func (m Image) podDisk() (device string, gib int) {
+	switch {
+	case m.WindowsBuild != "":
+		return m.root(), 50
+	case m.Bootstrap == Settings:
+		return "/dev/xvdb", rootGiB
+	}
+	return m.root(), rootGiB
 }
 
 // imageID makes an ID that stays the same from run to run.
@@ -72,6 +162,7 @@ type wireImage struct {
 	RootKind     string `xml:"rootDeviceType"`
 	Virtual      string `xml:"virtualizationType"`
 	ENA          bool   `xml:"enaSupport"`
+	Platform     string `xml:"platform,omitempty"`
 	Hypervisor   string `xml:"hypervisor"`
 	Tags         []tag  `xml:"tagSet>item"`
 	RootDevice   string `xml:"blockDeviceMapping>item>deviceName"`
@@ -155,11 +246,14 @@ func (s *Server) wireImage(m Image) wireImage {
 	w := wireImage{
 		ID: m.ID, Name: m.Name, State: "available", Owner: s.ownerOf(m), Arch: wireArch(m.Arch), Kind: "machine",
 		Public: m.Owner == "amazon", Created: stamp(m.Created), Deprecation: stamp(m.Created.AddDate(2, 0, 0)),
-		RootName: rootDevice, RootKind: "ebs", Virtual: "hvm", ENA: true, Hypervisor: "xen", Tags: tagSet(m.Tags),
-		RootSnapshot: "snap-" + m.ID[4:], RootDevice: rootDevice, RootGiB: rootGiB,
+		RootName: m.root(), RootKind: "ebs", Virtual: "hvm", ENA: true, Hypervisor: "xen", Tags: tagSet(m.Tags),
+		RootSnapshot: "snap-" + m.ID[4:], RootDevice: m.root(), RootGiB: rootGiB,
 	}
 	if m.Owner == "amazon" {
 		w.Alias = "amazon"
+	}
+	if m.WindowsBuild != "" {
+		w.Platform = "windows"
 	}
 	if m.Deprecated {
 		w.Deprecation = stamp(m.Created)

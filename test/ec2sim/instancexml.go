@@ -86,7 +86,7 @@ func (s *Server) wireInstance(i *instance) wireInstance {
 	w := wireInstance{
 		ID: i.id, Image: i.image.ID, State: stateOf(i.state), Reason: i.reason, Type: i.offering.InstanceType, Launched: stamp(i.launched),
 		Placement: wirePlacement{zone.Name, zone.ID, "default"}, Arch: wireArch(i.kind.Arch), Token: i.token, Lifecycle: i.lifecycle(),
-		Tags: tagSet(i.tags), Hypervisor: cmp.Or(i.kind.hypervisor(), "nitro"), RootName: rootDevice, RootKind: "ebs",
+		Tags: tagSet(i.tags), Hypervisor: cmp.Or(i.kind.hypervisor(), "nitro"), RootName: i.image.root(), RootKind: "ebs",
 		Tokens: i.spec.tokens, Hops: i.spec.hopLimit,
 		Within: i.within, Preference: cmp.Or(i.spec.preference, "open"), Target: i.spec.target,
 	}

@@ -1,6 +1,7 @@
 package ec2sim
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -73,13 +74,21 @@ func (s *Server) join(i *instance, k *kubelet) error {
 
 // newNode is the Node that kubelet posts.
 func (s *Server) newNode(i *instance, k *kubelet) (*corev1.Node, error) {
-	capacity, allocatable, err := k.resources(i.kind, i.spec.rootGiB)
+	device, gib := i.image.podDisk()
+	capacity, allocatable, err := k.resources(i.kind, cmp.Or(i.spec.disks[device], gib))
 	if err != nil {
 		return nil, err
 	}
+	system, name := "linux", map[Bootstrap]string{Settings: "Bottlerocket OS", Script: "Amazon Linux 2", NodeADM: "Amazon Linux 2023"}[i.image.Bootstrap]
+	if i.image.WindowsBuild != "" {
+		system, name = "windows", "Windows Server"
+	}
 	labels := map[string]string{
-		corev1.LabelHostname: i.dns, corev1.LabelArchStable: i.kind.Arch, corev1.LabelOSStable: "linux",
-		"beta.kubernetes.io/arch": i.kind.Arch, "beta.kubernetes.io/os": "linux",
+		corev1.LabelHostname: i.dns, corev1.LabelArchStable: i.kind.Arch, corev1.LabelOSStable: system,
+		"beta.kubernetes.io/arch": i.kind.Arch, "beta.kubernetes.io/os": system,
+	}
+	if i.image.WindowsBuild != "" {
+		labels[corev1.LabelWindowsBuild] = i.image.WindowsBuild
 	}
 	for key, value := range k.labels {
 		labels[key] = value
@@ -106,7 +115,7 @@ func (s *Server) newNode(i *instance, k *kubelet) (*corev1.Node, error) {
 		Status: corev1.NodeStatus{
 			Capacity: capacity, Allocatable: allocatable, Conditions: conditions,
 			Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: i.ip}, {Type: corev1.NodeInternalDNS, Address: i.dns}, {Type: corev1.NodeHostName, Address: i.dns}},
-			NodeInfo: corev1.NodeSystemInfo{Architecture: i.kind.Arch, OperatingSystem: "linux", OSImage: "Amazon Linux 2023 (simulated)",
+			NodeInfo: corev1.NodeSystemInfo{Architecture: i.kind.Arch, OperatingSystem: system, OSImage: name + " (simulated)",
 				KubeletVersion: "v" + s.opts.Cluster.Version + ".0-eks-simulated", ContainerRuntimeVersion: "containerd://simulated", KernelVersion: "6.12.0"},
 		},
 	}, nil

@@ -26,15 +26,17 @@ type kubelet struct {
 	// maxPods is 0 where the ENIs decide.
 	maxPods, podsPerCore                       int
 	kubeReserved, systemReserved, evictionHard map[string]string
-	clusterDNS                                 []string
-	raid                                       bool // local disks are the node's ephemeral storage
-	warnings                                   []string
+	// reserve is what the image reserves besides; nil for nothing.
+	reserve    func(t InstanceType, pods int) map[string]string
+	clusterDNS []string
+	raid       bool // local disks are the node's ephemeral storage
+	warnings   []string
 }
 
 // newKubelet is a kubelet with what the images configure before user data does.
 func newKubelet() *kubelet {
 	return &kubelet{
-		labels: map[string]string{}, kubeReserved: map[string]string{}, systemReserved: map[string]string{},
+		labels: map[string]string{}, kubeReserved: map[string]string{}, systemReserved: map[string]string{}, reserve: reserveForENIs,
 		evictionHard: map[string]string{"memory.available": "100Mi", "nodefs.available": "10%", "nodefs.inodesFree": "5%"},
 	}
 }
@@ -105,6 +107,19 @@ func (k *kubelet) serviceCIDR(c Cluster, cidr string) error {
 		k.warnings = append(k.warnings, fmt.Sprintf("the service CIDR is %s, not %s: pods will find no DNS", c.ServiceCIDR, p))
 	}
 	return nil
+}
+
+// checkDNS warns of a DNS server that is none of the cluster's services.
+func (k *kubelet) checkDNS(c Cluster) {
+	services, err := netip.ParsePrefix(c.ServiceCIDR)
+	if err != nil {
+		return
+	}
+	for _, server := range k.clusterDNS {
+		if a, err := netip.ParseAddr(server); err != nil || !services.Contains(a) {
+			k.warnings = append(k.warnings, fmt.Sprintf("the DNS server %s is not in %s", server, services))
+		}
+	}
 }
 
 // label reads --node-labels. Labels of a repeated flag add up.
@@ -212,7 +227,10 @@ func (k *kubelet) resources(t InstanceType, rootGiB int) (capacity, allocatable 
 		corev1.ResourceEphemeralStorage: disk, corev1.ResourcePods: int64(pods),
 	}
 	left := maps.Clone(full)
-	kube := map[string]string{"cpu": fmt.Sprintf("%dm", reservedCPU(t.VCPU)), "memory": fmt.Sprintf("%dMi", 255+11*t.eniPods()), "ephemeral-storage": "1Gi"}
+	kube := map[string]string{}
+	if k.reserve != nil {
+		kube = k.reserve(t, pods)
+	}
 	// What user data says of one resource replaces the image's value of that one; the
 	// others stay.
 	maps.Copy(kube, k.kubeReserved)
@@ -229,6 +247,15 @@ func (k *kubelet) resources(t InstanceType, rootGiB int) (capacity, allocatable 
 		left[name] -= n
 	}
 	return quantities(full), quantities(left), nil
+}
+
+// reserveForENIs is what Amazon Linux reserves: for as many pods as the interfaces
+// have addresses for, whatever kubelet allows.
+func reserveForENIs(t InstanceType, _ int) map[string]string { return reserveForPods(t, t.eniPods()) }
+
+// reserveForPods is what Bottlerocket reserves.
+func reserveForPods(t InstanceType, pods int) map[string]string {
+	return map[string]string{"cpu": fmt.Sprintf("%dm", reservedCPU(t.VCPU)), "memory": fmt.Sprintf("%dMi", 255+11*pods), "ephemeral-storage": "1Gi"}
 }
 
 // keep takes reservations off what is left.

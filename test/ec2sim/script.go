@@ -3,13 +3,43 @@ package ec2sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
 
+// cloudInit runs user data: it is a script, or a MIME archive with scripts among
+// its parts, which run one after the other.
+func cloudInit(userData []byte, cluster Cluster) (*kubelet, error) {
+	parts, err := mimeParts(userData)
+	if err != nil {
+		return nil, err
+	}
+	if parts == nil {
+		parts = []mimePart{{"text/x-shellscript", userData}}
+	}
+	var joined *kubelet
+	for _, p := range parts {
+		if p.kind != "text/x-shellscript" {
+			continue
+		}
+		k, err := runScript(string(p.body), cluster)
+		if err != nil {
+			return nil, err
+		}
+		if k != nil {
+			joined = k // bootstrap.sh writes anew what an earlier call wrote
+		}
+	}
+	if joined == nil {
+		return nil, errors.New("user data ran to its end, and nothing started kubelet")
+	}
+	return joined, nil
+}
+
 // runScript runs as much of a shell script as joining needs: the call of
 // /etc/eks/bootstrap.sh, whose arguments it reads with the shell's quoting. It
-// expands no variables.
+// expands no variables. Without a call there is no kubelet.
 func runScript(script string, cluster Cluster) (*kubelet, error) {
 	if !strings.HasPrefix(script, "#!") {
 		return nil, errors.New("running user data: exec format error, since the script does not begin with a shebang")
@@ -25,7 +55,7 @@ func runScript(script string, cluster Cluster) (*kubelet, error) {
 			return bootstrapSh(c[1:], cluster)
 		}
 	}
-	return nil, errors.New("user data ran to its end, and nothing started kubelet")
+	return nil, nil
 }
 
 // bootstrapSh is /etc/eks/bootstrap.sh. It asks EKS for what it is not told.
@@ -61,6 +91,14 @@ func bootstrapSh(args []string, cluster Cluster) (*kubelet, error) {
 			if value == "false" {
 				k.maxPods = 110 // kubelet's own default
 			}
+		case "--local-disks":
+			switch value {
+			case "raid0", "raid10":
+				k.raid = true
+			case "mount": // each disk at a path of its own
+			default:
+				return nil, fmt.Errorf("bootstrap.sh: local disks cannot be set up as %q", value)
+			}
 		// Known to the script, and without consequence here.
 		case "--container-runtime", "--ip-family", "--service-ipv6-cidr", "--pause-container-account", "--pause-container-version", "--enable-local-outpost", "--cluster-id":
 		default:
@@ -77,7 +115,11 @@ func bootstrapSh(args []string, cluster Cluster) (*kubelet, error) {
 	if err := k.cluster(cluster, name, endpoint, ca); err != nil {
 		return nil, err
 	}
-	// Flags are split at blanks only: the script passes them on unquoted.
+	// The script writes them into a unit of systemd, between single quotes.
+	if strings.ContainsAny(extra, "'\\") {
+		return nil, fmt.Errorf("starting kubelet: systemd cannot parse KUBELET_EXTRA_ARGS=%s", extra)
+	}
+	k.checkDNS(cluster)
 	return k, k.flags(strings.Fields(extra))
 }
 
@@ -93,6 +135,10 @@ func (k *kubelet) flags(args []string) error {
 		// swallow that one.
 		if !ok && len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 			value, args = args[0], args[1:]
+		}
+		// systemd and Windows take quotes off that stand around a value.
+		if n := len(value); n > 1 && value[0] == '"' && value[n-1] == '"' {
+			value = value[1 : n-1]
 		}
 		if err := k.flag(strings.TrimLeft(name, "-"), value); err != nil {
 			return err
@@ -115,17 +161,17 @@ func (k *kubelet) flag(name, value string) error {
 		k.podsPerCore, err = strconv.Atoi(value)
 	case "kube-reserved":
 		k.kubeReserved, err = pairs(value, "=")
+		k.reserve = nil // a flag replaces the whole map that the image's file has
 	case "system-reserved":
 		k.systemReserved, err = pairs(value, "=")
 	case "eviction-hard":
 		k.evictionHard, err = pairs(value, "<")
 	case "cluster-dns":
 		k.clusterDNS = strings.Split(value, ",")
-	// Known to kubelet, and without consequence here.
-	case "v", "node-ip", "hostname-override", "feature-gates", "image-gc-high-threshold", "image-gc-low-threshold", "eviction-soft",
-		"eviction-soft-grace-period", "eviction-max-pod-grace-period", "cpu-cfs-quota", "registry-qps", "registry-burst", "event-qps",
-		"event-burst", "serialize-image-pulls", "rotate-server-certificates", "cpu-manager-policy", "topology-manager-policy":
 	default:
+		if slices.Contains(idleFlags, name) {
+			return nil
+		}
 		return fmt.Errorf("starting kubelet: unknown flag: --%s", name)
 	}
 	if err != nil {
@@ -133,6 +179,15 @@ func (k *kubelet) flag(name, value string) error {
 	}
 	return nil
 }
+
+// idleFlags are known to kubelet, and without consequence here.
+var idleFlags = strings.Fields(`v node-ip hostname-override feature-gates image-gc-high-threshold image-gc-low-threshold eviction-soft
+	eviction-soft-grace-period eviction-max-pod-grace-period eviction-minimum-reclaim eviction-pressure-transition-period cpu-cfs-quota
+	cpu-cfs-quota-period registry-qps registry-burst event-qps event-burst kube-api-qps kube-api-burst serialize-image-pulls
+	rotate-server-certificates cpu-manager-policy cpu-manager-policy-options cpu-manager-reconcile-period topology-manager-policy
+	topology-manager-scope memory-manager-policy reserved-memory pod-max-pids allowed-unsafe-sysctls container-log-max-size container-log-max-files
+	cluster-domain seccomp-default read-only-port protect-kernel-defaults max-open-files runtime-request-timeout fail-swap-on
+	node-status-max-images node-status-update-frequency streaming-connection-idle-timeout make-iptables-util-chains resolv-conf`)
 
 // pairs reads key=value,key=value.
 func pairs(s, by string) (map[string]string, error) {

@@ -25,7 +25,7 @@ type spec struct {
 	profile                           string // name
 	groups                            []string
 	userData                          []byte
-	rootGiB                           int
+	disks                             map[string]int    // sizes in GiB by device
 	tags                              map[string]string // of the instance
 	tagsSpot                          bool              // tags a spot request, which an on-demand launch refuses
 	hopLimit, tokens                  string            // of the metadata service
@@ -42,7 +42,7 @@ const maxUserData = 16384
 
 // readSpec reads what launch template data and RunInstances have in common.
 func readSpec(p params) (spec, error) {
-	sp := spec{image: p.str("ImageId"), instanceType: p.str("InstanceType"), subnet: p.str("SubnetId"), rootGiB: rootGiB,
+	sp := spec{image: p.str("ImageId"), instanceType: p.str("InstanceType"), subnet: p.str("SubnetId"), disks: map[string]int{},
 		groups: p.list("SecurityGroupId"), hopLimit: p.sub("MetadataOptions").str("HttpPutResponseHopLimit"), tokens: p.sub("MetadataOptions").str("HttpTokens")}
 	reservations := p.sub("CapacityReservationSpecification")
 	sp.preference, sp.target = reservations.str("CapacityReservationPreference"), reservations.sub("CapacityReservationTarget").str("CapacityReservationId")
@@ -60,10 +60,8 @@ func readSpec(p params) (spec, error) {
 		return sp, fail("InvalidParameterValue", "User data is limited to %d bytes", maxUserData)
 	}
 	for _, d := range p.each("BlockDeviceMapping") {
-		if d.str("DeviceName") == rootDevice {
-			if sp.rootGiB, err = d.sub("Ebs").integer("VolumeSize", rootGiB); err != nil {
-				return sp, err
-			}
+		if sp.disks[d.str("DeviceName")], err = d.sub("Ebs").integer("VolumeSize", 0); err != nil {
+			return sp, err
 		}
 	}
 	// Groups belong either to the instance or to its first interface: EC2 refuses both

@@ -2,6 +2,7 @@ package ec2sim
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,8 +26,13 @@ func bootstrap(by Bootstrap, userData []byte, cluster Cluster) (*kubelet, error)
 	}
 	// Which bootstrap runs is the image's to say and not the user data's: a NodeConfig
 	// given to an image without nodeadm does nothing, as in life.
-	if by == Script {
-		return runScript(string(userData), cluster)
+	switch by {
+	case Script:
+		return cloudInit(userData, cluster)
+	case Settings:
+		return applySettings(string(userData), cluster)
+	case PowerShell:
+		return runPowerShell(string(userData), cluster)
 	}
 	docs, err := nodeConfigs(userData)
 	if err != nil {
@@ -81,9 +87,14 @@ type nodeConfig struct {
 	} `json:"spec"`
 }
 
-// nodeConfigs finds the NodeConfig documents of user data: it is one, or a MIME
-// archive with some among its parts.
-func nodeConfigs(userData []byte) ([]map[string]any, error) {
+// A mimePart is one document of a MIME archive.
+type mimePart struct {
+	kind string
+	body []byte
+}
+
+// mimeParts takes a MIME archive apart; there are none if it is not one.
+func mimeParts(userData []byte) ([]mimePart, error) {
 	// A MIME archive begins like a letter; a document does not, or has no boundary.
 	msg, err := mail.ReadMessage(bytes.NewReader(userData))
 	var boundary string
@@ -94,18 +105,14 @@ func nodeConfigs(userData []byte) ([]map[string]any, error) {
 		}
 	}
 	if boundary == "" {
-		d, err := nodeConfigDoc(userData)
-		if err != nil {
-			return nil, fmt.Errorf("reading user data, which is no MIME archive: %w", err)
-		}
-		return []map[string]any{d}, nil
+		return nil, nil
 	}
-	var docs []map[string]any
+	out := []mimePart{}
 	parts := multipart.NewReader(msg.Body, boundary)
 	for n := 1; ; n++ {
 		part, err := parts.NextPart()
 		if err == io.EOF {
-			break
+			return out, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading part %d of the MIME archive: %w", n, err)
@@ -118,12 +125,37 @@ func nodeConfigs(userData []byte) ([]map[string]any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the type of part %d of the MIME archive: %w", n, err)
 		}
-		if kind != "application/node.eks.aws" {
+		if part.Header.Get("Content-Transfer-Encoding") == "base64" {
+			if body, err = base64.StdEncoding.DecodeString(strings.TrimSpace(string(body))); err != nil {
+				return nil, fmt.Errorf("reading part %d of the MIME archive: %w", n, err)
+			}
+		}
+		out = append(out, mimePart{kind, body})
+	}
+}
+
+// nodeConfigs finds the NodeConfig documents of user data: it is one, or a MIME
+// archive with some among its parts.
+func nodeConfigs(userData []byte) ([]map[string]any, error) {
+	parts, err := mimeParts(userData)
+	if err != nil {
+		return nil, err
+	}
+	if parts == nil {
+		d, err := nodeConfigDoc(userData)
+		if err != nil {
+			return nil, fmt.Errorf("reading user data, which is no MIME archive: %w", err)
+		}
+		return []map[string]any{d}, nil
+	}
+	var docs []map[string]any
+	for n, p := range parts {
+		if p.kind != "application/node.eks.aws" {
 			continue // scripts and cloud-config are others' business
 		}
-		d, err := nodeConfigDoc(body)
+		d, err := nodeConfigDoc(p.body)
 		if err != nil {
-			return nil, fmt.Errorf("reading part %d of the MIME archive: %w", n, err)
+			return nil, fmt.Errorf("reading part %d of the MIME archive: %w", n+1, err)
 		}
 		docs = append(docs, d)
 	}

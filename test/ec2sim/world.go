@@ -55,9 +55,15 @@ type Bootstrap string
 const (
 	// NodeADM is that of AL2023: NodeConfig documents, alone or as MIME parts.
 	NodeADM Bootstrap = "nodeadm"
-	// Script runs user data as a shell script, and joins when the script calls
-	// /etc/eks/bootstrap.sh or nothing but kubelet.
+	// Script is that of AL2: cloud-init runs user data as a shell script, or the
+	// scripts of a MIME archive, and the node joins when one calls
+	// /etc/eks/bootstrap.sh.
 	Script Bootstrap = "script"
+	// Settings is that of Bottlerocket: user data is TOML.
+	Settings Bootstrap = "settings"
+	// PowerShell is that of Windows: what stands between <powershell> tags is run,
+	// and the node joins when it calls Start-EKSBootstrap.ps1.
+	PowerShell Bootstrap = "powershell"
 )
 
 // An Image is a machine image (AMI).
@@ -71,6 +77,8 @@ type Image struct {
 	Deprecated bool
 	Tags       map[string]string
 	Bootstrap  Bootstrap
+	// WindowsBuild is the value of node.kubernetes.io/windows-build; empty for Linux.
+	WindowsBuild string
 	// Variant is standard, nvidia or neuron; only nvidia and neuron images have
 	// the device plugins' drivers.
 	Variant string
@@ -80,7 +88,8 @@ type Image struct {
 
 // NewWorld returns a VPC with three zones and a private subnet in each, a security
 // group, AL2023 images for both architectures and three variants, an older and
-// a deprecated one, two images of the account's own, a role named
+// a deprecated one, images of Bottlerocket, of Windows and of AL2 as far as there
+// are any for the version, two images of the account's own, a role named
 // "<cluster>-node" and an instance profile of the same name. Subnets and group are
 // tagged karpenter.sh/discovery=<cluster>; the own images are tagged Name=custom.
 func NewWorld(region string, cluster Cluster) *World {

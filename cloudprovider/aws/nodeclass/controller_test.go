@@ -138,10 +138,8 @@ func TestWhatIsNotFoundIsNamed(t *testing.T) {
 func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 	one := int32(1)
 	for field, edit := range map[string]func(*v1.EC2NodeClassSpec){
-		"spec.amiFamily Bottlerocket": func(s *v1.EC2NodeClassSpec) { s.AMIFamily = v1.AMIFamilyBottlerocket },
-		"spec.amiFamily AL2":          func(s *v1.EC2NodeClassSpec) { s.AMISelectorTerms = []v1.AMISelectorTerm{{Alias: "al2@latest"}} },
-		"spec.amiSelectorTerms[].alias of family Bottlerocket": func(s *v1.EC2NodeClassSpec) {
-			s.AMIFamily, s.AMISelectorTerms = v1.AMIFamilyCustom, []v1.AMISelectorTerm{{Alias: "bottlerocket@latest"}}
+		"spec.amiFamily Custom with an alias of family Windows2022": func(s *v1.EC2NodeClassSpec) {
+			s.AMIFamily, s.AMISelectorTerms = v1.AMIFamilyCustom, []v1.AMISelectorTerm{{Alias: "windows2022@latest"}}
 		},
 		"spec.placementGroupSelector": func(s *v1.EC2NodeClassSpec) { s.PlacementGroupSelector = &v1.PlacementGroupSelector{Name: "x"} },
 		"spec.networkInterfaces":      func(s *v1.EC2NodeClassSpec) { s.NetworkInterfaces = []v1.NetworkInterface{{}} },

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -37,10 +38,10 @@ func (c *Controller) images(ctx context.Context, m moment) ([]v1.AMI, *verdict, 
 	var found []image
 	spec := &m.class.Spec
 	if family, release, ok := spec.Alias(); ok {
-		if family != v1.AMIFamilyAL2023 {
-			return nil, verdictf("AMINotFound", "spec.amiSelectorTerms[0].alias: family %s is not understood yet", family), nil
+		if why := unsupported(family, m.version); why != "" {
+			return nil, verdictf("UnsupportedAlias", "spec.amiSelectorTerms[0].alias %s: %s", spec.AMISelectorTerms[0].Alias, why), nil
 		}
-		images, err := c.published(ctx, m, release)
+		images, err := c.published(ctx, m.now, parametersOf(family, m.version, release))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -58,50 +59,33 @@ func (c *Controller) images(ctx context.Context, m moment) ([]v1.AMI, *verdict, 
 	return best(found), nil, nil
 }
 
-// variants are the builds of Amazon Linux 2023 for EKS, with the instance types
-// that each is for.
-var variants = []struct {
-	arch, name   string
-	requirements []corev1.NodeSelectorRequirement
-}{
-	{"x86_64", "standard", withoutDevices},
-	{"arm64", "standard", withoutDevices},
-	{"x86_64", "nvidia", []corev1.NodeSelectorRequirement{{Key: v1.LabelInstanceGPUCount, Operator: corev1.NodeSelectorOpExists}}},
-	{"arm64", "nvidia", []corev1.NodeSelectorRequirement{{Key: v1.LabelInstanceGPUCount, Operator: corev1.NodeSelectorOpExists}}},
-	{"x86_64", "neuron", []corev1.NodeSelectorRequirement{{Key: v1.LabelInstanceAcceleratorCount, Operator: corev1.NodeSelectorOpExists}}},
-}
-
-var withoutDevices = []corev1.NodeSelectorRequirement{
-	{Key: v1.LabelInstanceAcceleratorCount, Operator: corev1.NodeSelectorOpDoesNotExist},
-	{Key: v1.LabelInstanceGPUCount, Operator: corev1.NodeSelectorOpDoesNotExist},
-}
-
-// published finds the images that AWS publishes for the cluster's version of
-// Kubernetes: the recommended ones for "latest", else those of a release. Not
-// every release has every variant.
-func (c *Controller) published(ctx context.Context, m moment, release string) ([]image, error) {
-	needs := map[string][]corev1.NodeSelectorRequirement{}
-	for _, v := range variants {
-		name := "recommended"
-		if release != "latest" {
-			name = fmt.Sprintf("amazon-eks-node-al2023-%s-%s-%s-%s", v.arch, v.name, m.version, release)
-		}
-		id, ok, err := c.parameter(ctx, fmt.Sprintf("/aws/service/eks/optimized-ami/%s/amazon-linux-2023/%s/%s/%s/image_id", m.version, v.arch, v.name, name))
+// published finds the images that AWS publishes under the parameters. Not every
+// release has every variant.
+func (c *Controller) published(ctx context.Context, now time.Time, parameters []parameter) ([]image, error) {
+	needs := map[string][]variant{}
+	for _, p := range parameters {
+		id, ok, err := c.parameter(ctx, p.name)
 		if err != nil {
 			return nil, err
 		}
 		if ok {
-			needs[id] = v.requirements
+			needs[id] = append(needs[id], p.variants...)
 		}
 	}
 	if len(needs) == 0 {
 		return nil, nil
 	}
-	found, err := c.describe(ctx, m.now, &ec2.DescribeImagesInput{IncludeDeprecated: sdk.Bool(true), Filters: []types.Filter{byID(keys(needs))}})
-	for i := range found {
-		found[i].Requirements = append(found[i].Requirements, needs[found[i].ID]...)
+	found, err := c.describe(ctx, now, &ec2.DescribeImagesInput{IncludeDeprecated: sdk.Bool(true), Filters: []types.Filter{byID(slices.Sorted(maps.Keys(needs)))}})
+	var out []image
+	for _, i := range found {
+		// One image may be for several kinds of instance types, and is listed for each.
+		arch := i.Requirements
+		for _, requirements := range needs[i.ID] {
+			i.Requirements = slices.Concat(arch, requirements)
+			out = append(out, i)
+		}
 	}
-	return found, err
+	return out, err
 }
 
 // selected finds images by the terms of a spec without alias.
@@ -193,7 +177,8 @@ var architectures = map[types.ArchitectureValues]string{types.ArchitectureValues
 // best keeps, of the images with one set of requirements, the newest that is not
 // deprecated; a deprecated one only if all are.
 func best(images []image) []v1.AMI {
-	slices.SortFunc(images, func(a, b image) int {
+	// Stable, since one image may stand there several times, with what it is for in order.
+	slices.SortStableFunc(images, func(a, b image) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(b.created, a.created), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	seen := map[string]bool{}
@@ -212,16 +197,6 @@ func rank(i image) int {
 		return 1
 	}
 	return 0
-}
-
-// keys returns the keys of m, sorted.
-func keys(m map[string][]corev1.NodeSelectorRequirement) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }
 
 // saidTerms is the terms in words, by their index.

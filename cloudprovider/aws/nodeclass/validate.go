@@ -18,16 +18,29 @@ func validate(cluster aws.Cluster, spec *v1.EC2NodeClassSpec) *verdict {
 		return verdictf("NotUnderstood", "not understood yet: a cluster with IPv6 services (%s)", cluster.ServiceCIDR)
 	}
 	if err := aws.CheckNodeClass(spec); err != nil {
-		reason := "InvalidSpec"
-		if field, ok := errors.AsType[*aws.NodeClassError](err); ok && strings.HasPrefix(field.Field, "kubelet") {
-			reason = "InvalidKubeletConfiguration"
-		}
-		return verdictf(reason, "%v", err)
+		return verdictf(reasonOf(err), "%v", err)
 	}
 	if err := aws.CheckUserData(cluster, spec); err != nil {
-		return verdictf("InvalidUserData", "%v", err)
+		return verdictf(reasonOf(err), "%v", err)
 	}
 	return nil
+}
+
+// reasonOf is the reason of a condition, as Karpenter calls it where it has one.
+func reasonOf(err error) string {
+	if _, ok := errors.AsType[*aws.UserDataSizeError](err); ok {
+		return "UserDataSizeLimitExceeded"
+	}
+	field, ok := errors.AsType[*aws.NodeClassError](err)
+	switch {
+	case !ok:
+		return "InvalidUserData"
+	case !strings.HasPrefix(field.Field, "kubelet"):
+		return "InvalidSpec"
+	case field.Unsupported:
+		return "UnsupportedKubeletConfiguration"
+	}
+	return "InvalidKubeletConfiguration"
 }
 
 // notUnderstood lists the fields in use that nothing here acts upon.
@@ -38,9 +51,9 @@ func notUnderstood(spec *v1.EC2NodeClassSpec) []string {
 			out = append(out, "spec."+field)
 		}
 	}
-	refuse(spec.Family() != v1.AMIFamilyAL2023 && spec.Family() != v1.AMIFamilyCustom, "amiFamily "+string(spec.Family()))
 	if family, _, ok := spec.Alias(); ok {
-		refuse(family != v1.AMIFamilyAL2023 && family != spec.Family(), "amiSelectorTerms[].alias of family "+string(family))
+		// A node of family Custom is taken for one that runs Linux.
+		refuse(family.WindowsBuild() != "" && spec.Family() == v1.AMIFamilyCustom, "amiFamily Custom with an alias of family "+string(family))
 	}
 	refuse(spec.PlacementGroupSelector != nil, "placementGroupSelector")
 	refuse(len(spec.NetworkInterfaces) > 0, "networkInterfaces")

@@ -48,3 +48,14 @@ func (s *EC2NodeClassSpec) Family() AMIFamily {
 	family, _, _ := s.Alias()
 	return family
 }
+
+// windowsBuilds are the builds of Windows Server by family.
+var windowsBuilds = map[AMIFamily]string{
+	AMIFamilyWindows2019: "10.0.17763",
+	AMIFamilyWindows2022: "10.0.20348",
+	AMIFamilyWindows2025: "10.0.26100",
+}
+
+// WindowsBuild is the value of node.kubernetes.io/windows-build on nodes of f;
+// empty for nodes that run Linux.
+func (f AMIFamily) WindowsBuild() string { return windowsBuilds[f] }
