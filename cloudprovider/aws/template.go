@@ -55,6 +55,7 @@ func (p *Provider) template(c *Class, r cloudprovider.LaunchRequest, pl placemen
 	} else {
 		data.SecurityGroupIds = c.SecurityGroups
 	}
+	data.Placement = placementRequest(pl.offering)
 	tags := p.sharedTags(c, r)
 	data.TagSpecifications = []types.LaunchTemplateTagSpecificationRequest{{ResourceType: types.ResourceTypeNetworkInterface, Tags: ec2Tags(tags)}}
 	if p.ReservedCapacity {
@@ -117,6 +118,7 @@ func joinLabels(c *Class, r cloudprovider.LaunchRequest, pl placement) map[strin
 	if pl.reservation != nil {
 		maps.Copy(labels, pl.reservation.labels())
 	}
+	maps.Copy(labels, c.PlacementGroup.placements()[pl.offering.Placement])
 	return labels
 }
 

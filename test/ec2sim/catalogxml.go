@@ -128,7 +128,7 @@ func (t InstanceType) wire() wireType {
 		HasStorage: t.LocalDisks > 0,
 		EBS:        wireEBS{"default", "supported", wireEBSBandwidth{t.EBSMbps, t.EBSMbps}, "required"},
 		Network:    t.network(),
-		Placement:  []string{"cluster", "partition", "spread"},
+		Placement:  placementStrategies(t),
 		Burstable:  t.Burstable, DedicatedHosts: !t.Burstable, AutoRecovery: true, Enclaves: "unsupported",
 	}
 	if t.LocalDisks > 0 {

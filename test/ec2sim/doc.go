@@ -34,7 +34,7 @@
 //	         CreateLaunchTemplate, DescribeLaunchTemplates, DeleteLaunchTemplate,
 //	         CreateFleet (instant), RunInstances, TerminateInstances,
 //	         DescribeInstances, DescribeInstanceStatus, CreateTags,
-//	         DescribeSpotPriceHistory; placement groups: none
+//	         DescribeSpotPriceHistory, DescribePlacementGroups
 //	SQS      GetQueueUrl, ReceiveMessage (waits), DeleteMessage
 //	SSM      GetParameter, of the images' public parameters
 //	Pricing  GetProducts

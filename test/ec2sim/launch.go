@@ -87,6 +87,9 @@ func (s *Server) launch(sp spec, capacityType string, maxPrice int64) (*instance
 	if price, _ := s.price(pool); capacityType == cloudprovider.Spot && maxPrice > 0 && price > maxPrice {
 		return nil, fail("SpotMaxPriceTooLow", "Your Spot request price of %s is lower than the minimum required Spot request fulfillment price of %s.", dollars(maxPrice), dollars(price))
 	}
+	if pool.Placement, err = s.placed(sp, at.kind, at.subnet.Zone); err != nil {
+		return nil, err
+	}
 	if s.freeAddresses(at.subnet) < 1 {
 		return nil, fail("InsufficientFreeAddressesInSubnet", "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", at.subnet.ID)
 	}

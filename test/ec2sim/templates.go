@@ -31,6 +31,8 @@ type spec struct {
 	hopLimit, tokens                  string            // of the metadata service
 	preference, target                string            // of capacity reservations
 	market                            string            // "" is on demand or as a fleet says
+	group                             string            // the placement group's ID; "" for none
+	partition                         int               // of it; 0 for any
 }
 
 // templateName is what EC2 lets a name be. The slash matters: Karpenter's names
@@ -47,12 +49,15 @@ func readSpec(p params) (spec, error) {
 	reservations := p.sub("CapacityReservationSpecification")
 	sp.preference, sp.target = reservations.str("CapacityReservationPreference"), reservations.sub("CapacityReservationTarget").str("CapacityReservationId")
 	sp.market = p.sub("InstanceMarketOptions").str("MarketType")
+	var err error
+	if sp.group, sp.partition, err = readPlacement(p.sub("Placement")); err != nil {
+		return sp, err
+	}
 	// A profile is named, or told by its ARN, which ends in the name.
 	sp.profile = p.sub("IamInstanceProfile").str("Name")
 	if arn := p.sub("IamInstanceProfile").str("Arn"); arn != "" {
 		sp.profile = arn[strings.LastIndex(arn, "/")+1:]
 	}
-	var err error
 	if sp.userData, err = base64.StdEncoding.DecodeString(p.str("UserData")); err != nil {
 		return sp, fail("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.")
 	}

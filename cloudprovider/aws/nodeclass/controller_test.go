@@ -143,11 +143,10 @@ func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 		"spec.amiSelectorTerms[].alias of family Bottlerocket": func(s *v1.EC2NodeClassSpec) {
 			s.AMIFamily, s.AMISelectorTerms = v1.AMIFamilyCustom, []v1.AMISelectorTerm{{Alias: "bottlerocket@latest"}}
 		},
-		"spec.placementGroupSelector": func(s *v1.EC2NodeClassSpec) { s.PlacementGroupSelector = &v1.PlacementGroupSelector{Name: "x"} },
-		"spec.networkInterfaces":      func(s *v1.EC2NodeClassSpec) { s.NetworkInterfaces = []v1.NetworkInterface{{}} },
-		"spec.ipPrefixCount":          func(s *v1.EC2NodeClassSpec) { s.IPPrefixCount = &one },
-		"spec.connectionTracking":     func(s *v1.EC2NodeClassSpec) { s.ConnectionTracking = &v1.ConnectionTracking{UDPTimeout: &one} },
-		"spec.cpuOptions":             func(s *v1.EC2NodeClassSpec) { s.CPUOptions = &v1.CPUOptions{NestedVirtualization: "enabled"} },
+		"spec.networkInterfaces":  func(s *v1.EC2NodeClassSpec) { s.NetworkInterfaces = []v1.NetworkInterface{{}} },
+		"spec.ipPrefixCount":      func(s *v1.EC2NodeClassSpec) { s.IPPrefixCount = &one },
+		"spec.connectionTracking": func(s *v1.EC2NodeClassSpec) { s.ConnectionTracking = &v1.ConnectionTracking{UDPTimeout: &one} },
+		"spec.cpuOptions":         func(s *v1.EC2NodeClassSpec) { s.CPUOptions = &v1.CPUOptions{NestedVirtualization: "enabled"} },
 		"spec.kubelet.maxPods": func(s *v1.EC2NodeClassSpec) {
 			s.Kubelet = map[string]apiextensionsv1.JSON{"maxPods": {Raw: []byte(`"min(110, max_pods)"`)}}
 		},
@@ -185,7 +184,7 @@ func TestEverySpecFieldIsDecidedUpon(t *testing.T) {
 	}
 	acted := []string{
 		"subnetSelectorTerms", "securityGroupSelectorTerms", "amiSelectorTerms", "amiFamily", "userData", "role", "instanceProfile", "tags", "kubelet",
-		"capacityReservationSelectorTerms", "blockDeviceMappings", "instanceStorePolicy", "associatePublicIPAddress", "detailedMonitoring", "metadataOptions", "context",
+		"capacityReservationSelectorTerms", "placementGroupSelector", "blockDeviceMappings", "instanceStorePolicy", "associatePublicIPAddress", "detailedMonitoring", "metadataOptions", "context",
 	}
 	refused := strings.Join(notUnderstood(fullSpec()), " ")
 	for _, field := range fields {
