@@ -17,6 +17,13 @@ type PlacementGroup struct {
 	State string
 }
 
+// Group adds a placement group.
+func (s *Server) Group(g PlacementGroup) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.world.PlacementGroups = append(slices.Clone(s.world.PlacementGroups), g)
+}
+
 // spreadLimit is how many instances a spread group takes in a zone.
 const spreadLimit = 7
 
