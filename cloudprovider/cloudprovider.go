@@ -195,6 +195,9 @@ type LaunchRequest struct {
 	// Ranked tells that their order follows from other prices than the cloud's: of
 	// those that can be had the first is wanted, and not what the cloud calls cheap.
 	Ranked bool
+	// Extended names the extended resources that the load asks for: some are there only if
+	// the machine is started with them.
+	Extended []string
 	// Labels and Taints that the node is to register with, startup taints and
 	// karpenter.sh/unregistered included.
 	Labels map[string]string

@@ -47,6 +47,8 @@ type placement struct {
 	template int
 	// pods the node holds, each of which will want an address.
 	pods int64
+	// efas that the machine is to have: all of its type, where pods ask for any.
+	efas int64
 }
 
 // plan translates r's offerings. It sorts nothing.
@@ -61,7 +63,7 @@ func (p *Provider) plan(ctx context.Context, c *Class, r cloudprovider.LaunchReq
 	var out launchPlan
 	type key struct {
 		image, capacityType, reservation, place string
-		pods                                    int64
+		pods, efas                              int64
 	}
 	made := map[key]template{}
 	subnets := p.addresses.subnetOf(c)
@@ -71,12 +73,12 @@ func (p *Provider) plan(ctx context.Context, c *Class, r cloudprovider.LaunchReq
 			continue // EC2 refuses a fleet that names one pool twice
 		}
 		seen[o] = true
-		pl, cause := place(c, catalog, subnets, o)
+		pl, cause := place(c, catalog, subnets, r, o)
 		if cause != nil {
 			out.refused, out.causes = append(out.refused, o), append(out.causes, cause)
 			continue
 		}
-		k := key{pl.image.ID, o.CapacityType, o.Reservation, o.Placement, pl.pods}
+		k := key{pl.image.ID, o.CapacityType, o.Reservation, o.Placement, pl.pods, pl.efas}
 		t, ok := made[k]
 		if !ok {
 			if t, err = p.template(c, r, pl); err != nil {
@@ -92,8 +94,8 @@ func (p *Provider) plan(ctx context.Context, c *Class, r cloudprovider.LaunchReq
 	return out, nil
 }
 
-// place finds subnet and image for an offering.
-func place(c *Class, catalog *cloudprovider.Catalog, subnets map[string]Subnet, o cloudprovider.Offering) (placement, error) {
+// place finds subnet and image for an offering of a request.
+func place(c *Class, catalog *cloudprovider.Catalog, subnets map[string]Subnet, r cloudprovider.LaunchRequest, o cloudprovider.Offering) (placement, error) {
 	reservation, known := c.reservation(o.Reservation)
 	switch {
 	case !c.PlacementGroup.holds(o):
@@ -115,7 +117,11 @@ func place(c *Class, catalog *cloudprovider.Catalog, subnets map[string]Subnet, 
 	if !ok {
 		return placement{}, fmt.Errorf("%s: EC2NodeClass %s has no image for the instance type", o, c.Name)
 	}
-	return placement{offering: o, subnet: subnet, image: image, reservation: reservation, pods: it.Capacity[cloudprovider.Pods]}, nil
+	pl := placement{offering: o, subnet: subnet, image: image, reservation: reservation, pods: it.Capacity[cloudprovider.Pods]}
+	if slices.Contains(r.Extended, resourceEFA) {
+		pl.efas = it.Capacity[resourceEFA]
+	}
+	return pl, nil
 }
 
 // add puts a placement into the last group, or begins another where capacity type

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -58,7 +60,19 @@ func (c *Controller) buy(ctx context.Context, now time.Time, claim *v1.NodeClaim
 		Claim: claim.Name, UID: string(claim.UID),
 		Class: cloudprovider.NodeClassRef(claim.Spec.NodeClassRef), NodePool: claim.Labels[v1.LabelNodePool],
 		Offerings: offerings, Ranked: claim.Annotations[v1.AnnotationPriceOverlay] != "", Labels: own, Taints: launchTaints(claim),
+		Extended: extended(claim.Spec.Resources.Requests),
 	})
+}
+
+// extended names what a list has of resources that are not Kubernetes' own, sorted.
+func extended(list corev1.ResourceList) (names []string) {
+	for name, q := range list {
+		if strings.Contains(string(name), "/") && !q.IsZero() {
+			names = append(names, string(name))
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // bought is a machine, and the labels that its node will have.

@@ -70,7 +70,8 @@ type account struct {
 	refused []cloudprovider.Offering
 }
 
-func newAccount(t *testing.T) *account {
+// newAccount starts one with few instance types, and more of them.
+func newAccount(t *testing.T, more ...ec2sim.InstanceType) *account {
 	world := ec2sim.NewWorld(region, ec2sim.Cluster{Name: cluster.Name})
 	// A second, smaller subnet beside the first.
 	world.Subnets = append(world.Subnets, ec2sim.Subnet{
@@ -80,7 +81,7 @@ func newAccount(t *testing.T) *account {
 	world.SecurityGroups = append(world.SecurityGroups, ec2sim.SecurityGroup{ID: "sg-0a9b8c7d6e5f40312", Name: "more"})
 	kube := fake.NewClientset()
 	sim, err := ec2sim.Start(ec2sim.Options{
-		Region: region, World: world, Client: kube, Delays: &ec2sim.Delays{Forget: time.Hour}, Types: ec2sim.FewTypes(),
+		Region: region, World: world, Client: kube, Delays: &ec2sim.Delays{Forget: time.Hour}, Types: append(ec2sim.FewTypes(), more...),
 		Cluster: ec2sim.Cluster{Name: cluster.Name, Endpoint: cluster.Endpoint, CA: authority, Version: version, ServiceCIDR: cluster.ServiceCIDR},
 	})
 	if err != nil {

@@ -45,6 +45,9 @@ func (s *Server) resolve(sp spec, capacityType string) (site, error) {
 	if !at.kind.sells(at.subnet.Zone) || !priced && sp.target == "" || capacityType == cloudprovider.Spot && at.kind.NoSpot {
 		return at, fail("InvalidFleetConfiguration", "Your requested instance type (%s) is not supported in your requested Availability Zone (%s).", at.kind.Name, at.subnet.Zone)
 	}
+	if err := at.kind.carries(sp); err != nil {
+		return at, err
+	}
 	return at, s.checkIdentity(sp, capacityType)
 }
 

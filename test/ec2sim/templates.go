@@ -31,8 +31,10 @@ type spec struct {
 	hopLimit, tokens                  string            // of the metadata service
 	preference, target                string            // of capacity reservations
 	market                            string            // "" is on demand or as a fleet says
-	group                             string            // the placement group's ID; "" for none
-	partition                         int               // of it; 0 for any
+	interfaces                        []networkInterface
+	nested                            bool   // virtualization
+	group                             string // the placement group's ID; "" for none
+	partition                         int    // of it; 0 for any
 }
 
 // templateName is what EC2 lets a name be. The slash matters: Karpenter's names
@@ -71,19 +73,10 @@ func readSpec(p params) (spec, error) {
 			}
 		}
 	}
-	// Groups belong either to the instance or to its first interface: EC2 refuses both
-	// at once, which is why a product that sets a public address moves them.
-	for i, n := range p.each("NetworkInterface") {
-		if len(sp.groups) > 0 && i == 0 {
-			return sp, fail("InvalidParameterCombination", "Network interfaces and an instance-level security groups may not be specified on the same request")
-		}
-		if n.str("DeviceIndex") == "" {
-			return sp, fail("MissingParameter", "Each network interface requires a device index.")
-		}
-		if i == 0 {
-			sp.groups, sp.subnet = n.list("SecurityGroupId"), n.str("SubnetId")
-		}
+	if err := sp.readInterfaces(p); err != nil {
+		return sp, err
 	}
+	sp.nested = p.sub("CpuOptions").str("NestedVirtualization") == "enabled"
 	tags, err := p.tagsFor("TagSpecification", "instance", "volume", "network-interface", "spot-instances-request", "elastic-gpu")
 	if err != nil {
 		return sp, err

@@ -136,17 +136,16 @@ func TestWhatIsNotFoundIsNamed(t *testing.T) {
 }
 
 func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
-	one := int32(1)
+	yes := true
 	for field, edit := range map[string]func(*v1.EC2NodeClassSpec){
 		"spec.amiFamily Bottlerocket": func(s *v1.EC2NodeClassSpec) { s.AMIFamily = v1.AMIFamilyBottlerocket },
 		"spec.amiFamily AL2":          func(s *v1.EC2NodeClassSpec) { s.AMISelectorTerms = []v1.AMISelectorTerm{{Alias: "al2@latest"}} },
 		"spec.amiSelectorTerms[].alias of family Bottlerocket": func(s *v1.EC2NodeClassSpec) {
 			s.AMIFamily, s.AMISelectorTerms = v1.AMIFamilyCustom, []v1.AMISelectorTerm{{Alias: "bottlerocket@latest"}}
 		},
-		"spec.networkInterfaces":  func(s *v1.EC2NodeClassSpec) { s.NetworkInterfaces = []v1.NetworkInterface{{}} },
-		"spec.ipPrefixCount":      func(s *v1.EC2NodeClassSpec) { s.IPPrefixCount = &one },
-		"spec.connectionTracking": func(s *v1.EC2NodeClassSpec) { s.ConnectionTracking = &v1.ConnectionTracking{UDPTimeout: &one} },
-		"spec.cpuOptions":         func(s *v1.EC2NodeClassSpec) { s.CPUOptions = &v1.CPUOptions{NestedVirtualization: "enabled"} },
+		"spec.associatePublicIPAddress": func(s *v1.EC2NodeClassSpec) {
+			s.AssociatePublicIPAddress, s.NetworkInterfaces = &yes, []v1.NetworkInterface{{InterfaceType: "interface"}, {NetworkCardIndex: 1, InterfaceType: "interface"}}
+		},
 		"spec.kubelet.maxPods": func(s *v1.EC2NodeClassSpec) {
 			s.Kubelet = map[string]apiextensionsv1.JSON{"maxPods": {Raw: []byte(`"min(110, max_pods)"`)}}
 		},
@@ -184,7 +183,8 @@ func TestEverySpecFieldIsDecidedUpon(t *testing.T) {
 	}
 	acted := []string{
 		"subnetSelectorTerms", "securityGroupSelectorTerms", "amiSelectorTerms", "amiFamily", "userData", "role", "instanceProfile", "tags", "kubelet",
-		"capacityReservationSelectorTerms", "placementGroupSelector", "blockDeviceMappings", "instanceStorePolicy", "associatePublicIPAddress", "detailedMonitoring", "metadataOptions", "context",
+		"capacityReservationSelectorTerms", "placementGroupSelector", "networkInterfaces", "ipPrefixCount", "connectionTracking", "cpuOptions",
+		"blockDeviceMappings", "instanceStorePolicy", "associatePublicIPAddress", "detailedMonitoring", "metadataOptions", "context",
 	}
 	refused := strings.Join(notUnderstood(fullSpec()), " ")
 	for _, field := range fields {

@@ -42,9 +42,5 @@ func notUnderstood(spec *v1.EC2NodeClassSpec) []string {
 	if family, _, ok := spec.Alias(); ok {
 		refuse(family != v1.AMIFamilyAL2023 && family != spec.Family(), "amiSelectorTerms[].alias of family "+string(family))
 	}
-	refuse(len(spec.NetworkInterfaces) > 0, "networkInterfaces")
-	refuse(spec.IPPrefixCount != nil, "ipPrefixCount")
-	refuse(spec.ConnectionTracking != nil, "connectionTracking")
-	refuse(spec.CPUOptions != nil, "cpuOptions")
 	return out
 }
