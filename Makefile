@@ -72,7 +72,7 @@ bench-peer: ## against Karpenter's scheduler and consolidation, an hour; writes 
 	cd test/peer && $(GO) test . && $(GO) run . -out ../../docs/benchmarks.md && \
 		$(GO) run . -consolidation -out ../../docs/benchmarks-consolidation.md
 
-generate: ## deepcopy, CRDs, the embedded catalog and prices
+generate: ## deepcopy, CRDs, IAM policies, the API model, the embedded catalog and prices
 	$(GO) generate ./...
 
 golden: ## write the golden files anew; look at the diff

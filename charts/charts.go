@@ -12,6 +12,7 @@
 package charts
 
 //go:generate go run ./crdgen stowage/crds
+//go:generate go run ./iamgen
 
 import (
 	"bytes"

@@ -31,35 +31,42 @@ type Offering struct {
 	// Reservation names the one that the machine is taken from, where the capacity
 	// type is reserved: there may be several for an instance type in a zone.
 	Reservation string
+	// Placement names where among the cloud's hardware the machine stands, where that was
+	// asked for: another placement may run out while this one does not.
+	Placement string
 }
 
-// String returns "type/zone/capacity type", and "/reservation" if there is one:
-// the form of ParseOffering.
+// String returns "type/zone/capacity type", "/reservation" if there is one, and
+// "@placement" if there is one: the form of ParseOffering.
 func (o Offering) String() string {
 	s := o.InstanceType + "/" + o.Zone + "/" + o.CapacityType
 	if o.Reservation != "" {
 		s += "/" + o.Reservation
 	}
+	if o.Placement != "" {
+		s += "@" + o.Placement
+	}
 	return s
 }
 
-// Compare orders offerings by instance type, zone, capacity type and reservation.
+// Compare orders offerings by instance type, zone, capacity type, reservation and placement.
 func (o Offering) Compare(p Offering) int {
 	return cmp.Or(cmp.Compare(o.InstanceType, p.InstanceType), cmp.Compare(o.Zone, p.Zone),
-		cmp.Compare(o.CapacityType, p.CapacityType), cmp.Compare(o.Reservation, p.Reservation))
+		cmp.Compare(o.CapacityType, p.CapacityType), cmp.Compare(o.Reservation, p.Reservation), cmp.Compare(o.Placement, p.Placement))
 }
 
 // ParseOffering reads what String writes.
 func ParseOffering(s string) (Offering, error) {
-	parts := strings.Split(s, "/")
+	what, placement, placed := strings.Cut(s, "@")
+	parts := strings.Split(what, "/")
 	switch {
-	case slices.Contains(parts, ""):
+	case slices.Contains(parts, "") || placed && placement == "":
 	case len(parts) == 3:
-		return Offering{InstanceType: parts[0], Zone: parts[1], CapacityType: parts[2]}, nil
+		return Offering{InstanceType: parts[0], Zone: parts[1], CapacityType: parts[2], Placement: placement}, nil
 	case len(parts) == 4 && parts[2] == Reserved:
-		return Offering{parts[0], parts[1], parts[2], parts[3]}, nil
+		return Offering{parts[0], parts[1], parts[2], parts[3], placement}, nil
 	}
-	return Offering{}, fmt.Errorf("offering %q is not of the form type/zone/capacityType, nor type/zone/%s/reservation", s, Reserved)
+	return Offering{}, fmt.Errorf("offering %q is not of the form type/zone/capacityType, nor type/zone/%s/reservation, either with @placement after it", s, Reserved)
 }
 
 // Resources are quantities by Kubernetes resource name: cpu in millicores,
@@ -106,6 +113,10 @@ type Catalog struct {
 	Reservations map[string]Reservation
 	// ReservationLabels are the keys of the labels that nodes have from their reservation.
 	ReservationLabels []string
+	// Placements are the labels that nodes have from their placement, by its name; nil where
+	// nobody asked for any. PlacementLabels are their keys, wherever there may be some.
+	Placements      map[string]map[string]string
+	PlacementLabels []string
 	// LabelAliases maps the keys of labels that others will write on a node, once it has
 	// joined, to those that have the same value: a CSI driver has its own name for the zone.
 	LabelAliases map[string]string
@@ -134,8 +145,23 @@ type Reservation struct {
 func (c *Catalog) OfferingLabels(o Offering) map[string]string {
 	labels := map[string]string{}
 	maps.Copy(labels, c.ZoneLabels[o.Zone])
-	maps.Copy(labels, c.Reservations[o.Reservation].Labels)
+	maps.Copy(labels, c.BoughtLabels(o))
 	return labels
+}
+
+// BoughtLabels returns the labels that come with an offering's reservation and placement. It
+// is shared: nobody may write to it.
+func (c *Catalog) BoughtLabels(o Offering) map[string]string {
+	reserved, placed := c.Reservations[o.Reservation].Labels, c.Placements[o.Placement]
+	switch {
+	case len(placed) == 0:
+		return reserved
+	case len(reserved) == 0:
+		return placed
+	}
+	both := maps.Clone(reserved)
+	maps.Copy(both, placed)
+	return both
 }
 
 // InstanceType finds an instance type by name in O(log n).
@@ -169,6 +195,9 @@ type LaunchRequest struct {
 	// Ranked tells that their order follows from other prices than the cloud's: of
 	// those that can be had the first is wanted, and not what the cloud calls cheap.
 	Ranked bool
+	// Extended names the extended resources that the load asks for: some are there only if
+	// the machine is started with them.
+	Extended []string
 	// Labels and Taints that the node is to register with, startup taints and
 	// karpenter.sh/unregistered included.
 	Labels map[string]string

@@ -42,6 +42,7 @@ func (t *Table) Price(o cloudprovider.Offering) (price MicroUSD, ok bool) {
 	if o.CapacityType == cloudprovider.Reserved {
 		return 0, true
 	}
+	o.Placement = "" // where a machine stands costs nothing
 	if price, ok = t.prices[o]; !ok {
 		o.Zone = ""
 		price, ok = t.prices[o]

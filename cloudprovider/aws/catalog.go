@@ -41,6 +41,8 @@ type CatalogOptions struct {
 	Offered func(instanceType, zone string) bool
 	// Reservations that machines may be taken from.
 	Reservations []Reservation
+	// PlacementGroup that machines are launched into; nil means none.
+	PlacementGroup *PlacementGroup
 	// NodeClass that nodes are made from; nil means AL2023 with what it has.
 	NodeClass *v1.EC2NodeClassSpec
 	// Images that nodes can start from; nil means that every type has one.
@@ -90,7 +92,8 @@ func BuildCatalog(types []TypeInfo, o CatalogOptions) (*cloudprovider.Catalog, e
 	m.reservedENIs = o.ReservedENIs
 	m.memoryOverhead = int64(math.Round(o.VMMemoryOverheadPercent * million))
 
-	c := &cloudprovider.Catalog{Region: o.Region, LabelDomains: slices.Clone(labelDomains), LabelAliases: maps.Clone(labelAliases), ReservationLabels: slices.Clone(reservationLabels)}
+	c := &cloudprovider.Catalog{Region: o.Region, LabelDomains: slices.Clone(labelDomains), LabelAliases: maps.Clone(labelAliases), ReservationLabels: slices.Clone(reservationLabels),
+		Placements: o.PlacementGroup.placements(), PlacementLabels: slices.Clone(placementLabels)}
 	for _, z := range o.Zones {
 		if z.ID != "" {
 			if c.ZoneLabels == nil {
@@ -104,11 +107,11 @@ func BuildCatalog(types []TypeInfo, o CatalogOptions) (*cloudprovider.Catalog, e
 			c.Reservations = map[string]cloudprovider.Reservation{}
 		}
 		r := &o.Reservations[i]
-		c.Reservations[r.ID] = cloudprovider.Reservation{Offering: r.offering(), Left: r.left(), Labels: r.labels()}
+		c.Reservations[r.ID] = cloudprovider.Reservation{Offering: o.PlacementGroup.place(r.offering())[0], Left: r.left(), Labels: r.labels()}
 	}
 	for i := range types {
 		t := &types[i]
-		if !m.suits(t) {
+		if !m.suits(t) || !o.PlacementGroup.suits(t) {
 			continue
 		}
 		offerings := o.offerings(t)
@@ -146,14 +149,14 @@ func (o *CatalogOptions) offerings(t *TypeInfo) []cloudprovider.Offering {
 		}
 		for _, c := range capacityTypes {
 			if t.CapacityTypes == nil || slices.Contains(t.CapacityTypes, c) {
-				offerings = append(offerings, cloudprovider.Offering{InstanceType: t.Name, Zone: z.Name, CapacityType: c})
+				offerings = append(offerings, o.PlacementGroup.place(cloudprovider.Offering{InstanceType: t.Name, Zone: z.Name, CapacityType: c})...)
 			}
 		}
 	}
 	for i := range o.Reservations {
 		r := &o.Reservations[i]
 		if r.InstanceType == t.Name && slices.ContainsFunc(o.Zones, func(z Zone) bool { return z.Name == r.AvailabilityZone }) {
-			offerings = append(offerings, r.offering())
+			offerings = append(offerings, o.PlacementGroup.place(r.offering())...)
 		}
 	}
 	slices.SortFunc(offerings, cloudprovider.Offering.Compare)

@@ -85,6 +85,9 @@ func newMachine(spec *v1.EC2NodeClassSpec) (*machine, error) {
 			}
 		}
 	}
+	if n := len(spec.NetworkInterfaces); n > 1 && spec.AssociatePublicIPAddress != nil && *spec.AssociatePublicIPAddress {
+		return nil, badField("associatePublicIPAddress", "EC2 gives a public address to a machine with one network interface only, and spec.networkInterfaces has %d", n)
+	}
 	m.extraVolumes = int64(max(len(families[m.family].volumes), len(spec.BlockDeviceMappings))) - 1
 	var err error
 	if m.rootBytes, err = rootBytes(m.family, spec.BlockDeviceMappings); err != nil {

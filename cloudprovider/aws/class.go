@@ -30,6 +30,8 @@ type Class struct {
 	Images []Image
 	// Reservations in order of their IDs.
 	Reservations []Reservation
+	// PlacementGroup that all instances are launched into; nil for none.
+	PlacementGroup *PlacementGroup
 	// InstanceProfile is a name.
 	InstanceProfile string
 	// NotReady says why nothing can be launched from the class; "" if it can.

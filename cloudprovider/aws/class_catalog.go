@@ -50,7 +50,7 @@ func (p *Provider) catalog(ctx context.Context, c *Class) (*cloudprovider.Catalo
 func (p *Provider) build(stock *stock, c *Class, least *map[kind]int64) (*cloudprovider.Catalog, error) {
 	o := p.Config.Catalog
 	o.Region, o.NodeClass, o.Zones, o.Reservations = p.Region, &c.Spec, c.zones(), c.Reservations
-	o.Memory = c.memoryOf(least)
+	o.PlacementGroup, o.Memory = c.PlacementGroup, c.memoryOf(least)
 	catalog, err := BuildCatalog(stock.types, o)
 	if err != nil {
 		return nil, fmt.Errorf("EC2NodeClass %s: %w", c.Name, err)
@@ -73,6 +73,9 @@ func (c *Class) content() string {
 	for i := range c.Reservations {
 		r := &c.Reservations[i]
 		out += fmt.Sprint(r.offering(), r.ReservationType, r.Interruptible)
+	}
+	if c.PlacementGroup != nil {
+		out += fmt.Sprint(*c.PlacementGroup)
 	}
 	return out
 }

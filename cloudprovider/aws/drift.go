@@ -20,6 +20,8 @@ const (
 	// CapacityReservationDrift: the capacity reservation is none of those that the class
 	// finds, or its machines are about to be taken back.
 	CapacityReservationDrift = "CapacityReservationDrift"
+	// PlacementGroupDrift: the instance is not in the placement group that the class finds.
+	PlacementGroupDrift = "PlacementGroupDrift"
 	// SubnetDrift: the subnet is none of those that the class finds.
 	SubnetDrift = "SubnetDrift"
 )
@@ -37,6 +39,7 @@ var driftRules = []driftRule{
 	{SecurityGroupDrift, groupsDiffer},
 	{SubnetDrift, subnetDiffers},
 	{CapacityReservationDrift, reservationDiffers},
+	{PlacementGroupDrift, placementDiffers},
 }
 
 // Drift compares an instance with its class as that was resolved last. It says

@@ -17,11 +17,12 @@ import (
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+	"github.com/stowage-sh/stowage/test/ec2sim/apimodel"
 )
 
 // fakeEC2 answers each CreateFleet with the next of answers; after the last, with
-// an instance of the first override. It does nothing by itself besides: what
-// EC2's own rules are, test/ec2sim knows.
+// an instance of the first override. It does nothing by itself besides, but that what it is
+// asked for has the form of EC2's API: what EC2's own rules are, test/ec2sim knows.
 type fakeEC2 struct {
 	mu        sync.Mutex
 	answers   []func(*ec2.CreateFleetInput) (*ec2.CreateFleetOutput, error)
@@ -37,7 +38,10 @@ type fakeEC2 struct {
 	pageSize   int
 }
 
-func (f *fakeEC2) CreateFleet(_ context.Context, in *ec2.CreateFleetInput, _ ...func(*ec2.Options)) (*ec2.CreateFleetOutput, error) {
+func (f *fakeEC2) CreateFleet(ctx context.Context, in *ec2.CreateFleetInput, _ ...func(*ec2.Options)) (*ec2.CreateFleetOutput, error) {
+	if err := apimodel.CheckEC2(func(c *ec2.Client) error { _, err := c.CreateFleet(ctx, in); return err }); err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fleets = append(f.fleets, in)
@@ -49,7 +53,10 @@ func (f *fakeEC2) CreateFleet(_ context.Context, in *ec2.CreateFleetInput, _ ...
 	return gives(fmt.Sprintf("i-%d", len(f.fleets)), 0)(in)
 }
 
-func (f *fakeEC2) CreateLaunchTemplate(_ context.Context, in *ec2.CreateLaunchTemplateInput, _ ...func(*ec2.Options)) (*ec2.CreateLaunchTemplateOutput, error) {
+func (f *fakeEC2) CreateLaunchTemplate(ctx context.Context, in *ec2.CreateLaunchTemplateInput, _ ...func(*ec2.Options)) (*ec2.CreateLaunchTemplateOutput, error) {
+	if err := apimodel.CheckEC2(func(c *ec2.Client) error { _, err := c.CreateLaunchTemplate(ctx, in); return err }); err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.templates = append(f.templates, in)

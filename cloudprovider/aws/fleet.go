@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -21,6 +22,8 @@ type outcome struct {
 	refused  []cloudprovider.Offering
 	causes   []error // what EC2 said of the refused ones
 	err      error
+	// full are zones in which a spread group has as many instances as it may.
+	full []string
 	// accepted says that EC2 took the request and answered without an instance,
 	// so that its token is used up.
 	accepted bool
@@ -60,6 +63,7 @@ func (p *Provider) ask(ctx context.Context, c *Class, r cloudprovider.LaunchRequ
 		return outcome{err: err}
 	}
 	out := p.refusals(g, answer.Errors)
+	out.refused = append(out.refused, p.besides(ctx, c, g, out)...)
 	pl, id, ok := chosen(g, answer.Instances)
 	if id != "" && !ok {
 		// Not accepted: that leaves a doubt, and the next launch looks it up.
@@ -166,6 +170,9 @@ func (p *Provider) refusals(g group, errs []types.CreateFleetError) outcome {
 			if !concerns(e, pl) {
 				continue
 			}
+			if spreadIsFull(cause) && !slices.Contains(out.full, pl.offering.Zone) {
+				out.full = append(out.full, pl.offering.Zone)
+			}
 			hit[i] = hit[i] || capacity
 			if cause.Code == codeNoAddresses {
 				p.addresses.exhaust(pl.subnet)
@@ -191,6 +198,27 @@ func (p *Provider) refusals(g group, errs []types.CreateFleetError) outcome {
 		out.err = other[0]
 	}
 	return out
+}
+
+// besides lists what else cannot be had where a spread group is full: every type in the zone,
+// whether it was asked for or not.
+func (p *Provider) besides(ctx context.Context, c *Class, g group, out outcome) []cloudprovider.Offering {
+	if len(out.full) == 0 {
+		return nil
+	}
+	catalog, err := p.catalog(ctx, c)
+	if err != nil {
+		return nil // what was asked for is refused all the same
+	}
+	var more []cloudprovider.Offering
+	for i := range catalog.InstanceTypes {
+		for _, o := range catalog.InstanceTypes[i].Offerings {
+			if o.Placement == g.place && slices.Contains(out.full, o.Zone) && !slices.Contains(out.refused, o) {
+				more = append(more, o)
+			}
+		}
+	}
+	return more
 }
 
 // concerns reports whether e is about pl. An error that names no override is

@@ -114,6 +114,7 @@ func instance(i types.Instance) cloudprovider.Instance {
 		s.CapacityReservationPreference == types.CapacityReservationPreferenceCapacityReservationsOnly {
 		out.Offering.CapacityType, out.Offering.Reservation = cloudprovider.Reserved, *i.CapacityReservationId
 	}
+	out.Offering.Placement = placementOf(i.Placement, out.Offering.CapacityType)
 	out.ProviderID = providerID(out.Offering.Zone, out.ID)
 	if i.State != nil {
 		out.State = stateOf(i.State.Name)

@@ -68,6 +68,9 @@ type TypeInfo struct {
 	CurrentGeneration bool `json:"currentGeneration,omitempty"`
 	// NestedVirtualization says that machines can run in the machine.
 	NestedVirtualization bool `json:"nestedVirtualization,omitempty"`
+	// PlacementStrategies are the kinds of placement groups that the type can be in:
+	// cluster, partition, spread; nil if it is not known.
+	PlacementStrategies []string `json:"placementStrategies,omitempty"`
 	// ClockMHz is the sustained clock speed of a core.
 	ClockMHz int64 `json:"clockMHz,omitempty"`
 	// CPUManufacturer is intel, amd or aws.

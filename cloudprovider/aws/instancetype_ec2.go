@@ -50,6 +50,12 @@ func TypeInfoFromEC2(info ec2types.InstanceTypeInfo) (TypeInfo, error) {
 	t.setProcessor(info)
 	t.setNetwork(info.NetworkInfo)
 	t.setDevices(info)
+	if p := info.PlacementGroupInfo; p != nil {
+		t.PlacementStrategies = []string{}
+		for _, s := range p.SupportedStrategies {
+			t.PlacementStrategies = append(t.PlacementStrategies, string(s))
+		}
+	}
 	if e := info.EbsInfo; e != nil && e.EbsOptimizedInfo != nil && e.EbsOptimizedSupport == ec2types.EbsOptimizedSupportDefault {
 		t.EBSMbps = int64(sdk.ToInt32(e.EbsOptimizedInfo.MaximumBandwidthInMbps))
 	}

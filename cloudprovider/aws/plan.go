@@ -21,15 +21,19 @@ type launchPlan struct {
 	causes  []error
 }
 
-// A group is one CreateFleet: offerings of one capacity type, or of one reservation.
+// A group is one CreateFleet: offerings of one capacity type, or of one reservation, in one
+// placement.
 type group struct {
 	capacityType string
 	// reservation that the instance is to come from; nil unless the capacity type is
 	// reserved. EC2's answer does not name it: so a fleet has but one.
 	reservation *Reservation
-	ranked      bool // as in cloudprovider.LaunchRequest
-	templates   []template
-	placements  []placement
+	// place as in Offering.Placement: EC2 refuses a fleet with two overrides of one type and
+	// zone, and its answer does not name the partition.
+	place      string
+	ranked     bool // as in cloudprovider.LaunchRequest
+	templates  []template
+	placements []placement
 }
 
 // A placement is an offering with all that EC2 has to be told.
@@ -43,6 +47,8 @@ type placement struct {
 	template int
 	// pods the node holds, each of which will want an address.
 	pods int64
+	// efas that the machine is to have: all of its type, where pods ask for any.
+	efas int64
 }
 
 // plan translates r's offerings. It sorts nothing.
@@ -56,8 +62,8 @@ func (p *Provider) plan(ctx context.Context, c *Class, r cloudprovider.LaunchReq
 	}
 	var out launchPlan
 	type key struct {
-		image, capacityType, reservation string
-		pods                             int64
+		image, capacityType, reservation, place string
+		pods, efas                              int64
 	}
 	made := map[key]template{}
 	subnets := p.addresses.subnetOf(c)
@@ -67,12 +73,12 @@ func (p *Provider) plan(ctx context.Context, c *Class, r cloudprovider.LaunchReq
 			continue // EC2 refuses a fleet that names one pool twice
 		}
 		seen[o] = true
-		pl, cause := place(c, catalog, subnets, o)
+		pl, cause := place(c, catalog, subnets, r, o)
 		if cause != nil {
 			out.refused, out.causes = append(out.refused, o), append(out.causes, cause)
 			continue
 		}
-		k := key{pl.image.ID, o.CapacityType, o.Reservation, pl.pods}
+		k := key{pl.image.ID, o.CapacityType, o.Reservation, o.Placement, pl.pods, pl.efas}
 		t, ok := made[k]
 		if !ok {
 			if t, err = p.template(c, r, pl); err != nil {
@@ -88,11 +94,13 @@ func (p *Provider) plan(ctx context.Context, c *Class, r cloudprovider.LaunchReq
 	return out, nil
 }
 
-// place finds subnet and image for an offering.
-func place(c *Class, catalog *cloudprovider.Catalog, subnets map[string]Subnet, o cloudprovider.Offering) (placement, error) {
+// place finds subnet and image for an offering of a request.
+func place(c *Class, catalog *cloudprovider.Catalog, subnets map[string]Subnet, r cloudprovider.LaunchRequest, o cloudprovider.Offering) (placement, error) {
 	reservation, known := c.reservation(o.Reservation)
 	switch {
-	case o.CapacityType == cloudprovider.Reserved && (!known || reservation.offering() != o):
+	case !c.PlacementGroup.holds(o):
+		return placement{}, fmt.Errorf("%s: EC2NodeClass %s does not have the placement group", o, c.Name)
+	case o.CapacityType == cloudprovider.Reserved && (!known || c.PlacementGroup.place(reservation.offering())[0] != o):
 		return placement{}, fmt.Errorf("%s: EC2NodeClass %s does not have the capacity reservation", o, c.Name)
 	case !slices.Contains([]string{cloudprovider.OnDemand, cloudprovider.Spot, cloudprovider.Reserved}, o.CapacityType):
 		return placement{}, fmt.Errorf("%s: capacity type %s is not understood", o, o.CapacityType)
@@ -109,16 +117,25 @@ func place(c *Class, catalog *cloudprovider.Catalog, subnets map[string]Subnet, 
 	if !ok {
 		return placement{}, fmt.Errorf("%s: EC2NodeClass %s has no image for the instance type", o, c.Name)
 	}
-	return placement{offering: o, subnet: subnet, image: image, reservation: reservation, pods: it.Capacity[cloudprovider.Pods]}, nil
+	pl := placement{offering: o, subnet: subnet, image: image, reservation: reservation, pods: it.Capacity[cloudprovider.Pods]}
+	if slices.Contains(r.Extended, resourceEFA) {
+		pl.efas = it.Capacity[resourceEFA]
+	}
+	return pl, nil
 }
 
 // add puts a placement into the last group, or begins another where capacity type
-// or reservation change or the group is full.
+// or reservation change or the group is full. The partitions of a placement group take
+// turns in the order of a request: each has a group of its own among the last ones.
 func (l *launchPlan) add(t template, pl placement) {
-	last, empty := len(l.groups)-1, group{capacityType: pl.offering.CapacityType, reservation: pl.reservation}
-	if last < 0 || l.groups[last].capacityType != pl.offering.CapacityType || l.groups[last].reservation != pl.reservation {
+	empty := group{capacityType: pl.offering.CapacityType, reservation: pl.reservation, place: pl.offering.Placement}
+	last := len(l.groups) - 1
+	for last >= 0 && l.groups[last].capacityType == empty.capacityType && l.groups[last].reservation == empty.reservation && l.groups[last].place != empty.place {
+		last--
+	}
+	if last < 0 || l.groups[last].capacityType != empty.capacityType || l.groups[last].reservation != empty.reservation {
 		l.groups = append(l.groups, empty)
-		last++
+		last = len(l.groups) - 1
 	}
 	g := &l.groups[last]
 	for i := range g.templates {
@@ -130,7 +147,7 @@ func (l *launchPlan) add(t template, pl placement) {
 	}
 	if len(g.templates) == maxTemplates {
 		l.groups = append(l.groups, empty)
-		g = &l.groups[last+1]
+		g = &l.groups[len(l.groups)-1]
 	}
 	pl.template = len(g.templates)
 	g.templates = append(g.templates, t)

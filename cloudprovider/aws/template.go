@@ -42,19 +42,16 @@ func (p *Provider) template(c *Class, r cloudprovider.LaunchRequest, pl placemen
 		IamInstanceProfile:  &types.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: sdk.String(c.InstanceProfile)},
 		BlockDeviceMappings: disks,
 		MetadataOptions:     metadataOptions(c.Spec.MetadataOptions),
+		CpuOptions:          cpuOptions(c.Spec.CPUOptions),
 		Monitoring:          &types.LaunchTemplatesMonitoringRequest{Enabled: sdk.Bool(sdk.ToBool(c.Spec.DetailedMonitoring))},
 	}
 	if userData != "" {
 		data.UserData = sdk.String(base64.StdEncoding.EncodeToString([]byte(userData)))
 	}
-	if public := c.Spec.AssociatePublicIPAddress; public != nil {
-		// EC2 takes security groups either with the interface or without.
-		data.NetworkInterfaces = []types.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest{{
-			DeviceIndex: sdk.Int32(0), AssociatePublicIpAddress: public, Groups: c.SecurityGroups,
-		}}
-	} else {
+	if data.NetworkInterfaces = interfaces(c, pl.efas); data.NetworkInterfaces == nil {
 		data.SecurityGroupIds = c.SecurityGroups
 	}
+	data.Placement = placementRequest(pl.offering)
 	tags := p.sharedTags(c, r)
 	data.TagSpecifications = []types.LaunchTemplateTagSpecificationRequest{{ResourceType: types.ResourceTypeNetworkInterface, Tags: ec2Tags(tags)}}
 	if p.ReservedCapacity {
@@ -117,6 +114,7 @@ func joinLabels(c *Class, r cloudprovider.LaunchRequest, pl placement) map[strin
 	if pl.reservation != nil {
 		maps.Copy(labels, pl.reservation.labels())
 	}
+	maps.Copy(labels, c.PlacementGroup.placements()[pl.offering.Placement])
 	return labels
 }
 

@@ -222,15 +222,16 @@ func (c *Controller) write(ctx context.Context, now time.Time, claim *v1.NodeCla
 	return c.Write.Patch(ctx, claim, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
 
-// offeringsOf are what a claim's machine was bought as. Labels do not tell every cloud's reservations:
-// of what is reserved they are those of the plan, and none where there was no plan.
+// offeringsOf are what a claim's machine was bought as. Labels do not tell every cloud's reservations
+// and placements: they are those of the plan. Where there was no plan, nothing is known of what is reserved.
 func offeringsOf(claim *v1.NodeClaim) []cloudprovider.Offering {
 	is := problem.LaunchedAs(claim)
-	if is.CapacityType != cloudprovider.Reserved {
-		return []cloudprovider.Offering{is}
-	}
-	return slices.DeleteFunc(problem.Offerings(claim), func(o cloudprovider.Offering) bool {
-		o.Reservation = ""
+	planned := slices.DeleteFunc(problem.Offerings(claim), func(o cloudprovider.Offering) bool {
+		o.Reservation, o.Placement = "", ""
 		return o != is
 	})
+	if len(planned) == 0 && is.CapacityType != cloudprovider.Reserved {
+		return []cloudprovider.Offering{is}
+	}
+	return planned
 }

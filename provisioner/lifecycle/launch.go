@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -58,6 +60,7 @@ func (c *Controller) buy(ctx context.Context, now time.Time, claim *v1.NodeClaim
 		Claim: claim.Name, UID: string(claim.UID),
 		Class: cloudprovider.NodeClassRef(claim.Spec.NodeClassRef), NodePool: claim.Labels[v1.LabelNodePool],
 		Offerings: offerings, Ranked: claim.Annotations[v1.AnnotationPriceOverlay] != "", Labels: own, Taints: launchTaints(claim),
+		Extended: extended(claim.Spec.Resources.Requests),
 	})
 	if err == nil {
 		c.Availability.Had(now, instance.Offering)
@@ -78,6 +81,17 @@ func (c *Controller) sayFallback(claim *v1.NodeClaim, wanted []cloudprovider.Off
 		c.Events.Event(claim, corev1.EventTypeWarning, "SpotUnavailable",
 			fmt.Sprintf("%s was bought on demand in %s: of spot offerings %d were wanted, and none could be had", got.InstanceType, got.Zone, spot))
 	}
+}
+
+// extended names what a list has of resources that are not Kubernetes' own, sorted.
+func extended(list corev1.ResourceList) (names []string) {
+	for name, q := range list {
+		if strings.Contains(string(name), "/") && !q.IsZero() {
+			names = append(names, string(name))
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // bought is a machine, and the labels that its node will have.

@@ -117,7 +117,7 @@ func knownLabels(catalog *cloudprovider.Catalog) map[string]bool {
 	for _, k := range v1.WellKnownLabels {
 		known[k] = k != v1.LabelNodePool
 	}
-	for _, k := range catalog.ReservationLabels { // also where there is none any more
+	for _, k := range slices.Concat(catalog.ReservationLabels, catalog.PlacementLabels) { // also where there is none any more
 		known[k] = true
 	}
 	return known

@@ -74,7 +74,7 @@ func (o *Offerings) Collect(out chan<- prometheus.Metric) {
 			for _, offering := range t.Offerings {
 				r, reserved := catalog.Reservations[offering.Reservation]
 				has := !o.from.Availability.Unavailable(now, offering) && (!reserved || r.Left > 0)
-				offering.Reservation = "" // several of one kind are one to the reader
+				offering.Reservation, offering.Placement = "", "" // several of one kind are one to the reader
 				offerings[offering] = offerings[offering] || has
 			}
 		}

@@ -129,11 +129,11 @@ func newClaim(l *Launch) *v1.NodeClaim {
 }
 
 // decidedKeys are the labels that differ by offering and that all rows have: those of
-// reservations where every row is of one.
+// reservations and placements where every row is of one.
 func decidedKeys(rows []*Row) []string {
 	keys := []string{corev1.LabelInstanceTypeStable, corev1.LabelTopologyZone, v1.LabelCapacityType}
-	for key := range rows[0].reserved {
-		if !slices.ContainsFunc(rows, func(r *Row) bool { _, ok := r.reserved[key]; return !ok }) {
+	for key := range rows[0].bought {
+		if !slices.ContainsFunc(rows, func(r *Row) bool { _, ok := r.bought[key]; return !ok }) {
 			keys = append(keys, key)
 		}
 	}

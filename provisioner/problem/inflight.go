@@ -50,7 +50,7 @@ func decidedRows(in *Input, claim *v1.NodeClaim) []Row {
 
 // rowAs returns an offering as a row without a price, with labels that the node gets besides.
 func rowAs(catalog *cloudprovider.Catalog, kind *cloudprovider.InstanceType, o cloudprovider.Offering, own map[string]string) Row {
-	return Row{Type: kind, Offering: o, chosen: own, zone: catalog.ZoneLabels[o.Zone], reserved: catalog.Reservations[o.Reservation].Labels,
+	return Row{Type: kind, Offering: o, chosen: own, zone: catalog.ZoneLabels[o.Zone], bought: catalog.BoughtLabels(o),
 		region: catalog.Region, aliases: catalog.LabelAliases}
 }
 
@@ -98,7 +98,7 @@ func claimLabels(claim *v1.NodeClaim) labels.Set {
 }
 
 // LaunchedAs returns what a NodeClaim was launched as: its labels say so from then on, but for the
-// reservation, whose label is the cloud's own.
+// reservation and the placement, whose labels are the cloud's own.
 func LaunchedAs(claim *v1.NodeClaim) cloudprovider.Offering {
 	return cloudprovider.Offering{
 		InstanceType: claim.Labels[corev1.LabelInstanceTypeStable],

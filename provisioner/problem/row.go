@@ -29,12 +29,12 @@ type Row struct {
 
 	// relaxed rows are not asked for minValues, and only for pods that need that.
 	relaxed bool
-	// chosen are the labels that the NodePool puts on the node; zone and reserved those
-	// that hang on the zone and on the reservation. All are shared between rows.
-	chosen, zone, reserved map[string]string
-	variant                int               // of chosen: equal where it is, within a NodePool
-	aliases                map[string]string // of the catalog
-	region                 string
+	// chosen are the labels that the NodePool puts on the node; zone and bought those that
+	// hang on the zone, and on the reservation and the placement. All are shared between rows.
+	chosen, zone, bought map[string]string
+	variant              int               // of chosen: equal where it is, within a NodePool
+	aliases              map[string]string // of the catalog
+	region               string
 	// priceOverlaid and capacityOverlaid tell that an overlay decided part of Price
 	// and Type.
 	priceOverlaid, capacityOverlaid bool
@@ -73,7 +73,7 @@ func (r *Row) Lookup(key string) (string, bool) {
 	if v, ok := r.zone[key]; ok {
 		return v, true
 	}
-	if v, ok := r.reserved[key]; ok {
+	if v, ok := r.bought[key]; ok {
 		return v, true
 	}
 	v, ok := r.Type.Labels[key]
@@ -87,7 +87,7 @@ func (r *Row) Labels() map[string]string {
 		all = map[string]string{}
 	}
 	maps.Copy(all, r.zone)
-	maps.Copy(all, r.reserved)
+	maps.Copy(all, r.bought)
 	maps.Copy(all, r.chosen)
 	for _, key := range []string{corev1.LabelTopologyZone, corev1.LabelTopologyRegion, corev1.LabelInstanceTypeStable, v1.LabelCapacityType} {
 		if v, ok := r.Lookup(key); ok {
@@ -154,7 +154,7 @@ func offeredRows(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Ro
 				}
 				for i, chosen := range variants {
 					row.Type, row.Offering, row.zone = kind, o, catalog.ZoneLabels[o.Zone]
-					row.reserved = catalog.Reservations[o.Reservation].Labels
+					row.bought = catalog.BoughtLabels(o)
 					row.variant, row.chosen = i, chosen
 					yield(&row)
 				}

@@ -51,11 +51,13 @@ func newWorld() *world {
 //	m5.large cpu=2 memory=8Gi zones=a,b spot=35 on-demand=96 label:arch=arm64 gpu=1 volumes:disk.csi=2 reserved:cr-1/a=3
 //
 // where prices are in thousandths of a dollar and "?" is unknown. A tenth of cpu
-// and memory is not allocatable. Of reservation cr-1 in zone a three are left.
+// and memory is not allocatable. Of reservation cr-1 in zone a three are left. With
+// partitions=2 before the prices, offerings are there for each of two partitions.
 func (w *world) defineCatalog(text string) error {
 	w.catalog = &cloudprovider.Catalog{
 		Region: "r1", ZoneLabels: map[string]map[string]string{"a": {"cloud/zone-id": "z1"}, "b": {"cloud/zone-id": "z2"}, "c": {"cloud/zone-id": "z3"}},
 		LabelDomains: []string{"cloud"}, Reservations: map[string]cloudprovider.Reservation{},
+		Placements: map[string]map[string]string{},
 	}
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
@@ -63,7 +65,7 @@ func (w *world) defineCatalog(text string) error {
 			Name: words[0], Labels: map[string]string{corev1.LabelInstanceTypeStable: words[0], corev1.LabelArchStable: "amd64", corev1.LabelOSStable: "linux"},
 			Capacity: cloudprovider.Resources{"pods": 20}, Allocatable: cloudprovider.Resources{"pods": 20},
 		}
-		zones := []string{"a", "b", "c"}
+		zones, partitions := []string{"a", "b", "c"}, []string{""}
 		for _, word := range words[1:] {
 			key, value, _ := strings.Cut(word, "=")
 			switch {
@@ -86,10 +88,25 @@ func (w *world) defineCatalog(text string) error {
 				w.catalog.Reservations[name] = cloudprovider.Reservation{Offering: o, Left: left, Labels: map[string]string{"cloud/reservation": name}}
 			case strings.HasPrefix(key, "label:"):
 				kind.Labels[strings.TrimPrefix(key, "label:")] = value
+			case key == "partitions":
+				n, err := strconv.Atoi(value)
+				if err != nil {
+					return fmt.Errorf("%s of %s: %w", key, kind.Name, err)
+				}
+				partitions = nil
+				for i := 1; i <= n; i++ {
+					name := fmt.Sprint("pg:", i)
+					partitions = append(partitions, name)
+					w.catalog.Placements[name] = map[string]string{"cloud/partition": strconv.Itoa(i)}
+				}
 			case key == "spot" || key == "on-demand":
 				for _, zone := range zones {
 					o := cloudprovider.Offering{InstanceType: kind.Name, Zone: zone, CapacityType: key}
-					kind.Offerings = append(kind.Offerings, o)
+					for _, partition := range partitions {
+						o.Placement = partition
+						kind.Offerings = append(kind.Offerings, o)
+					}
+					o.Placement = ""
 					if milli, err := strconv.ParseInt(value, 10, 64); err == nil {
 						w.prices[o] = pricing.MicroUSD(milli * 1000)
 					}

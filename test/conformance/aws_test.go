@@ -70,7 +70,10 @@ type account struct {
 	refused []cloudprovider.Offering
 }
 
-func newAccount(t *testing.T) *account { return newAccountAt(t, version, ec2sim.FewTypes()) }
+// newAccount is one whose cluster runs the newest version, with few instance types and more of them.
+func newAccount(t *testing.T, more ...ec2sim.InstanceType) *account {
+	return newAccountAt(t, version, append(ec2sim.FewTypes(), more...))
+}
 
 // newAccountAt is an account whose cluster runs a version of Kubernetes, in a region
 // that sells these types.

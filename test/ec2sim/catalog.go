@@ -42,6 +42,7 @@ type InstanceType struct {
 	Old          bool // not the current generation
 	Encrypts     bool // encryption in transit
 	NoSpot       bool // not sold as spot
+	Nested       bool // can run machines in the machine
 	// Zones that sell it, by name; all when nil.
 	Zones []string
 }

@@ -31,6 +31,7 @@ type (
 	}
 	wireProcessor struct {
 		Archs        []string `xml:"supportedArchitectures>item"`
+		Features     []string `xml:"supportedFeatures>item"`
 		Clock        float64  `xml:"sustainedClockSpeedInGhz,omitempty"`
 		Manufacturer string   `xml:"manufacturer,omitempty"`
 	}
@@ -122,13 +123,13 @@ func (t InstanceType) wire() wireType {
 	w := wireType{
 		Name: t.Name, Current: !t.Old, Usage: t.usageClasses(), Roots: []string{"ebs"}, Virtualization: []string{"hvm"},
 		BareMetal: t.BareMetal, Hypervisor: t.hypervisor(),
-		Processor:  wireProcessor{[]string{wireArch(t.Arch)}, t.ClockGHz, t.Manufacturer},
+		Processor:  wireProcessor{[]string{wireArch(t.Arch)}, t.features(), t.ClockGHz, t.Manufacturer},
 		VCPU:       wireVCPU{t.VCPU, t.VCPU / threads, threads},
 		Memory:     wireMemory{t.MemoryMiB},
 		HasStorage: t.LocalDisks > 0,
 		EBS:        wireEBS{"default", "supported", wireEBSBandwidth{t.EBSMbps, t.EBSMbps}, "required"},
 		Network:    t.network(),
-		Placement:  []string{"cluster", "partition", "spread"},
+		Placement:  placementStrategies(t),
 		Burstable:  t.Burstable, DedicatedHosts: !t.Burstable, AutoRecovery: true, Enclaves: "unsupported",
 	}
 	if t.LocalDisks > 0 {
@@ -151,6 +152,14 @@ func (t InstanceType) wire() wireType {
 // device spells an accelerator as both GPUs and inference accelerators are spelled.
 func (a Accelerator) device() wireDevice {
 	return wireDevice{a.Name, a.Manufacturer, a.Count, wireMemory{a.MemoryMiB}}
+}
+
+// features are what the processor can do besides.
+func (t InstanceType) features() []string {
+	if t.Nested {
+		return []string{"nested-virtualization"}
+	}
+	return nil
 }
 
 // network spells the network cards.

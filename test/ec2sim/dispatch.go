@@ -42,6 +42,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var body any
 	if err == nil {
+		err = conforms(q)
+	}
+	if err == nil {
 		body, err = s.serve(q)
 	}
 	if err != nil {

@@ -9,8 +9,11 @@
 // It is not an emulator of AWS. It knows what a provisioner sees: types, subnets,
 // images, launch templates, fleets, instances and their tags, prices and
 // interruptions. There are no volumes, no network and no charge. What it does not
-// understand it refuses as AWS would (UnknownParameter is the exception: an
-// optional parameter without consequence here is ignored).
+// understand it refuses as AWS would; an optional parameter without consequence
+// here is ignored, but it has to be one. Before anything looks at a request it is held
+// against the service's own API model (package apimodel): a member that the operation does
+// not have, one that is missing, a value that is not in its enum, too long or out of range
+// is refused with the operation's and the member's name.
 //
 // # An instance's life
 //
@@ -32,7 +35,7 @@
 //	         CreateLaunchTemplate, DescribeLaunchTemplates, DeleteLaunchTemplate,
 //	         CreateFleet (instant), RunInstances, TerminateInstances,
 //	         DescribeInstances, DescribeInstanceStatus, CreateTags,
-//	         DescribeSpotPriceHistory; placement groups: none
+//	         DescribeSpotPriceHistory, DescribePlacementGroups
 //	SQS      GetQueueUrl, ReceiveMessage (waits), DeleteMessage
 //	SSM      GetParameter, of the images' public parameters
 //	Pricing  GetProducts

@@ -46,6 +46,9 @@ type (
 		Zone    string `xml:"availabilityZone"`
 		ZoneID  string `xml:"availabilityZoneId"`
 		Tenancy string `xml:"tenancy"`
+		Group   string `xml:"groupId,omitempty"`
+		// Partition is 0 outside of a partition group.
+		Partition int `xml:"partitionNumber,omitempty"`
 	}
 	wireProfile struct {
 		ARN string `xml:"arn"`
@@ -85,7 +88,7 @@ func (s *Server) wireInstance(i *instance) wireInstance {
 	zone, _ := s.world.zone(i.offering.Zone)
 	w := wireInstance{
 		ID: i.id, Image: i.image.ID, State: stateOf(i.state), Reason: i.reason, Type: i.offering.InstanceType, Launched: stamp(i.launched),
-		Placement: wirePlacement{zone.Name, zone.ID, "default"}, Arch: wireArch(i.kind.Arch), Token: i.token, Lifecycle: i.lifecycle(),
+		Placement: s.wirePlacement(i, zone), Arch: wireArch(i.kind.Arch), Token: i.token, Lifecycle: i.lifecycle(),
 		Tags: tagSet(i.tags), Hypervisor: cmp.Or(i.kind.hypervisor(), "nitro"), RootName: i.image.root(), RootKind: "ebs",
 		Tokens: i.spec.tokens, Hops: i.spec.hopLimit,
 		Within: i.within, Preference: cmp.Or(i.spec.preference, "open"), Target: i.spec.target,
@@ -168,13 +171,4 @@ func (s *Server) wireStatus(i *instance) wireStatus {
 		w.Events = append(w.Events, e)
 	}
 	return w
-}
-
-// describePlacementGroups knows of none.
-func (s *Server) describePlacementGroups(p params) (any, error) {
-	// To ask for all is to get none; to ask for one by name is an error.
-	for _, name := range append(p.list("GroupName"), p.list("GroupId")...) {
-		return nil, fail("InvalidPlacementGroup.Unknown", "The Placement Group '%s' is unknown.", name)
-	}
-	return nil, nil
 }

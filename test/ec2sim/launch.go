@@ -45,6 +45,9 @@ func (s *Server) resolve(sp spec, capacityType string) (site, error) {
 	if !at.kind.sells(at.subnet.Zone) || !priced && sp.target == "" || capacityType == cloudprovider.Spot && at.kind.NoSpot {
 		return at, fail("InvalidFleetConfiguration", "Your requested instance type (%s) is not supported in your requested Availability Zone (%s).", at.kind.Name, at.subnet.Zone)
 	}
+	if err := at.kind.carries(sp); err != nil {
+		return at, err
+	}
 	return at, s.checkIdentity(sp, capacityType)
 }
 
@@ -86,6 +89,9 @@ func (s *Server) launch(sp spec, capacityType string, maxPrice int64) (*instance
 	pool := at.kind.pool(at.subnet.Zone, capacityType)
 	if price, _ := s.price(pool); capacityType == cloudprovider.Spot && maxPrice > 0 && price > maxPrice {
 		return nil, fail("SpotMaxPriceTooLow", "Your Spot request price of %s is lower than the minimum required Spot request fulfillment price of %s.", dollars(maxPrice), dollars(price))
+	}
+	if pool.Placement, err = s.placed(sp, at.kind, at.subnet.Zone); err != nil {
+		return nil, err
 	}
 	if s.freeAddresses(at.subnet) < 1 {
 		return nil, fail("InsufficientFreeAddressesInSubnet", "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", at.subnet.ID)

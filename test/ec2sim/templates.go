@@ -31,6 +31,10 @@ type spec struct {
 	hopLimit, tokens                  string            // of the metadata service
 	preference, target                string            // of capacity reservations
 	market                            string            // "" is on demand or as a fleet says
+	interfaces                        []networkInterface
+	nested                            bool   // virtualization
+	group                             string // the placement group's ID; "" for none
+	partition                         int    // of it; 0 for any
 }
 
 // templateName is what EC2 lets a name be. The slash matters: Karpenter's names
@@ -47,12 +51,15 @@ func readSpec(p params) (spec, error) {
 	reservations := p.sub("CapacityReservationSpecification")
 	sp.preference, sp.target = reservations.str("CapacityReservationPreference"), reservations.sub("CapacityReservationTarget").str("CapacityReservationId")
 	sp.market = p.sub("InstanceMarketOptions").str("MarketType")
+	var err error
+	if sp.group, sp.partition, err = readPlacement(p.sub("Placement")); err != nil {
+		return sp, err
+	}
 	// A profile is named, or told by its ARN, which ends in the name.
 	sp.profile = p.sub("IamInstanceProfile").str("Name")
 	if arn := p.sub("IamInstanceProfile").str("Arn"); arn != "" {
 		sp.profile = arn[strings.LastIndex(arn, "/")+1:]
 	}
-	var err error
 	if sp.userData, err = base64.StdEncoding.DecodeString(p.str("UserData")); err != nil {
 		return sp, fail("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.")
 	}
@@ -64,19 +71,10 @@ func readSpec(p params) (spec, error) {
 			return sp, err
 		}
 	}
-	// Groups belong either to the instance or to its first interface: EC2 refuses both
-	// at once, which is why a product that sets a public address moves them.
-	for i, n := range p.each("NetworkInterface") {
-		if len(sp.groups) > 0 && i == 0 {
-			return sp, fail("InvalidParameterCombination", "Network interfaces and an instance-level security groups may not be specified on the same request")
-		}
-		if n.str("DeviceIndex") == "" {
-			return sp, fail("MissingParameter", "Each network interface requires a device index.")
-		}
-		if i == 0 {
-			sp.groups, sp.subnet = n.list("SecurityGroupId"), n.str("SubnetId")
-		}
+	if err := sp.readInterfaces(p); err != nil {
+		return sp, err
 	}
+	sp.nested = p.sub("CpuOptions").str("NestedVirtualization") == "enabled"
 	tags, err := p.tagsFor("TagSpecification", "instance", "volume", "network-interface", "spot-instances-request", "elastic-gpu")
 	if err != nil {
 		return sp, err

@@ -22,6 +22,8 @@ type World struct {
 	Images []Image
 	// Reservations of capacity; see Server.Reserve.
 	Reservations []CapacityReservation
+	// PlacementGroups of the account.
+	PlacementGroups []PlacementGroup
 	// Roles that an instance profile may hold, by name.
 	Roles []string
 	// Profiles are the instance profiles that exist, by name, with their role.

@@ -136,16 +136,14 @@ func TestWhatIsNotFoundIsNamed(t *testing.T) {
 }
 
 func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
-	one := int32(1)
+	yes := true
 	for field, edit := range map[string]func(*v1.EC2NodeClassSpec){
 		"spec.amiFamily Custom with an alias of family Windows2022": func(s *v1.EC2NodeClassSpec) {
 			s.AMIFamily, s.AMISelectorTerms = v1.AMIFamilyCustom, []v1.AMISelectorTerm{{Alias: "windows2022@latest"}}
 		},
-		"spec.placementGroupSelector": func(s *v1.EC2NodeClassSpec) { s.PlacementGroupSelector = &v1.PlacementGroupSelector{Name: "x"} },
-		"spec.networkInterfaces":      func(s *v1.EC2NodeClassSpec) { s.NetworkInterfaces = []v1.NetworkInterface{{}} },
-		"spec.ipPrefixCount":          func(s *v1.EC2NodeClassSpec) { s.IPPrefixCount = &one },
-		"spec.connectionTracking":     func(s *v1.EC2NodeClassSpec) { s.ConnectionTracking = &v1.ConnectionTracking{UDPTimeout: &one} },
-		"spec.cpuOptions":             func(s *v1.EC2NodeClassSpec) { s.CPUOptions = &v1.CPUOptions{NestedVirtualization: "enabled"} },
+		"spec.associatePublicIPAddress": func(s *v1.EC2NodeClassSpec) {
+			s.AssociatePublicIPAddress, s.NetworkInterfaces = &yes, []v1.NetworkInterface{{InterfaceType: "interface"}, {NetworkCardIndex: 1, InterfaceType: "interface"}}
+		},
 		"spec.kubelet.maxPods": func(s *v1.EC2NodeClassSpec) {
 			s.Kubelet = map[string]apiextensionsv1.JSON{"maxPods": {Raw: []byte(`"min(110, max_pods)"`)}}
 		},
@@ -183,7 +181,8 @@ func TestEverySpecFieldIsDecidedUpon(t *testing.T) {
 	}
 	acted := []string{
 		"subnetSelectorTerms", "securityGroupSelectorTerms", "amiSelectorTerms", "amiFamily", "userData", "role", "instanceProfile", "tags", "kubelet",
-		"capacityReservationSelectorTerms", "blockDeviceMappings", "instanceStorePolicy", "associatePublicIPAddress", "detailedMonitoring", "metadataOptions", "context",
+		"capacityReservationSelectorTerms", "placementGroupSelector", "networkInterfaces", "ipPrefixCount", "connectionTracking", "cpuOptions",
+		"blockDeviceMappings", "instanceStorePolicy", "associatePublicIPAddress", "detailedMonitoring", "metadataOptions", "context",
 	}
 	refused := strings.Join(notUnderstood(fullSpec()), " ")
 	for _, field := range fields {

@@ -34,6 +34,7 @@ type account struct {
 	groups     []types.SecurityGroup
 	images     []types.Image
 	reserved   []types.CapacityReservation
+	placements []types.PlacementGroup
 	parameters map[string]string
 	roles      []string
 	profiles   map[string]*iamtypes.InstanceProfile
@@ -107,6 +108,18 @@ func (a *account) DescribeCapacityReservations(_ context.Context, in *ec2.Descri
 		}
 	}
 	return out, a.call("DescribeCapacityReservations")
+}
+
+func (a *account) DescribePlacementGroups(_ context.Context, in *ec2.DescribePlacementGroupsInput, _ ...func(*ec2.Options)) (*ec2.DescribePlacementGroupsOutput, error) {
+	if err := a.call("DescribePlacementGroups"); err != nil {
+		return nil, err
+	}
+	for _, g := range a.placements {
+		if slices.Contains(in.GroupIds, *g.GroupId) || slices.Contains(in.GroupNames, *g.GroupName) {
+			return &ec2.DescribePlacementGroupsOutput{PlacementGroups: []types.PlacementGroup{g}}, nil
+		}
+	}
+	return nil, &smithy.GenericAPIError{Code: "InvalidPlacementGroup.Unknown"}
 }
 
 func (a *account) DescribeImages(_ context.Context, in *ec2.DescribeImagesInput, _ ...func(*ec2.Options)) (*ec2.DescribeImagesOutput, error) {

@@ -3,6 +3,7 @@ package nodeclass
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/stowage-sh/stowage/cloudprovider/aws"
 	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
@@ -22,6 +24,7 @@ type EC2 interface {
 	DescribeSubnets(ctx context.Context, in *ec2.DescribeSubnetsInput, opts ...func(*ec2.Options)) (*ec2.DescribeSubnetsOutput, error)
 	DescribeSecurityGroups(ctx context.Context, in *ec2.DescribeSecurityGroupsInput, opts ...func(*ec2.Options)) (*ec2.DescribeSecurityGroupsOutput, error)
 	DescribeCapacityReservations(ctx context.Context, in *ec2.DescribeCapacityReservationsInput, opts ...func(*ec2.Options)) (*ec2.DescribeCapacityReservationsOutput, error)
+	DescribePlacementGroups(ctx context.Context, in *ec2.DescribePlacementGroupsInput, opts ...func(*ec2.Options)) (*ec2.DescribePlacementGroupsOutput, error)
 	DescribeImages(ctx context.Context, in *ec2.DescribeImagesInput, opts ...func(*ec2.Options)) (*ec2.DescribeImagesOutput, error)
 }
 
@@ -110,6 +113,38 @@ func (c *Controller) reservations(ctx context.Context, m moment) ([]aws.Reservat
 	}
 	aws.SortReservations(found)
 	return found, nil, nil
+}
+
+// placementGroup finds the spec's placement group; nil without a verdict where it asks for none.
+func (c *Controller) placementGroup(ctx context.Context, spec *v1.EC2NodeClassSpec) (*aws.PlacementGroup, *verdict, error) {
+	wants := spec.PlacementGroupSelector
+	if wants == nil {
+		return nil, nil, nil
+	}
+	in, said := &ec2.DescribePlacementGroupsInput{GroupNames: []string{wants.Name}}, "name "+wants.Name
+	if wants.ID != "" {
+		in, said = &ec2.DescribePlacementGroupsInput{GroupIds: []string{wants.ID}}, "id "+wants.ID
+	}
+	out, err := c.EC2.DescribePlacementGroups(ctx, in)
+	if api, ok := errors.AsType[smithy.APIError](err); ok && strings.HasPrefix(api.ErrorCode(), "InvalidPlacementGroup") {
+		out, err = &ec2.DescribePlacementGroupsOutput{}, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("describing placement group %s: %w", said, err)
+	}
+	if len(out.PlacementGroups) == 0 {
+		return nil, verdictf("PlacementGroupNotFound", "EC2 has no placement group with spec.placementGroupSelector: %s", said), nil
+	}
+	found := out.PlacementGroups[0]
+	group := aws.PlacementGroupFromEC2(found)
+	switch {
+	case found.State != types.PlacementGroupStateAvailable:
+		return nil, verdictf("PlacementGroupNotAvailable", "placement group %s (%s) is %s", group.ID, said, found.State), nil
+	case found.Strategy == types.PlacementStrategyPartition && group.Partitions < 1,
+		found.Strategy != types.PlacementStrategyPartition && found.Strategy != types.PlacementStrategyCluster && found.Strategy != types.PlacementStrategySpread:
+		return nil, verdictf("NotUnderstood", "placement group %s (%s) has the strategy %q with %d partition(s), which is not understood", group.ID, said, found.Strategy, group.Partitions), nil
+	}
+	return group, nil, nil
 }
 
 // queries are selector terms as EC2's filters. Terms that name one thing each are

@@ -96,7 +96,7 @@ type resolved struct {
 	images    part[[]v1.AMI]
 	profile   part[string]
 	valid     part[struct{}]
-	placement part[struct{}]
+	placement part[*aws.PlacementGroup]
 	// reserved stays as it is where the feature gate is off.
 	reserved part[[]aws.Reservation]
 }
@@ -119,8 +119,8 @@ func (c *Controller) resolve(ctx context.Context, m moment) (*resolved, error) {
 		r.valid.look(m, v1.ConditionValidationSucceeded, 10*time.Minute, func() (struct{}, *verdict, error) {
 			return struct{}{}, validate(c.Cluster, spec), nil
 		}),
-		r.placement.look(m, v1.ConditionPlacementGroupReady, 10*time.Minute, func() (struct{}, *verdict, error) {
-			return struct{}{}, placement(spec), nil
+		r.placement.look(m, v1.ConditionPlacementGroupReady, 10*time.Minute, func() (*aws.PlacementGroup, *verdict, error) {
+			return c.placementGroup(ctx, spec)
 		}),
 		r.subnets.look(m, v1.ConditionSubnetsReady, subnets, func() ([]aws.Subnet, *verdict, error) {
 			return c.subnets(ctx, spec)
@@ -221,6 +221,7 @@ func (r *resolved) class(nc *v1.EC2NodeClass) *aws.Class {
 	out := &aws.Class{
 		Name: nc.Name, UID: string(nc.UID), Hash: nc.Annotations[v1.AnnotationHash], Spec: *nc.Spec.DeepCopy(),
 		Subnets: r.subnets.value, InstanceProfile: r.profile.value, Reservations: r.reserved.value,
+		PlacementGroup: r.placement.value,
 	}
 	for _, g := range r.groups.value {
 		out.SecurityGroups = append(out.SecurityGroups, g.ID)

@@ -55,18 +55,5 @@ func notUnderstood(spec *v1.EC2NodeClassSpec) []string {
 		// A node of family Custom is taken for one that runs Linux.
 		refuse(family.WindowsBuild() != "" && spec.Family() == v1.AMIFamilyCustom, "amiFamily Custom with an alias of family "+string(family))
 	}
-	refuse(spec.PlacementGroupSelector != nil, "placementGroupSelector")
-	refuse(len(spec.NetworkInterfaces) > 0, "networkInterfaces")
-	refuse(spec.IPPrefixCount != nil, "ipPrefixCount")
-	refuse(spec.ConnectionTracking != nil, "connectionTracking")
-	refuse(spec.CPUOptions != nil, "cpuOptions")
 	return out
-}
-
-// placement says why a placement group is not ready.
-func placement(spec *v1.EC2NodeClassSpec) *verdict {
-	if spec.PlacementGroupSelector == nil {
-		return nil
-	}
-	return verdictf("NotUnderstood", "not understood yet: spec.placementGroupSelector")
 }

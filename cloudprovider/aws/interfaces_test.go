@@ -1,0 +1,100 @@
+package aws
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
+	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+)
+
+// saidInterfaces writes interfaces as card/device and what else is asked for.
+func saidInterfaces(all []interfaceRequest) string {
+	var out []string
+	for _, i := range all {
+		s := fmt.Sprintf("%d/%d %s %v", sdk.ToInt32(i.NetworkCardIndex), *i.DeviceIndex, sdk.ToString(i.InterfaceType), i.Groups)
+		if i.AssociatePublicIpAddress != nil {
+			s += fmt.Sprint(" public ", *i.AssociatePublicIpAddress)
+		}
+		if i.Ipv4PrefixCount != nil {
+			s += fmt.Sprint(" prefixes ", *i.Ipv4PrefixCount)
+		}
+		if t := i.ConnectionTrackingSpecification; t != nil {
+			s += fmt.Sprint(" tracks ", sdk.ToInt32(t.TcpEstablishedTimeout), sdk.ToInt32(t.UdpStreamTimeout), sdk.ToInt32(t.UdpTimeout))
+		}
+		out = append(out, s)
+	}
+	return strings.Join(out, "; ")
+}
+
+func TestInterfaces(t *testing.T) {
+	yes, no, two, zero, n60, n90 := true, false, int32(2), int32(0), int32(60), int32(90)
+	tracking := &v1.ConnectionTracking{TCPEstablishedTimeout: &n90, UDPTimeout: &n60}
+	cards := []v1.NetworkInterface{
+		{NetworkCardIndex: 1, DeviceIndex: 1, InterfaceType: v1.InterfaceTypeEFAOnly}, {InterfaceType: v1.InterfaceTypeInterface},
+		{DeviceIndex: 1, InterfaceType: v1.InterfaceTypeInterface},
+	}
+	for _, c := range []struct {
+		name string
+		spec v1.EC2NodeClassSpec
+		efas int64
+		want string
+	}{
+		{"plain", v1.EC2NodeClassSpec{}, 0, ""},
+		{"public", v1.EC2NodeClassSpec{AssociatePublicIPAddress: &no}, 0, "0/0  [sg-1] public false"},
+		{"prefixes", v1.EC2NodeClassSpec{IPPrefixCount: &two}, 0, "0/0  [sg-1] prefixes 2"},
+		{"no prefixes", v1.EC2NodeClassSpec{IPPrefixCount: &zero}, 0, "0/0  [sg-1]"},
+		{"tracking", v1.EC2NodeClassSpec{ConnectionTracking: tracking, AssociatePublicIPAddress: &yes}, 0, "0/0  [sg-1] public true tracks 90 0 60"},
+		{"one EFA", v1.EC2NodeClassSpec{AssociatePublicIPAddress: &yes, IPPrefixCount: &two}, 1, "0/0 efa [sg-1] public true prefixes 2"},
+		{"many EFAs", v1.EC2NodeClassSpec{AssociatePublicIPAddress: &yes, ConnectionTracking: tracking}, 3,
+			"0/0 efa [sg-1] tracks 90 0 60; 1/1 efa [sg-1] tracks 90 0 60; 2/1 efa [sg-1] tracks 90 0 60"},
+		{"named", v1.EC2NodeClassSpec{NetworkInterfaces: cards, IPPrefixCount: &two, ConnectionTracking: tracking}, 4,
+			"0/0  [sg-1] prefixes 2 tracks 90 0 60; 0/1  [sg-1] tracks 90 0 60; 1/1 efa-only [sg-1]"},
+		{"one named", v1.EC2NodeClassSpec{NetworkInterfaces: cards[1:2], AssociatePublicIPAddress: &yes}, 0, "0/0  [sg-1] public true"},
+	} {
+		got := saidInterfaces(interfaces(&Class{SecurityGroups: []string{"sg-1"}, Spec: c.spec}, c.efas))
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s:\n%s", c.name, diff)
+		}
+	}
+}
+
+// TestLaunchWithEFA: a machine has EFAs if pods ask for some, all that its type has; types with as many share
+// a template, and without pods that ask it is a plain one.
+func TestLaunchWithEFA(t *testing.T) {
+	for _, c := range []struct {
+		extended []string
+		want     string
+	}{
+		{nil, ""},
+		{[]string{"nvidia.com/gpu"}, ""},
+		{[]string{"nvidia.com/gpu", "vpc.amazonaws.com/efa"}, "0/0 efa [sg-1 sg-2]; 1/1 efa [sg-1 sg-2]"},
+	} {
+		h := newHarness(t)
+		types := testTypes()
+		types[1].EFAs, types[1].NetworkCards = 2, 2
+		h.Inventory.current.Store(&stock{types: types})
+		r := h.request("m5.large/us-west-2a/on-demand")
+		r.Extended = c.extended
+		if _, err := h.Launch(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		data := h.fake.templates[0].LaunchTemplateData
+		if got := saidInterfaces(data.NetworkInterfaces); got != c.want || (c.want == "") != (len(data.SecurityGroupIds) == 2) {
+			t.Errorf("%v: interfaces %q and groups %v, want %q", c.extended, got, data.SecurityGroupIds, c.want)
+		}
+	}
+}
+
+func TestNestedVirtualization(t *testing.T) {
+	for value, want := range map[string]string{"enabled": "enabled", "disabled": "", "": ""} {
+		got := made(t, cloudprovider.OnDemand, func(s *v1.EC2NodeClassSpec) { s.CPUOptions = &v1.CPUOptions{NestedVirtualization: value} }).data.CpuOptions
+		if (got == nil) != (want == "") || got != nil && string(got.NestedVirtualization) != want {
+			t.Errorf("%q: %+v", value, got)
+		}
+	}
+}
