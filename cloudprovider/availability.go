@@ -9,10 +9,11 @@ import (
 // How long an offering that ran out is left alone: the first time, and at the most. Most shortages
 // are short; one that lasts is asked about ever more seldom, after twice as long each time. One whose
 // machines the cloud takes back is left alone for longer at first: it has just shown that it needs them.
+// Pods may wait for an offering that nothing else can stand in for: so the longest is not long.
 const (
 	FirstShortage   = time.Minute
 	FirstTakenBack  = 3 * time.Minute
-	LongestShortage = 30 * time.Minute
+	LongestShortage = 8 * time.Minute
 )
 
 // Availability remembers which offerings ran out, for a while: longer for one that ran out again as

@@ -22,7 +22,7 @@ func TestShortagesGrow(t *testing.T) {
 		}
 		waits = append(waits, now.Sub(began))
 	}
-	for i, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30, 30} {
+	for i, want := range []time.Duration{1, 2, 4, 8, 8, 8, 8, 8} {
 		if waits[i] != want*time.Minute {
 			t.Errorf("shortage %d lasts %v, want %v minutes", i, waits[i], int(want))
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/test/conformance"
 	"github.com/stowage-sh/stowage/test/ec2sim"
 )
 
@@ -33,43 +34,19 @@ func TestThousandLaunches(t *testing.T) {
 	}
 	a.sim.ThrottleOdds("", 0.3)
 	before := a.sim.AllCalls()
-	var mu sync.Mutex
-	machines, tries := map[string]string{}, 0
-	launch := func(i int) {
-		q := cloudprovider.LaunchRequest{
-			Claim: fmt.Sprintf("claim-%d", i), UID: fmt.Sprintf("uid-%d", i), Class: c.Class, NodePool: "pool",
-			Labels: map[string]string{"karpenter.sh/nodepool": "pool"}, Taints: []cloudprovider.Taint{{Key: "karpenter.sh/unregistered", Effect: "NoExecute"}},
-		}
-		for _, kind := range []string{cloudprovider.Spot, cloudprovider.OnDemand} {
-			for j := range 3 { // of one kind of node in ten
-				q.Offerings = append(q.Offerings, all[kind][(i%10+4*j)%len(all[kind])])
-			}
-		}
-		for {
-			instance, err := c.Provider.Launch(t.Context(), q)
-			mu.Lock()
-			tries++
-			if err == nil {
-				if of, sold := machines[instance.ID]; sold {
-					t.Errorf("%s and %s have both got %s", of, q.Claim, instance.ID)
-				}
-				machines[instance.ID] = q.Claim
-			}
-			mu.Unlock()
-			if _, none := errors.AsType[*cloudprovider.InsufficientCapacityError](err); none {
-				t.Errorf("%s: %v", q.Claim, err)
-			} else if err != nil {
-				continue // as its controller does
-			}
-			return
-		}
-	}
+	l := &launches{T: t, Cloud: c, machines: map[string]string{}}
 	next := make(chan int)
 	var group sync.WaitGroup
 	for range atOnce {
 		group.Go(func() {
 			for i := range next {
-				launch(i)
+				var wanted []cloudprovider.Offering
+				for _, kind := range []string{cloudprovider.Spot, cloudprovider.OnDemand} {
+					for j := range 3 { // of one kind of node in ten
+						wanted = append(wanted, all[kind][(i%10+4*j)%len(all[kind])])
+					}
+				}
+				l.launch(fmt.Sprintf("claim-%d", i), wanted)
 			}
 		})
 	}
@@ -78,6 +55,7 @@ func TestThousandLaunches(t *testing.T) {
 	}
 	close(next)
 	group.Wait()
+	machines := l.machines
 	running := 0
 	for _, i := range a.sim.Instances() {
 		if _, ours := machines[i.ID]; ours {
@@ -97,5 +75,42 @@ func TestThousandLaunches(t *testing.T) {
 	if calls["DescribeInstances"] > 10 || calls["CreateLaunchTemplate"] > 200 || calls["CreateTags"] > 0 {
 		t.Errorf("calls are made for each claim beside the one that buys: %v", calls)
 	}
-	t.Logf("%d launches were asked for", tries)
+	t.Logf("%d launches were asked for", l.tries)
+}
+
+// launches are made by many goroutines.
+type launches struct {
+	*testing.T
+	*conformance.Cloud
+
+	mu       sync.Mutex
+	machines map[string]string // the claims of those that were bought, by ID
+	tries    int
+}
+
+// launch buys a machine for a claim, again after an error, as its controller does.
+func (l *launches) launch(claim string, offerings []cloudprovider.Offering) {
+	q := cloudprovider.LaunchRequest{
+		Claim: claim, UID: "uid-of-" + claim, Class: l.Class, NodePool: "pool", Offerings: offerings,
+		Labels: map[string]string{"karpenter.sh/nodepool": "pool"}, Taints: []cloudprovider.Taint{{Key: "karpenter.sh/unregistered", Effect: "NoExecute"}},
+	}
+	for {
+		instance, err := l.Provider.Launch(l.Context(), q)
+		l.mu.Lock()
+		l.tries++
+		if of, sold := l.machines[instance.ID]; err == nil && sold {
+			l.Errorf("%s and %s have both got %s", of, claim, instance.ID)
+		}
+		if err == nil {
+			l.machines[instance.ID] = claim
+		}
+		l.mu.Unlock()
+		if _, none := errors.AsType[*cloudprovider.InsufficientCapacityError](err); none {
+			l.Errorf("%s: %v", claim, err)
+			return
+		}
+		if err == nil {
+			return
+		}
+	}
 }

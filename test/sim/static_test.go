@@ -216,14 +216,14 @@ func TestStaticWaitsForCapacity(t *testing.T) {
 		fixed := s.static("fixed", 2)
 		s.pass(30 * time.Minute)
 		made := s.counted("karpenter_nodeclaims_created_total")["false"]
-		if made < 10 || made > 60 { // two every three minutes, and a few more at first
+		if made < 10 || made > 60 { // two after one minute, two, four, and then every eight, for each offering
 			t.Errorf("%v NodeClaims were made in half an hour of no capacity", made)
 		}
 		if told := s.Told("ReplicasMissing"); len(told) != 1 || !strings.Contains(told[0].Message, "nodes have to wait: NodePool fixed got no machine for its last NodeClaims") {
 			t.Errorf("the user was told %v", told)
 		}
 		s.Cloud.Empty = map[cloudprovider.Offering]bool{}
-		s.until(8*time.Minute, "two nodes", s.has(fixed, 2))
+		s.until(cloudprovider.LongestShortage+2*time.Minute, "two nodes", s.has(fixed, 2))
 	})
 }
 
