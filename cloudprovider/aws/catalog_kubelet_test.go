@@ -2,10 +2,12 @@ package aws
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
+	"github.com/stowage-sh/stowage/cloudprovider"
 	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 )
 
@@ -42,6 +44,44 @@ func TestKubeletErrorsNameTheKey(t *testing.T) {
 		{DeviceName: "/dev/xvda", EBS: &v1.BlockDevice{VolumeSize: "lots"}},
 	}}); err == nil || err.Error() != `spec.blockDeviceMappings[0].ebs.volumeSize: "lots" is not a size` {
 		t.Errorf("a wrong volume size gives %v", err)
+	}
+}
+
+// TestKubeletOfUserData: what the user's own user data takes of a node is not promised
+// to pods, and spec.kubelet comes over it as it does at the node.
+func TestKubeletOfUserData(t *testing.T) {
+	const settings = "[settings.kubernetes.kube-reserved]\nmemory = '2Gi'\n[settings.kubernetes.eviction-hard]\n'memory.available' = '1Gi'\n"
+	config := func(lines string) string {
+		return "apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec:\n  kubelet:\n    config:\n" + lines
+	}
+	const reserved = "      kubeReserved: {memory: 2Gi, cpu: 500m}\n      podsPerCore: 3\n"
+	with := func(family v1.AMIFamily, userData string, kubelet ...string) func(*v1.EC2NodeClassSpec) {
+		return func(s *v1.EC2NodeClassSpec) {
+			kubeletOf(kubelet...)(s)
+			s.AMIFamily, s.UserData = family, userData
+		}
+	}
+	archive := "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/x-shellscript\n\n#!/bin/sh\n--b\nContent-Type: application/node.eks.aws\n\n" + config(reserved) + "\n--b--\n"
+	runClassCases(t, []classCase{
+		{"Bottlerocket's settings", with(v1.AMIFamilyBottlerocket, settings), cloudprovider.Resources{"memory": (7577 - 2048 - 1024) * mib, "cpu": 1930}},
+		{"spec.kubelet in place of one", with(v1.AMIFamilyBottlerocket, settings, "kubeReserved", `{"memory":"1Gi"}`), cloudprovider.Resources{"memory": (7577 - 1024 - 1024) * mib}},
+		{"a NodeConfig", with(v1.AMIFamilyAL2023, config(reserved)), cloudprovider.Resources{"memory": (7577 - 2048 - 100) * mib, "cpu": 1500, "pods": 6}},
+		{"a NodeConfig in an archive", with(v1.AMIFamilyAL2023, archive), cloudprovider.Resources{"memory": (7577 - 2048 - 100) * mib, "cpu": 1500}},
+		{"spec.kubelet over a NodeConfig, by key", with(v1.AMIFamilyAL2023, config(reserved), "kubeReserved", `{"memory":"1Gi"}`), cloudprovider.Resources{"memory": (7577 - 1024 - 100) * mib, "cpu": 1500}},
+		{"a script's doings", with(v1.AMIFamilyAL2023, "#!/bin/sh\n"), cloudprovider.Resources{"memory": 6903 * mib}},
+		{"another family's settings", with(v1.AMIFamilyCustom, settings), cloudprovider.Resources{"memory": 6903 * mib}},
+	})
+	for _, c := range []struct {
+		family         v1.AMIFamily
+		userData, want string
+	}{
+		{v1.AMIFamilyBottlerocket, "settings.kubernetes.kube-reserved.memory = 'lots'", `spec.userData: kubelet's kubeReserved.memory in it "lots" is not a quantity`},
+		{v1.AMIFamilyAL2023, config("      evictionHard: {moon.available: 5%}\n"), "spec.userData: kubelet's evictionHard.moon.available in it is not an eviction signal"},
+	} {
+		err := CheckNodeClass(&v1.EC2NodeClassSpec{AMIFamily: c.family, UserData: c.userData})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("error is %v, want %s", err, c.want)
+		}
 	}
 }
 

@@ -93,7 +93,7 @@ func newMachine(spec *v1.EC2NodeClassSpec) (*machine, error) {
 	if m.rootBytes, err = rootBytes(m.family, spec.BlockDeviceMappings); err != nil {
 		return nil, err
 	}
-	if m.kubelet, err = parseKubelet(spec.Kubelet); err != nil {
+	if m.kubelet, err = kubeletOfClass(spec); err != nil {
 		return nil, err
 	}
 	return m, checkCarried(m.family, spec.Kubelet)

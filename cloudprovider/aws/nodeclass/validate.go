@@ -33,7 +33,7 @@ func reasonOf(err error) string {
 	}
 	field, ok := errors.AsType[*aws.NodeClassError](err)
 	switch {
-	case !ok:
+	case !ok, field.Field == "userData":
 		return "InvalidUserData"
 	case !strings.HasPrefix(field.Field, "kubelet"):
 		return "InvalidSpec"
