@@ -90,6 +90,27 @@ func TestLaunchWithEFA(t *testing.T) {
 	}
 }
 
+// TestEFAsTellTemplatesApart: types with another number of EFAs are launched by another template.
+func TestEFAsTellTemplatesApart(t *testing.T) {
+	h := newHarness(t)
+	types := testTypes()
+	types[1].EFAs, types[2].EFAs = 2, 1
+	types[1].IPv4PerENI, types[1].ENIs = types[2].IPv4PerENI, types[2].ENIs // as many pods on each
+	h.Inventory.current.Store(&stock{types: types})
+	r := h.request("m5.large/us-west-2a/on-demand", "m5.xlarge/us-west-2a/on-demand")
+	r.Extended = []string{"vpc.amazonaws.com/efa"}
+	if _, err := h.Launch(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	var got []int
+	for _, x := range h.fake.templates {
+		got = append(got, len(x.LaunchTemplateData.NetworkInterfaces))
+	}
+	if len(got) != 2 || got[0] != 2 || got[1] != 1 || len(h.fake.fleets) != 1 {
+		t.Errorf("templates with %v interfaces in %d fleet(s)", got, len(h.fake.fleets))
+	}
+}
+
 func TestNestedVirtualization(t *testing.T) {
 	for value, want := range map[string]string{"enabled": "enabled", "disabled": "", "": ""} {
 		got := made(t, cloudprovider.OnDemand, func(s *v1.EC2NodeClassSpec) { s.CPUOptions = &v1.CPUOptions{NestedVirtualization: value} }).data.CpuOptions

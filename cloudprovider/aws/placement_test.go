@@ -64,6 +64,26 @@ func TestPartitionsAreOfferings(t *testing.T) {
 	}
 }
 
+// TestCatalogFollowsTheGroup: a class that finds another group has other offerings, though nothing
+// else has changed.
+func TestCatalogFollowsTheGroup(t *testing.T) {
+	h := newHarness(t)
+	for _, want := range []string{"pg-1:1", "pg-2"} {
+		g := parts
+		if want == "pg-2" {
+			g = PlacementGroup{ID: "pg-2", Strategy: types.PlacementStrategySpread}
+		}
+		h.grouped(g)
+		c, err := h.Catalog(t.Context(), classRef)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.InstanceTypes[0].Offerings[0].Placement; got != want {
+			t.Errorf("offered in %q, want %q", got, want)
+		}
+	}
+}
+
 // TestLaunchIntoPartitions: each partition is a fleet of its own, since EC2 takes one override for a
 // type and zone; what it lacks in one says nothing of the others.
 func TestLaunchIntoPartitions(t *testing.T) {

@@ -89,15 +89,9 @@ func (w *world) defineCatalog(text string) error {
 			case strings.HasPrefix(key, "label:"):
 				kind.Labels[strings.TrimPrefix(key, "label:")] = value
 			case key == "partitions":
-				n, err := strconv.Atoi(value)
-				if err != nil {
+				var err error
+				if partitions, err = w.partition(value); err != nil {
 					return fmt.Errorf("%s of %s: %w", key, kind.Name, err)
-				}
-				partitions = nil
-				for i := 1; i <= n; i++ {
-					name := fmt.Sprint("pg:", i)
-					partitions = append(partitions, name)
-					w.catalog.Placements[name] = map[string]string{"cloud/partition": strconv.Itoa(i)}
 				}
 			case key == "spot" || key == "on-demand":
 				for _, zone := range zones {
@@ -127,6 +121,17 @@ func (w *world) defineCatalog(text string) error {
 	}
 	slices.SortFunc(w.catalog.InstanceTypes, func(a, b cloudprovider.InstanceType) int { return cmp.Compare(a.Name, b.Name) })
 	return nil
+}
+
+// partition adds so many placements to the catalog, and returns their names.
+func (w *world) partition(count string) (names []string, err error) {
+	n, err := strconv.Atoi(count)
+	for i := 1; i <= n; i++ {
+		name := fmt.Sprint("pg:", i)
+		names = append(names, name)
+		w.catalog.Placements[name] = map[string]string{"cloud/partition": strconv.Itoa(i)}
+	}
+	return names, err
 }
 
 // apply reads YAML documents. A Deployment stands for its pods.

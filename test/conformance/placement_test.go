@@ -65,6 +65,26 @@ func TestPartitionGroup(t *testing.T) {
 	}
 }
 
+// TestReservedInPartitionGroup: a reserved machine stands in the group, in a partition that EC2 chooses, and is
+// listed as what it was bought as.
+func TestReservedInPartitionGroup(t *testing.T) {
+	b := grouped(t, ec2sim.PlacementGroup{ID: "pg-0123", Name: "parts", Strategy: "partition", Partitions: 3})
+	b.sim.Reserve(ec2sim.CapacityReservation{ID: "cr-1", InstanceType: "m5.large", Zone: region + "a", Total: 1, Targeted: true})
+	b.account.class.Spec.CapacityReservationSelectorTerms = []v1.CapacityReservationSelectorTerm{{ID: "cr-1"}}
+	b.account.class.Generation++
+	b.resolve()
+	o, left := b.reserved("cr-1")
+	if o != b.offered("m5.large/us-west-2a/reserved/cr-1@pg-0123") || left != 1 {
+		t.Fatalf("%d of %s", left, o)
+	}
+	if i, err := b.launch(o); err != nil || i.Offering != o {
+		t.Fatalf("launched %s, %v", i.Offering, err)
+	}
+	if list, err := b.provider().List(t.Context()); err != nil || len(list) != 1 || list[0].Offering != o {
+		t.Errorf("listed %+v, %v", list, err)
+	}
+}
+
 // TestSpreadGroup: the eighth instance of a zone is refused, of every type; another zone takes it.
 func TestSpreadGroup(t *testing.T) {
 	b := grouped(t, ec2sim.PlacementGroup{ID: "pg-0123", Name: "apart", Strategy: "spread"})
