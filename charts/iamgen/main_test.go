@@ -62,7 +62,7 @@ func TestPoliciesHoldEveryCallAndNoMore(t *testing.T) {
 	}
 	delete(made, "ec2:StopInstances")
 	for _, name := range made.actions() {
-		if strings.HasPrefix(name, "ec2:Describe") {
+		if strings.HasPrefix(name, "ec2:Describe") || name == runs.name { // CreateFleet needs that as well
 			continue
 		}
 		less := callers{}

@@ -97,7 +97,7 @@ const (
 // made is what a fleet makes, and what is tagged as it is made.
 var made = []string{"fleet", "instance", "volume", "network-interface", "spot-instances-request"}
 
-// runs is the right that CreateFleet needs besides its own.
+// runs is the right that CreateFleet needs besides its own, and of which a dry run tells.
 var runs = action{"ec2:RunInstances", []string{"ec2:CreateFleet"}, "an instant fleet runs its instances in the caller's name"}
 
 // profiles are the instance profiles of the cluster, by their path.

@@ -30,6 +30,7 @@ type settings struct {
 	logLevel                string
 	memoryLimit             int64
 
+	noDryRun               bool
 	noLeaderElection       bool
 	leaseName, leaseSpace  string
 	batchMax, batchIdle    time.Duration
@@ -84,6 +85,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.BoolVar(&s.profiling, "enable-profiling", false, "serve /debug/pprof on the metrics port")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.Int64Var(&s.memoryLimit, "memory-limit", -1, "memory of the container in bytes; the garbage collector aims at 90 % of it")
+	f.BoolVar(&s.noDryRun, "disable-dry-run", false, "do not ask EC2 by dry runs whether instances may be launched from an EC2NodeClass")
 	f.BoolVar(&s.noLeaderElection, "disable-leader-election", false, "act without holding the Lease")
 	f.StringVar(&s.leaseName, "leader-election-name", "karpenter-leader-election", "name of the Lease")
 	f.StringVar(&s.leaseSpace, "leader-election-namespace", "", "namespace of the Lease; empty for the Pod's own")

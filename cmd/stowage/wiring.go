@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/cloudprovider/aws"
 	"github.com/stowage-sh/stowage/cloudprovider/aws/nodeclass"
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	"github.com/stowage-sh/stowage/provisioner/batch"
@@ -185,6 +186,11 @@ func (w *wiring) nodeClasses() error {
 		Templates:  w.cloud.ec2,
 
 		ReservedCapacity: w.settings.gate(gateReserved, true),
+	}
+	if !w.settings.noDryRun {
+		c.Rehearse = func(ctx context.Context, class *aws.Class) error {
+			return w.cloud.provider.Rehearse(ctx, class, w.cloud.ec2)
+		}
 	}
 	classes := func(obj client.Object) []string {
 		if class, ok := obj.(*awsv1.EC2NodeClass); ok {

@@ -38,8 +38,8 @@ type Claim struct {
 	Launched, Drifted bool
 }
 
-// A Controller keeps the status of EC2NodeClasses. All fields but ReservedCapacity
-// and the two intervals are needed. Steps for different classes may run at once,
+// A Controller keeps the status of EC2NodeClasses. All fields but ReservedCapacity,
+// Rehearse and the two intervals are needed. Steps for different classes may run at once,
 // those for one class may not.
 type Controller struct {
 	// Region and Cluster that the nodes are for.
@@ -68,6 +68,9 @@ type Controller struct {
 	// ReservedCapacity is the feature gate: without it capacityReservationSelectorTerms select
 	// nothing.
 	ReservedCapacity bool
+	// Rehearse asks EC2 whether instances may be launched from a class: (*aws.Provider).Rehearse; nil
+	// where nobody is to ask.
+	Rehearse func(ctx context.Context, c *aws.Class) error
 	// SubnetInterval and ImageInterval say how long what was found of subnets, and
 	// of images, is good for; 0 means a minute and five minutes.
 	SubnetInterval, ImageInterval time.Duration
@@ -108,6 +111,7 @@ func (c *Controller) keep(ctx context.Context, now time.Time, class *v1.EC2NodeC
 	before := class.DeepCopy()
 	m := moment{now, class, c.ReservedCapacity, c.Version()}
 	found, failure := c.resolve(ctx, m)
+	failure = errors.Join(failure, c.rehearse(ctx, m, found))
 	if found.show(m) {
 		c.Classes.Put(found.class(class))
 	}

@@ -96,6 +96,7 @@ type resolved struct {
 	images    part[[]v1.AMI]
 	profile   part[string]
 	valid     part[struct{}]
+	rehearsed part[struct{}] // of what ConditionValidationSucceeded says as well
 	placement part[*aws.PlacementGroup]
 	// reserved stays as it is where the feature gate is off.
 	reserved part[[]aws.Reservation]
@@ -137,6 +138,21 @@ func (c *Controller) resolve(ctx context.Context, m moment) (*resolved, error) {
 	)
 }
 
+// rehearse asks whether instances may be launched from a class that all has been found for.
+func (c *Controller) rehearse(ctx context.Context, m moment, r *resolved) error {
+	const found = metav1.ConditionTrue
+	if c.Rehearse == nil || r.valid.state != found || r.placement.state != found || r.subnets.state != found || r.groups.state != found || r.images.state != found || r.profile.state != found {
+		return nil
+	}
+	return r.rehearsed.look(m, v1.ConditionValidationSucceeded, 10*time.Minute, func() (struct{}, *verdict, error) {
+		err := c.Rehearse(ctx, r.class(m.class))
+		if denied, ok := errors.AsType[*aws.NotAllowedError](err); ok {
+			return struct{}{}, verdictf(denied.Call+"AuthCheckFailed", "%v", err), nil
+		}
+		return struct{}{}, nil, err
+	})
+}
+
 // show writes what was looked up into the status, and reports whether that is
 // everything.
 func (r *resolved) show(m moment) (whole bool) {
@@ -157,6 +173,9 @@ func (r *resolved) show(m moment) (whole bool) {
 		s.InstanceProfile = r.profile.value
 	}
 	whole = r.valid.show(m, v1.ConditionValidationSucceeded) && whole
+	if r.valid.state == metav1.ConditionTrue && r.rehearsed.state == metav1.ConditionFalse {
+		r.rehearsed.show(m, v1.ConditionValidationSucceeded)
+	}
 	whole = r.placement.show(m, v1.ConditionPlacementGroupReady) && whole
 	dependents := v1.Readiness
 	if m.reserved {
@@ -204,6 +223,9 @@ func (c *Controller) forget(name string) {
 func (r *resolved) due(now time.Time) time.Duration {
 	next := r.subnets.until
 	parts := []time.Time{r.groups.until, r.images.until, r.profile.until, r.valid.until, r.placement.until}
+	if r.rehearsed.state != "" {
+		parts = append(parts, r.rehearsed.until)
+	}
 	if r.reserved.state != "" {
 		parts = append(parts, r.reserved.until)
 	}
