@@ -178,8 +178,9 @@ func (t *table) decisive(list []claimant) (out []int) {
 		if len(key) == 0 || t.room[o] == nil {
 			continue
 		}
-		for _, i := range t.stocks[o] {
-			key = binary.AppendVarint(key, int64(^i)) // negative, unlike claimants
+		for _, d := range t.stocks[o] {
+			key = binary.AppendVarint(key, int64(^d.stock)) // negative, unlike claimants
+			key = binary.AppendVarint(key, d.units)
 		}
 		if pool := t.Offers[o].Pool; t.Pools[pool].Left != nil || t.Pools[pool].NodesLeft != Unlimited {
 			key = binary.AppendVarint(key, int64(^(len(t.Stocks) + pool)))
@@ -284,7 +285,7 @@ func (t *table) everOpens(o int) bool {
 			return false
 		}
 	}
-	return pool.NodesLeft > 0 && !slices.ContainsFunc(t.stocks[o], func(i int) bool { return t.Stocks[i].Count == 0 })
+	return pool.NodesLeft > 0 && !slices.ContainsFunc(t.stocks[o], func(d draw) bool { return t.Stocks[d.stock].Count < d.units })
 }
 
 // bought counts by group the pods on new nodes of pools of a weight.
