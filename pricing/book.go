@@ -55,11 +55,21 @@ func (b *Book) Refresh(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// swap replaces what next speaks for. Two refreshes at once both get in.
+// Commit replaces the commitments. Prices stay as they are.
+func (b *Book) Commit(cs Commitments) {
+	b.change(func(old *Table) *Table { return old.WithCommitments(cs) })
+}
+
+// swap replaces what next speaks for.
 func (b *Book) swap(next *Table) {
+	b.change(func(old *Table) *Table { return old.with(next) })
+}
+
+// change replaces the table by what is made of it. Two changes at once both get in.
+func (b *Book) change(next func(*Table) *Table) {
 	for {
 		old := b.current.Load()
-		if b.current.CompareAndSwap(old, old.with(next)) {
+		if b.current.CompareAndSwap(old, next(old)) {
 			return
 		}
 	}

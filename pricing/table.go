@@ -19,6 +19,7 @@ type Table struct {
 	// of their offerings, there is none.
 	capacityTypes []string
 	skipped       []string
+	commitments   Commitments
 }
 
 // NewTable returns a table of the given prices, which it copies. An offering
@@ -55,6 +56,16 @@ func (t *Table) Region() string { return t.region }
 // Source says where the prices come from and of when they are, for people.
 func (t *Table) Source() string { return t.source }
 
+// Commitments returns what of on-demand use is paid for already. The caller must not modify it.
+func (t *Table) Commitments() Commitments { return t.commitments }
+
+// WithCommitments returns a table of the same prices with other commitments.
+func (t *Table) WithCommitments(cs Commitments) *Table {
+	next := *t
+	next.commitments = cs
+	return &next
+}
+
 // Len returns the number of prices.
 func (t *Table) Len() int { return len(t.prices) }
 
@@ -76,7 +87,7 @@ func (t *Table) All() iter.Seq2[cloudprovider.Offering, MicroUSD] {
 }
 
 // with returns t with everything that next speaks for taken from next: a
-// capacity type is replaced whole, so that no stale price outlives a refresh.
+// capacity type is replaced whole, so that no stale price outlives a refresh. Commitments stay.
 func (t *Table) with(next *Table) *Table {
 	prices := maps.Clone(next.prices)
 	source := next.source
@@ -90,5 +101,6 @@ func (t *Table) with(next *Table) *Table {
 	}
 	merged := NewTable(t.region, source, prices)
 	merged.skipped = slices.Clone(next.skipped)
+	merged.commitments = t.commitments
 	return merged
 }
