@@ -43,8 +43,8 @@ func (d draws) within(other draws) bool {
 	return !slices.ContainsFunc(d, func(x draw) bool { return x.units > other.of(x.stock) })
 }
 
-// takes is how many units of the stock a node of the offer takes.
-func (s *Stock) takes(offer int) int64 {
+// Takes is how many units of the stock a node of the offer takes; 0 if that does not draw on it.
+func (s *Stock) Takes(offer int) int64 {
 	switch {
 	case !s.Offers.Has(offer):
 		return 0

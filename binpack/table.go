@@ -109,7 +109,7 @@ func (t *table) addOffers() {
 	t.stocks, t.room, t.charge, t.price = make([]draws, n), make([]Vector, 0, n), make([]Vector, 0, n), make([]MicroUSD, 0, n)
 	for i := range t.Stocks {
 		for o := range t.Stocks[i].Offers.All {
-			t.stocks[o] = append(t.stocks[o], draw{i, t.Stocks[i].takes(o)})
+			t.stocks[o] = append(t.stocks[o], draw{i, t.Stocks[i].Takes(o)})
 		}
 	}
 	slab := make(Vector, n*len(t.Resources))

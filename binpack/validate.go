@@ -296,7 +296,7 @@ func (p *Problem) validateStocks() error {
 			return fmt.Errorf("stock %q: units: %d given for %d offers", s.ID, len(s.Units), len(p.Offers))
 		}
 		for o := range s.Offers.All {
-			if n := s.takes(o); n < 1 || n > maxUnits {
+			if n := s.Takes(o); n < 1 || n > maxUnits {
 				return fmt.Errorf("stock %q: units: %d of offer %q out of range", s.ID, n, p.Offers[o].ID)
 			}
 		}

@@ -250,7 +250,7 @@ func (p *Problem) slack(sites []site) slack {
 		for _, at := range sites {
 			most := int64(0)
 			for _, o := range at.offers {
-				most = max(most, stock.takes(o))
+				most = max(most, stock.Takes(o))
 			}
 			n -= at.copies * most
 		}
@@ -346,7 +346,7 @@ func (p *Problem) opens(o, g int, rest slack) bool {
 		}
 	}
 	for i, stock := range p.Stocks {
-		if rest.stocks[i] < stock.takes(o) {
+		if rest.stocks[i] < stock.Takes(o) {
 			return false
 		}
 	}

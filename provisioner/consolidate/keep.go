@@ -147,7 +147,7 @@ func (s *search) leaves(fill float64) []bool {
 			need[r] -= float64(q)
 		}
 	}
-	unit := binpack.Worth(s.quick, kept)
+	unit := binpack.Worth(bought(s.quick), kept)
 	order, earns := make([]int, len(s.nodes)), make([]float64, len(s.nodes))
 	for i := range s.nodes {
 		order[i] = i

@@ -65,11 +65,12 @@ func ReviewOf(now time.Time, in *problem.Input, served problem.Schedulers) *Revi
 
 // consolidatable lists the candidates that may go to save money, and says of the others why not.
 func (v *view) consolidatable(in *problem.Input, candidates []candidate) (nodes []consolidate.Node, why map[types.UID]block) {
-	terms := v.terms(in)
+	running := in.Running()
+	terms := v.terms(running)
 	why = map[types.UID]block{}
 	in.Leaving = v.noDestinations()
 	for _, n := range candidates {
-		price, known := in.PriceOf(n.claim, n.node)
+		price, known := running.PriceOf(n.claim, n.node)
 		w := v.notUnderutilized(n)
 		if w.code == "" && !known {
 			w = block{priceUnknown, fmt.Sprintf("the price of %s is not known", problem.LaunchedAs(n.claim))}
@@ -149,7 +150,7 @@ func (v *view) noDestinations() map[string]bool {
 }
 
 // terms are those of the NodePools, by name.
-func (v *view) terms(in *problem.Input) map[string]*consolidate.Terms {
+func (v *view) terms(running *problem.Running) map[string]*consolidate.Terms {
 	terms := map[string]*consolidate.Terms{}
 	for _, pool := range v.NodePools.All() {
 		payback, _ := pool.ConsolidationPayback() // or its nodes stay
@@ -168,7 +169,7 @@ func (v *view) terms(in *problem.Input) map[string]*consolidate.Terms {
 		if !t.Balanced {
 			continue // nobody asks
 		}
-		price, _ := in.PriceOf(n.claim, n.node)
+		price, _ := running.PriceOf(n.claim, n.node)
 		t.Cost += price
 		t.Disruption += consolidate.Disruption(consolidate.Node{Pods: n.movable})
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/pricing"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -26,7 +27,13 @@ type Row struct {
 	Type     *cloudprovider.InstanceType
 	Offering cloudprovider.Offering
 	Price    binpack.MicroUSD
+	// Commitment that a node of the row is covered by; nil for one that is bought.
+	Commitment *pricing.Commitment
 
+	// draw is how much of the Commitment a node takes, told the price that the solver is told, and
+	// bought what it would cost without.
+	draw         int64
+	told, bought binpack.MicroUSD
 	// relaxed rows are not asked for minValues, and only for pods that need that.
 	relaxed bool
 	// chosen are the labels that the NodePool puts on the node; zone and reserved those
