@@ -75,6 +75,17 @@ func (c *Commitment) Draw(o cloudprovider.Offering, onDemand MicroUSD) (units in
 	return max(1, int64(rate)), rate <= onDemand
 }
 
+// Quantity is an amount in dollars, machines, or normalized units: for output only.
+func (c *Commitment) Quantity(amount int64) float64 {
+	switch {
+	case c.Kind != ReservedInstance:
+		return float64(amount) / million
+	case c.Family != "":
+		return float64(amount) / 4
+	}
+	return float64(amount)
+}
+
 // quarters of a normalized unit that an instance size counts for; 0 if that is not known. A nano
 // is a quarter of a unit, a large 4 units, an xlarge 8, and n times an xlarge n times as much ("Instance
 // size flexibility", Amazon EC2 User Guide). Of bare metal only sizes such as metal-24xl say it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -38,6 +39,17 @@ type cloud struct {
 	interruptions *aws.Interruptions
 	prices        *pricing.Book
 	availability  *cloudprovider.Availability
+
+	commitmentsFile string
+}
+
+// readCommitments reads the file of commitments anew. On an error the old ones stay.
+func (c *cloud) readCommitments(context.Context) error {
+	read, err := readCommitments(c.commitmentsFile, c.region, time.Now())
+	if err == nil && !reflect.DeepEqual(read, c.prices.Table().Commitments()) { // another table is planned with anew
+		c.prices.Commit(read)
+	}
+	return err
 }
 
 // newCloud makes the clients from the SDK's own chain of configuration, asks for
@@ -79,6 +91,11 @@ func newCloud(ctx context.Context, kube *rest.Config, s *settings) (*cloud, erro
 		sources = append(sources, pricing.OnDemand{Client: list, Region: cfg.Region})
 	}
 	c.prices = pricing.NewBook(table, sources...)
+	if c.commitmentsFile = s.commitments; c.commitmentsFile != "" {
+		if err := c.readCommitments(ctx); err != nil {
+			return nil, usageError(err)
+		}
+	}
 	unreadable := func(err error) { log.FromContext(ctx).Error(err, "leaving out an instance type") }
 	c.inventory = &aws.Inventory{Region: cfg.Region, API: c.ec2, Unreadable: unreadable}
 	if err := c.inventory.Refresh(ctx); err != nil {

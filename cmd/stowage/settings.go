@@ -51,6 +51,7 @@ type settings struct {
 	collectAge             time.Duration
 	catalogInterval        time.Duration
 	priceInterval          time.Duration
+	commitments            string
 	maxSteps               int64
 	nominate               bool
 	surge                  bool
@@ -109,6 +110,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.collectAge, "garbage-collection-age", 30*time.Second, "age at which an instance without a NodeClaim is terminated")
 	f.DurationVar(&s.catalogInterval, "instance-type-refresh-interval", 12*time.Hour, "time between refreshes of instance types")
 	f.DurationVar(&s.priceInterval, "price-refresh-interval", 12*time.Hour, "time between refreshes of prices")
+	f.StringVar(&s.commitments, "commitments", "", commitmentsUsage+"; read anew every minute")
 	f.Int64Var(&s.maxSteps, "max-steps", 0, "step budget of the solver; 0 for its own formula")
 	f.BoolVar(&s.nominate, "nominate-pods", true, "tell kube-scheduler which node each pod was planned for")
 	f.BoolVar(&s.surge, "surge-single-replicas", false, "roll a Deployment with one pod, in place of evicting it, where the annotation stowage.sh/surge asks for that")

@@ -66,6 +66,11 @@ func (w *wiring) wire(ctx context.Context) error {
 	if err := errors.Join(w.record(ctx), w.measure(), w.decideOptions(ctx), w.watch(ctx)); err != nil {
 		return err
 	}
+	if w.settings.commitments != "" {
+		if err := w.manager.Add(manager.RunnableFunc(refresh("commitments", commitmentsInterval, w.cloud.readCommitments))); err != nil {
+			return err
+		}
+	}
 	return errors.Join(
 		w.manager.Add(manager.RunnableFunc(w.guard.run)),
 		w.manager.Add(manager.RunnableFunc(w.begin)),

@@ -46,6 +46,7 @@ type committed struct {
 	biller   *pricing.Biller
 	left     []int64 // of each commitment
 	stocks   []int   // of the problem's, by commitment; -1 for none
+	each     []int64 // by commitment: what one unit of the stock is of it
 }
 
 // committedOf finds the machines that run on demand, or are to, and what commitments they use. Those that
@@ -149,20 +150,36 @@ func told(c *pricing.Commitment, units int64, listed pricing.MicroUSD) binpack.M
 // commit adds what is left of commitments to the problem's stocks.
 func (b *builder) commit() {
 	c := b.t.committed
-	c.stocks = slices.Repeat([]int{-1}, len(c.list))
+	c.stocks, c.each = slices.Repeat([]int{-1}, len(c.list)), make([]int64, len(c.list))
 	for k := range c.list {
-		stock := binpack.Stock{ID: "commitment " + c.list[k].Name, Count: c.left[k], Units: make([]int64, len(b.t.Rows))}
+		stock := binpack.Stock{ID: "commitment " + c.list[k].Name, Units: make([]int64, len(b.t.Rows))}
+		each := int64(0)
 		for i := range b.t.Rows {
 			if row := &b.t.Rows[i]; row.Commitment == &c.list[k] {
 				stock.Offers.Add(i)
 				stock.Units[i] = row.draw
+				each = divisor(each, row.draw)
 			}
 		}
-		if stock.Offers.Len() > 0 {
-			c.stocks[k] = len(b.p.Stocks)
-			b.p.Stocks = append(b.p.Stocks, stock)
+		if each == 0 {
+			continue
 		}
+		// Counted in the largest unit that all draws are whole numbers of: what no node can use is not there.
+		for i := range stock.Offers.All {
+			stock.Units[i] /= each
+		}
+		stock.Count = c.left[k] / each
+		c.stocks[k], c.each[k] = len(b.p.Stocks), each
+		b.p.Stocks = append(b.p.Stocks, stock)
 	}
+}
+
+// divisor is the greatest one that both have in common.
+func divisor(a, b int64) int64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
 }
 
 // commitmentOf returns the commitment that a stock of the problem is of, or nil.
@@ -190,7 +207,7 @@ func (t *Translation) Without(gone map[string]bool) []binpack.Stock {
 	}
 	for k, left := range c.biller.Bill(counts).Left {
 		if i := c.stocks[k]; i >= 0 {
-			stocks[i].Count = left
+			stocks[i].Count = left / c.each[k]
 		}
 	}
 	return stocks
@@ -204,29 +221,36 @@ func (t *Translation) Bought(offer int) binpack.MicroUSD {
 	return max(t.Rows[offer].Price, t.Rows[offer].bought)
 }
 
-// dropTold takes what the solver was told of covered nodes off the plan: it is paid to nobody. No plan pays
-// more of it than all that is left of commitments would, which comes off the bound.
-func (d *decision) dropTold() {
-	most := make([]binpack.MicroUSD, len(d.t.Problem.Stocks))
-	for i := range d.t.Rows {
-		if d.t.Rows[i].Commitment == nil {
+// MostTold is the most that a plan with these stocks, those of t.Problem or with other counts, can cost only because
+// the solver was told a price of covered nodes. What is proven without it is proven.
+func (t *Translation) MostTold(stocks []binpack.Stock) (sum binpack.MicroUSD) {
+	for k, i := range t.committed.stocks {
+		if i < 0 {
 			continue
 		}
-		offer := &d.t.Problem.Offers[i]
-		for k := range d.t.Problem.Stocks {
-			if s := &d.t.Problem.Stocks[k]; s.Units != nil && s.Offers.Has(i) {
-				most[k] = max(most[k], binpack.MicroUSD(pricing.Share(int64(offer.Price), s.Count, s.Units[i])))
+		most := int64(0)
+		for o := range stocks[i].Offers.All {
+			if t.Rows[o].Commitment == &t.committed.list[k] {
+				most = max(most, pricing.Share(int64(t.Problem.Offers[o].Price), stocks[i].Count, stocks[i].Units[o]))
 			}
 		}
-		for _, n := range d.s.New {
-			if n.Offers[0] == i {
-				d.s.Cost -= binpack.MicroUSD(n.Count) * offer.Price
-			}
-		}
-		offer.Price = 0
+		sum += binpack.MicroUSD(most)
 	}
-	for _, m := range most {
-		d.s.LowerBound = max(0, d.s.LowerBound-m)
+	return sum
+}
+
+// dropTold takes what the solver was told of covered nodes off the plan: it is paid to nobody.
+func (d *decision) dropTold() {
+	d.s.LowerBound = max(0, d.s.LowerBound-d.t.MostTold(d.t.Problem.Stocks))
+	for _, n := range d.s.New {
+		if d.t.Rows[n.Offers[0]].Commitment != nil {
+			d.s.Cost -= binpack.MicroUSD(n.Count) * d.t.Problem.Offers[n.Offers[0]].Price
+		}
+	}
+	for i := range d.t.Rows {
+		if d.t.Rows[i].Commitment != nil {
+			d.t.Problem.Offers[i].Price = 0
+		}
 	}
 	d.s.LowerBound = min(d.s.LowerBound, d.s.Cost)
 }
