@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // A Source fetches prices: all those of the capacity types that it speaks for.
@@ -36,10 +37,10 @@ func NewBook(t *Table, sources ...Source) *Book {
 // asks nothing else: prices of two tables need not fit together.
 func (b *Book) Table() *Table { return b.current.Load() }
 
-// Refresh fetches from every source and swaps in what came. A source that
+// Refresh fetches from every source and swaps in what came, as of now. A source that
 // fails, or has nothing, keeps its old prices and does not stop the others: its
 // error is part of the one returned.
-func (b *Book) Refresh(ctx context.Context) error {
+func (b *Book) Refresh(ctx context.Context, now time.Time) error {
 	var failed []error
 	for _, s := range b.sources {
 		next, err := s.Fetch(ctx)
@@ -50,7 +51,7 @@ func (b *Book) Refresh(ctx context.Context) error {
 			failed = append(failed, fmt.Errorf("refreshing %s: %w", s.Name(), err))
 			continue
 		}
-		b.swap(next)
+		b.swap(next.heldAt(now))
 	}
 	return errors.Join(failed...)
 }

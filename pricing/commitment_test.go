@@ -198,7 +198,7 @@ func ri(fields string) string {
 func TestCommitmentsOutliveARefresh(t *testing.T) {
 	b := NewBook(tableOf(1, 1, "", "spot"), sourceFunc(func() (*Table, error) { return tableOf(2, 1, "", "spot"), nil }))
 	b.Commit(mustCommit(t, three))
-	if err := b.Refresh(t.Context()); err != nil {
+	if err := b.Refresh(t.Context(), noon); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := b.Table().Price(offering("a1.large", "", "spot")); got != 2 || len(b.Table().Commitments()) != 3 {

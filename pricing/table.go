@@ -4,6 +4,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 )
@@ -20,6 +21,8 @@ type Table struct {
 	capacityTypes []string
 	skipped       []string
 	commitments   Commitments
+	// asOf is when the prices of a capacity type held, as far as that is known.
+	asOf map[string]time.Time
 }
 
 // NewTable returns a table of the given prices, which it copies. An offering
@@ -55,6 +58,22 @@ func (t *Table) Region() string { return t.region }
 
 // Source says where the prices come from and of when they are, for people.
 func (t *Table) Source() string { return t.source }
+
+// AsOf returns when the prices of a capacity type held; not ok where nobody knows, as of a file.
+func (t *Table) AsOf(capacityType string) (at time.Time, ok bool) {
+	at, ok = t.asOf[capacityType]
+	return at, ok
+}
+
+// heldAt returns a table of the same prices that says of when they are.
+func (t *Table) heldAt(at time.Time) *Table {
+	next := *t
+	next.asOf = map[string]time.Time{}
+	for _, capacityType := range t.capacityTypes {
+		next.asOf[capacityType] = at
+	}
+	return &next
+}
 
 // Commitments returns what of on-demand use is paid for already. The caller must not modify it.
 func (t *Table) Commitments() Commitments { return t.commitments }
@@ -101,6 +120,11 @@ func (t *Table) with(next *Table) *Table {
 	}
 	merged := NewTable(t.region, source, prices)
 	merged.skipped = slices.Clone(next.skipped)
-	merged.commitments = t.commitments
+	merged.commitments, merged.asOf = t.commitments, map[string]time.Time{}
+	maps.Copy(merged.asOf, t.asOf)
+	for _, capacityType := range next.capacityTypes {
+		delete(merged.asOf, capacityType)
+	}
+	maps.Copy(merged.asOf, next.asOf)
 	return merged
 }

@@ -43,6 +43,9 @@ type cloud struct {
 	commitmentsFile string
 }
 
+// refreshPrices fetches prices anew.
+func (c *cloud) refreshPrices(ctx context.Context) error { return c.prices.Refresh(ctx, time.Now()) }
+
 // readCommitments reads the file of commitments anew. On an error the old ones stay.
 func (c *cloud) readCommitments(context.Context) error {
 	read, err := readCommitments(c.commitmentsFile, c.region, time.Now())
