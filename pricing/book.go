@@ -61,6 +61,11 @@ func (b *Book) Commit(cs Commitments) {
 	b.change(func(old *Table) *Table { return old.WithCommitments(cs) })
 }
 
+// Interruptions replaces what is known of how often machines on spot are taken back.
+func (b *Book) Interruptions(rates Interruptions) {
+	b.change(func(old *Table) *Table { return old.WithInterruptions(rates) })
+}
+
 // swap replaces what next speaks for.
 func (b *Book) swap(next *Table) {
 	b.change(func(old *Table) *Table { return old.with(next) })

@@ -94,6 +94,13 @@ func newCloud(ctx context.Context, kube *rest.Config, s *settings) (*cloud, erro
 		sources = append(sources, pricing.OnDemand{Client: list, Region: cfg.Region})
 	}
 	c.prices = pricing.NewBook(table, sources...)
+	if s.spotInterruptions != "" {
+		rates, err := readInterruptions(s.spotInterruptions, cfg.Region)
+		if err != nil {
+			return nil, usageError(err)
+		}
+		c.prices.Interruptions(rates)
+	}
 	if c.commitmentsFile = s.commitments; c.commitmentsFile != "" {
 		if err := c.readCommitments(ctx); err != nil {
 			return nil, usageError(err)

@@ -52,6 +52,7 @@ type settings struct {
 	catalogInterval        time.Duration
 	priceInterval          time.Duration
 	commitments            string
+	spotInterruptions      string
 	maxSteps               int64
 	nominate               bool
 	surge                  bool
@@ -111,6 +112,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.catalogInterval, "instance-type-refresh-interval", 12*time.Hour, "time between refreshes of instance types")
 	f.DurationVar(&s.priceInterval, "price-refresh-interval", 12*time.Hour, "time between refreshes of prices")
 	f.StringVar(&s.commitments, "commitments", "", commitmentsUsage+"; read anew every minute")
+	f.StringVar(&s.spotInterruptions, "spot-interruptions", "", interruptionsUsage)
 	f.Int64Var(&s.maxSteps, "max-steps", 0, "step budget of the solver; 0 for its own formula")
 	f.BoolVar(&s.nominate, "nominate-pods", true, "tell kube-scheduler which node each pod was planned for")
 	f.BoolVar(&s.surge, "surge-single-replicas", false, "roll a Deployment with one pod, in place of evicting it, where the annotation stowage.sh/surge asks for that")

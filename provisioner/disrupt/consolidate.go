@@ -2,6 +2,7 @@ package disrupt
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -73,7 +74,7 @@ func (v *view) consolidatable(in *problem.Input, candidates []candidate) (nodes 
 		price, known := running.PriceOf(n.claim, n.node)
 		w := v.notUnderutilized(n)
 		if w.code == "" && !known {
-			w = block{priceUnknown, fmt.Sprintf("the price of %s is not known", problem.LaunchedAs(n.claim))}
+			w = block{priceUnknown, unpriced(n)}
 		}
 		if w.code != "" {
 			why[n.claim.UID] = w
@@ -82,6 +83,15 @@ func (v *view) consolidatable(in *problem.Input, candidates []candidate) (nodes 
 		nodes = append(nodes, consolidate.Node{Claim: n.claim, Node: n.node, Price: price, Pods: n.movable, Terms: terms[n.pool.Name]})
 	}
 	return nodes, why
+}
+
+// unpriced says why the price of a node is not known.
+func unpriced(n candidate) string {
+	wrong := n.pool.PriceAnnotations()
+	for _, annotation := range slices.Sorted(maps.Keys(wrong)) {
+		return fmt.Sprintf("the NodePool's annotation %s %v", annotation, wrong[annotation])
+	}
+	return fmt.Sprintf("the price of %s is not known", problem.LaunchedAs(n.claim))
 }
 
 // ofOthers is a pod of a node for which no place can be decided here, since another scheduler places it; nil

@@ -231,7 +231,7 @@ func (b *builder) offers() {
 		b.p.Offers = append(b.p.Offers, binpack.Offer{
 			ID:       row.id(),
 			Pool:     poolIndex[row.Pool.Name],
-			Price:    max(row.Price, row.told),
+			Price:    row.Price + row.told,
 			Capacity: v.capacity,
 			Overhead: overhead,
 			Charge:   v.charge,

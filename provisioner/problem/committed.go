@@ -58,12 +58,11 @@ func committedOf(in *Input) *committed {
 	}
 	known := map[pricing.Use]int{}
 	add := func(m machine, o cloudprovider.Offering, on labels.Set) {
-		listed, ok := in.Prices.Price(o)
-		if o.CapacityType != cloudprovider.OnDemand || !ok {
+		p := in.priceOf(nil, on, o)
+		if o.CapacityType != cloudprovider.OnDemand || !p.known || !coverable(on) {
 			return
 		}
-		price, _, _ := in.Overlays.Price(on, listed, ok)
-		use := pricing.Use{Offering: o, OnDemand: listed, Price: price}
+		use, ok := pricing.Use{Offering: o, OnDemand: p.listed, Price: p.machine}, false
 		if m.use, ok = known[use]; !ok {
 			m.use = len(c.uses)
 			known[use] = m.use
@@ -119,13 +118,13 @@ func (b *builder) covered(rows []Row) []Row {
 			most = c.list[k].Amount
 		}
 		for _, row := range rows {
-			listed, _ := b.in.Prices.Price(row.Offering)
-			units, ok := c.list[k].Draw(row.Offering, listed)
-			if !ok || units > most {
+			p := b.in.priceOf(row.Pool, &row, row.Offering)
+			units, ok := c.list[k].Draw(row.Offering, p.listed)
+			if !ok || units > most || !coverable(&row) {
 				continue
 			}
 			row.Commitment, row.bought, row.draw = &c.list[k], row.Price, units
-			row.Price, row.told = 0, told(&c.list[k], units, listed)
+			row.Price, row.told = p.surcharge, told(&c.list[k], units, p.listed)
 			row.variant += (k + 1) * maxVariants // a node is covered by one, whichever of its offerings it becomes
 			more = append(more, row)
 		}
@@ -231,7 +230,7 @@ func (t *Translation) MostTold(stocks []binpack.Stock) (sum binpack.MicroUSD) {
 		most := int64(0)
 		for o := range stocks[i].Offers.All {
 			if t.Rows[o].Commitment == &t.committed.list[k] {
-				most = max(most, pricing.Share(int64(t.Problem.Offers[o].Price), stocks[i].Count, stocks[i].Units[o]))
+				most = max(most, pricing.Share(int64(t.Rows[o].told), stocks[i].Count, stocks[i].Units[o]))
 			}
 		}
 		sum += binpack.MicroUSD(most)
@@ -244,12 +243,12 @@ func (d *decision) dropTold() {
 	d.s.LowerBound = max(0, d.s.LowerBound-d.t.MostTold(d.t.Problem.Stocks))
 	for _, n := range d.s.New {
 		if d.t.Rows[n.Offers[0]].Commitment != nil {
-			d.s.Cost -= binpack.MicroUSD(n.Count) * d.t.Problem.Offers[n.Offers[0]].Price
+			d.s.Cost -= binpack.MicroUSD(n.Count) * d.t.Rows[n.Offers[0]].told
 		}
 	}
 	for i := range d.t.Rows {
 		if d.t.Rows[i].Commitment != nil {
-			d.t.Problem.Offers[i].Price = 0
+			d.t.Problem.Offers[i].Price = d.t.Rows[i].Price
 		}
 	}
 	d.s.LowerBound = min(d.s.LowerBound, d.s.Cost)
@@ -310,14 +309,15 @@ func usedOf(in *Input, node *corev1.Node, requests requestsKnown) (most int64) {
 	return most
 }
 
-// PriceOf returns what an hour of the machine of a NodeClaim costs, and whether that is known.
+// PriceOf returns what an hour of the node of a NodeClaim costs, its NodePool's surcharge and the expected cost
+// of interruptions included, and whether that is known.
 func (r *Running) PriceOf(claim *v1.NodeClaim, node *corev1.Node) (binpack.MicroUSD, bool) {
-	if price, ok := r.beyond[claim.Name]; ok {
-		return price, true
+	pool, _ := r.in.Snapshot.NodePools.Get(claim.Labels[v1.LabelNodePool])
+	p := r.in.priceOf(pool, labels.Set(node.Labels), LaunchedAs(claim))
+	if beyond, ok := r.beyond[claim.Name]; ok {
+		return beyond + p.surcharge, p.known
 	}
-	price, known := r.in.Prices.Price(LaunchedAs(claim))
-	price, known, _ = r.in.Overlays.Price(labels.Set(node.Labels), price, known)
-	return binpack.MicroUSD(price), known
+	return p.all(), p.known
 }
 
 // Use is how much of a commitment is used, in its own unit.
@@ -337,8 +337,8 @@ func (in *Input) Used(launches []Launch) []Use {
 	uses, counts := slices.Clone(c.uses), slices.Clone(c.counts)
 	for i := range launches {
 		o := launches[i].Rows[0].Offering
-		if listed, ok := in.Prices.Price(o); ok {
-			uses, counts = append(uses, pricing.Use{Offering: o, OnDemand: listed, Price: listed}), append(counts, 1)
+		if p := in.priceOf(nil, launches[i].Rows[0], o); p.known && coverable(launches[i].Rows[0]) {
+			uses, counts = append(uses, pricing.Use{Offering: o, OnDemand: p.listed, Price: p.machine}), append(counts, 1)
 		}
 	}
 	left := c.list.Biller(uses).Bill(counts).Left

@@ -61,7 +61,9 @@ type Offering struct {
 	Reservation string `json:"reservation,omitempty"`
 	// Commitment that covers the machine; PricePerHour is then 0.
 	Commitment string `json:"commitment,omitempty"`
-	// PricePerHour in dollars.
+	// InterruptionRiskPerHour is the part of PricePerHour that interruptions are expected to cost.
+	InterruptionRiskPerHour float64 `json:"interruptionRiskPerHour,omitempty"`
+	// PricePerHour in dollars, with the NodePool's surcharge and InterruptionRiskPerHour.
 	PricePerHour float64 `json:"pricePerHour"`
 }
 
@@ -293,7 +295,7 @@ func nodeOf(n *newNode) Node {
 
 func offeringOf(row *problem.Row) Offering {
 	o := row.Offering
-	out := Offering{InstanceType: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType, Reservation: o.Reservation, PricePerHour: dollars(row.Price)}
+	out := Offering{InstanceType: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType, Reservation: o.Reservation, PricePerHour: dollars(row.Price), InterruptionRiskPerHour: dollars(row.Risk)}
 	if row.Commitment != nil {
 		out.Commitment = row.Commitment.Name
 	}
