@@ -1,17 +1,13 @@
 package pricing
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	awspricing "github.com/aws/aws-sdk-go-v2/service/pricing"
 	pricingtypes "github.com/aws/aws-sdk-go-v2/service/pricing/types"
 
@@ -95,60 +91,4 @@ func (s OnDemand) query(tenancy string) *awspricing.GetProductsInput {
 
 func equals(field, value string) pricingtypes.Filter {
 	return pricingtypes.Filter{Field: sdk.String(field), Type: pricingtypes.FilterTypeTermMatch, Value: sdk.String(value)}
-}
-
-// Spot fetches the spot prices of now, by zone, from EC2.
-type Spot struct {
-	// Client of EC2 in Region.
-	Client ec2.DescribeSpotPriceHistoryAPIClient
-	// Region whose prices are wanted.
-	Region string
-	// Now tells the time; the history from now on is the present price.
-	Now func() time.Time
-}
-
-// Name says what is fetched.
-func (s Spot) Name() string { return "spot prices" }
-
-// Fetch asks for the prices of all types and zones, page by page.
-func (s Spot) Fetch(ctx context.Context) (*Table, error) {
-	pages := ec2.NewDescribeSpotPriceHistoryPaginator(s.Client, &ec2.DescribeSpotPriceHistoryInput{
-		StartTime:           sdk.Time(s.Now()),
-		ProductDescriptions: []string{"Linux/UNIX", "Linux/UNIX (Amazon VPC)"},
-	})
-	var history []ec2types.SpotPrice
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("listing spot prices of %s: %w", s.Region, err)
-		}
-		history = append(history, page.SpotPriceHistory...)
-	}
-	// Oldest first, so that the newest stays; of two at once, the higher.
-	slices.SortFunc(history, func(a, b ec2types.SpotPrice) int {
-		return cmp.Or(sdk.ToTime(a.Timestamp).Compare(sdk.ToTime(b.Timestamp)), cmp.Compare(sdk.ToString(a.SpotPrice), sdk.ToString(b.SpotPrice)))
-	})
-	prices := map[cloudprovider.Offering]MicroUSD{}
-	times := map[cloudprovider.Offering]time.Time{}
-	var skipped []string
-	for _, h := range history {
-		o := cloudprovider.Offering{InstanceType: string(h.InstanceType), Zone: sdk.ToString(h.AvailabilityZone), CapacityType: cloudprovider.Spot}
-		price, err := ParseMicroUSD(sdk.ToString(h.SpotPrice))
-		if err == nil && (o.InstanceType == "" || o.Zone == "") {
-			err = errors.New("the instance type or the zone is missing")
-		}
-		if err != nil {
-			skipped = append(skipped, fmt.Sprintf("reading the spot price of %s in %s: %v", o.InstanceType, o.Zone, err))
-			continue
-		}
-		if at := sdk.ToTime(h.Timestamp); times[o].Equal(at) {
-			prices[o] = max(prices[o], price)
-		} else {
-			prices[o], times[o] = price, at
-		}
-	}
-	slices.Sort(skipped)
-	t := NewTable(s.Region, "EC2 spot price history", prices)
-	t.skipped = skipped
-	return t, nil
 }

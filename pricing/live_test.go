@@ -196,6 +196,33 @@ func TestSpot(t *testing.T) {
 	}
 }
 
+// TestSpotMean: over six hours 0.02 held for 3 (since long before), 0.05 for 1 and 0.03 for 2: 0.17 / 6. A pool that
+// has been there for two hours has the mean of these.
+func TestSpotMean(t *testing.T) {
+	now := time.Date(2025, 5, 28, 12, 0, 0, 0, time.UTC)
+	at := func(zone, price string, age time.Duration) ec2types.SpotPrice {
+		return ec2types.SpotPrice{InstanceType: "m5.large", AvailabilityZone: sdk.String(zone), SpotPrice: sdk.String(price), Timestamp: sdk.Time(now.Add(-age))}
+	}
+	history := &spotHistory{prices: []ec2types.SpotPrice{
+		at("us-east-1a", "0.03", 2*time.Hour), at("us-east-1a", "0.02", 30*time.Hour), at("us-east-1a", "0.05", 3*time.Hour),
+		at("us-east-1b", "0.01", 2*time.Hour), at("us-east-1b", "0.03", time.Hour),
+		at("us-east-1c", "0.07", 40*time.Hour),
+		at("us-east-1d", "0.08", 0),
+	}}
+	table, err := Spot{Client: history, Region: "us-east-1", Window: 6 * time.Hour, Now: func() time.Time { return now }}.Fetch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := now.Add(-6 * time.Hour); !history.start.Equal(want) {
+		t.Errorf("the history was asked for from %v on, want %v", history.start, want)
+	}
+	for zone, want := range map[string]MicroUSD{"us-east-1a": 28_333, "us-east-1b": 20_000, "us-east-1c": 70_000, "us-east-1d": 80_000} {
+		if got, _ := table.Price(offering("m5.large", zone, "spot")); got != want {
+			t.Errorf("m5.large in %s costs %v, want %v", zone, got, want)
+		}
+	}
+}
+
 func TestPriceListRegion(t *testing.T) {
 	for region, want := range map[string]string{
 		"us-east-2": "us-east-1", "ca-central-1": "us-east-1", "sa-east-1": "us-east-1", "mx-central-1": "us-east-1", "eu-west-3": "eu-central-1",

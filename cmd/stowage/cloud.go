@@ -88,7 +88,7 @@ func newCloud(ctx context.Context, kube *rest.Config, s *settings) (*cloud, erro
 	if err != nil {
 		return nil, err
 	}
-	sources := []pricing.Source{pricing.Spot{Client: c.ec2, Region: cfg.Region, Now: time.Now}}
+	sources := []pricing.Source{pricing.Spot{Client: c.ec2, Region: cfg.Region, Window: s.spotPriceWindow, Now: time.Now}}
 	if !s.isolatedVPC {
 		list := awspricing.NewFromConfig(cfg, func(o *awspricing.Options) { o.Region = pricing.PriceListRegion(cfg.Region) })
 		sources = append(sources, pricing.OnDemand{Client: list, Region: cfg.Region})
