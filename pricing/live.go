@@ -29,18 +29,61 @@ func PriceListRegion(region string) string {
 	return "us-east-1"
 }
 
-// OnDemand fetches on-demand prices from the AWS Price List: Linux, shared
-// tenancy; dedicated for bare metal that is not sold otherwise. A product that
-// cannot be read is left out and listed in Table.Skipped.
+// OnDemand fetches on-demand prices from the AWS Price List: of machines with one
+// operating system, its licence included, on shared tenancy; dedicated for bare metal that is not sold otherwise. A
+// product that cannot be read is left out and listed in Table.Skipped.
 type OnDemand struct {
 	// Client of the Price List, in PriceListRegion(Region).
 	Client awspricing.GetProductsAPIClient
 	// Region whose prices are wanted.
 	Region string
+	// System is Linux or Windows.
+	System System
+}
+
+// A System is an operating system that machines are sold with.
+type System int
+
+// The systems that have prices of their own.
+const (
+	Linux System = iota
+	Windows
+)
+
+// String names it as the Price List does.
+func (s System) String() string {
+	if s == Windows {
+		return "Windows"
+	}
+	return "Linux"
+}
+
+// label is the value of the label kubernetes.io/os that Table.os holds.
+func (s System) label() string {
+	if s == Windows {
+		return "windows"
+	}
+	return ""
+}
+
+// products are the names that the spot price history has for it.
+func (s System) products() []string {
+	if s == Windows {
+		return []string{"Windows", "Windows (Amazon VPC)"}
+	}
+	return []string{"Linux/UNIX", "Linux/UNIX (Amazon VPC)"}
 }
 
 // Name says what is fetched.
-func (s OnDemand) Name() string { return "on-demand prices" }
+func (s OnDemand) Name() string { return s.System.named("on-demand prices") }
+
+// named adds the system to what is fetched, if it is not the usual one.
+func (s System) named(what string) string {
+	if s == Linux {
+		return what
+	}
+	return what + " with " + s.String()
+}
 
 // Fetch asks for all products, page by page.
 func (s OnDemand) Fetch(ctx context.Context) (*Table, error) {
@@ -56,7 +99,7 @@ func (s OnDemand) Fetch(ctx context.Context) (*Table, error) {
 				return nil, fmt.Errorf("listing products of %s: %w", s.Region, err)
 			}
 			for _, document := range page.PriceList {
-				p, err := parseProduct(document, s.Region)
+				p, err := parseProduct(document, s.Region, s.System)
 				if errors.Is(err, errNotWanted) || err == nil && p.tenancy != "" && p.tenancy != tenancy {
 					continue
 				}
@@ -74,14 +117,17 @@ func (s OnDemand) Fetch(ctx context.Context) (*Table, error) {
 	}
 	slices.Sort(skipped)
 	t := NewTable(s.Region, "AWS Price List", prices)
-	t.skipped = skipped
+	t.skipped, t.os = skipped, s.System.label()
 	return t, nil
 }
 
 func (s OnDemand) query(tenancy string) *awspricing.GetProductsInput {
 	filters := []pricingtypes.Filter{
-		equals("regionCode", s.Region), equals("serviceCode", "AmazonEC2"), equals("operatingSystem", "Linux"),
+		equals("regionCode", s.Region), equals("serviceCode", "AmazonEC2"), equals("operatingSystem", s.System.String()),
 		equals("preInstalledSw", "NA"), equals("capacitystatus", "Used"), equals("marketoption", "OnDemand"), equals("tenancy", tenancy),
+	}
+	if s.System == Windows { // without those for whoever brings a licence, which have Linux's price
+		filters = append(filters, equals("licenseModel", licensed))
 	}
 	if tenancy == tenancyDedicated {
 		filters = append(filters, equals("productFamily", "Compute Instance (bare metal)"))

@@ -21,6 +21,8 @@ type Spot struct {
 	Client ec2.DescribeSpotPriceHistoryAPIClient
 	// Region whose prices are wanted.
 	Region string
+	// System that the machines are sold with.
+	System System
 	// Window is the time up to now whose mean price is told, each price weighed by how long it held in it;
 	// at 0 it is the present price.
 	Window time.Duration
@@ -29,7 +31,7 @@ type Spot struct {
 }
 
 // Name says what is fetched.
-func (s Spot) Name() string { return "spot prices" }
+func (s Spot) Name() string { return s.System.named("spot prices") }
 
 // Fetch asks for the prices of all types and zones, page by page.
 func (s Spot) Fetch(ctx context.Context) (*Table, error) {
@@ -37,7 +39,7 @@ func (s Spot) Fetch(ctx context.Context) (*Table, error) {
 	// EC2 answers with every change since then, and the last one before.
 	pages := ec2.NewDescribeSpotPriceHistoryPaginator(s.Client, &ec2.DescribeSpotPriceHistoryInput{
 		StartTime:           sdk.Time(now.Add(-s.Window)),
-		ProductDescriptions: []string{"Linux/UNIX", "Linux/UNIX (Amazon VPC)"},
+		ProductDescriptions: s.System.products(),
 	})
 	changes := map[cloudprovider.Offering][]change{}
 	var skipped []string
@@ -65,7 +67,7 @@ func (s Spot) Fetch(ctx context.Context) (*Table, error) {
 		source += " of " + s.Window.String()
 	}
 	t := NewTable(s.Region, source, prices)
-	t.skipped = skipped
+	t.skipped, t.os = skipped, s.System.label()
 	return t, nil
 }
 

@@ -88,10 +88,13 @@ func newCloud(ctx context.Context, kube *rest.Config, s *settings) (*cloud, erro
 	if err != nil {
 		return nil, err
 	}
-	sources := []pricing.Source{pricing.Spot{Client: c.ec2, Region: cfg.Region, Window: s.spotPriceWindow, Now: time.Now}}
-	if !s.isolatedVPC {
-		list := awspricing.NewFromConfig(cfg, func(o *awspricing.Options) { o.Region = pricing.PriceListRegion(cfg.Region) })
-		sources = append(sources, pricing.OnDemand{Client: list, Region: cfg.Region})
+	var sources []pricing.Source
+	list := awspricing.NewFromConfig(cfg, func(o *awspricing.Options) { o.Region = pricing.PriceListRegion(cfg.Region) })
+	for _, system := range []pricing.System{pricing.Linux, pricing.Windows} {
+		sources = append(sources, pricing.Spot{Client: c.ec2, Region: cfg.Region, System: system, Window: s.spotPriceWindow, Now: time.Now})
+		if !s.isolatedVPC {
+			sources = append(sources, pricing.OnDemand{Client: list, Region: cfg.Region, System: system})
+		}
 	}
 	c.prices = pricing.NewBook(table, sources...)
 	if s.spotInterruptions != "" {
