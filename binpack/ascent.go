@@ -60,7 +60,7 @@ func (c *component) ascend(steps int64) MicroUSD {
 	a := c.ascent()
 	target := float64(c.cost)
 	for i, rent := range c.rents {
-		target += float64(float64(rent) * float64(c.atFirst(&c.scarce[i])))
+		target += float64(float64(rent) * (float64(c.atFirst(&c.scarce[i])) / float64(c.scarce[i].unit)))
 	}
 	best, stride, failed := 0.0, 1.0, 0
 	kept := make([][]float64, len(a.offers))

@@ -133,17 +133,13 @@ func (s *pass) alternatives(o *opened, pool []int) []int {
 
 // taken is what a node of a pattern took from limits and stocks when it was opened: the
 // decided offer was charged with its bundle.
-func (t *table) taken(o *opened) (most Vector, stocks []int) {
+func (t *table) taken(o *opened) (most Vector, stocks draws) {
 	most, stocks = slices.Clone(t.charge[o.offer]), slices.Clone(t.stocks[o.offer])
 	for _, alt := range o.listed {
 		for r, q := range t.charge[alt] {
 			most[r] = max(most[r], q)
 		}
-		for _, i := range t.stocks[alt] {
-			if !slices.Contains(stocks, i) {
-				stocks = append(stocks, i)
-			}
-		}
+		stocks = stocks.most(t.stocks[alt])
 	}
 	return most, stocks
 }
@@ -170,8 +166,8 @@ func (s *pass) stands(alt int, o *opened, load Vector) bool {
 }
 
 // reserve takes from limits what n nodes of alt may use beyond the most that is reserved
-// for them, or reports that it is not there, or that alt is of other stocks than theirs.
-func (s *pass) reserve(alt int, n int64, most Vector, stocks []int) bool {
+// for them, or reports that it is not there, or that alt takes more of stocks than they do.
+func (s *pass) reserve(alt int, n int64, most Vector, stocks draws) bool {
 	pool := s.Offers[alt].Pool
 	for r, q := range s.charge[alt] {
 		// First look whether all of it is there, then take it: a refused offer must
@@ -180,10 +176,8 @@ func (s *pass) reserve(alt int, n int64, most Vector, stocks []int) bool {
 			return false
 		}
 	}
-	for _, i := range s.stocks[alt] {
-		if !slices.Contains(stocks, i) {
-			return false
-		}
+	if !s.stocks[alt].within(stocks) {
+		return false
 	}
 	for r, q := range s.charge[alt] {
 		if extra := q - most[r]; extra > 0 {

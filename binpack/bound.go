@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/big"
+	"math/bits"
 	"slices"
 )
 
@@ -20,8 +21,8 @@ import (
 // (whole pods, topology), so the bound may be out of reach: with pods that
 // are small against nodes it is close, with large ones it is not.
 //
-// What may run out has a rent ρ for each unit of which there are n: offers that take of it
-// may cost so much more, and no plan pays more than n·ρ, which comes off the bound.
+// What may run out has a rent ρ for as much of it as any offer takes: offers that take of it may
+// cost their part of that more, and no plan pays more than ρ for all there is, which comes off the bound.
 
 // A claimant is a kind of pod for the lower bound: those that may use the same
 // offers. Its pods are the ones that the plan put on new nodes of one weight.
@@ -109,7 +110,7 @@ type component struct {
 	cost   MicroUSD       // of the plan's nodes for them
 
 	scarce []scarcity       // what may run out of the offers
-	rents  []MicroUSD       // by what is scarce: in force, for a unit
+	rents  []MicroUSD       // by what is scarce: in force, for its unit
 	full   []MicroUSD       // by what is scarce: the rents at which its offers are worth no more than others
 	dear   map[int]MicroUSD // by offer: its price with rent
 }
@@ -178,8 +179,9 @@ func (t *table) decisive(list []claimant) (out []int) {
 		if len(key) == 0 || t.room[o] == nil {
 			continue
 		}
-		for _, i := range t.stocks[o] {
-			key = binary.AppendVarint(key, int64(^i)) // negative, unlike claimants
+		for _, d := range t.stocks[o] {
+			key = binary.AppendVarint(key, int64(^d.stock)) // negative, unlike claimants
+			key = binary.AppendVarint(key, d.units)
 		}
 		if pool := t.Offers[o].Pool; t.Pools[pool].Left != nil || t.Pools[pool].NodesLeft != Unlimited {
 			key = binary.AppendVarint(key, int64(^(len(t.Stocks) + pool)))
@@ -284,7 +286,7 @@ func (t *table) everOpens(o int) bool {
 			return false
 		}
 	}
-	return pool.NodesLeft > 0 && !slices.ContainsFunc(t.stocks[o], func(i int) bool { return t.Stocks[i].Count == 0 })
+	return pool.NodesLeft > 0 && !slices.ContainsFunc(t.stocks[o], func(d draw) bool { return t.Stocks[d.stock].Count < d.units })
 }
 
 // bought counts by group the pods on new nodes of pools of a weight.
@@ -433,18 +435,23 @@ func (c *component) let(part int) {
 	for _, o := range c.offers {
 		c.dear[o] = c.price[o]
 		for i := range c.scarce {
-			c.dear[o] += c.rents[i] * MicroUSD(c.takesAlone(o, &c.scarce[i]))
+			hi, lo := bits.Mul64(uint64(c.rents[i]), uint64(c.takesAlone(o, &c.scarce[i])))
+			rent, _ := bits.Div64(hi, lo, uint64(c.scarce[i].unit)) // no offer takes more than a unit
+			c.dear[o] += MicroUSD(rent)
 		}
 	}
 }
 
-// owed is the rent of all that is scarce, as exact prices count.
+// owed is the rent of all that is scarce, as exact prices count, rounded up.
 func (c *component) owed(e *exact) *big.Int {
 	sum := new(big.Int)
 	for i := range c.scarce {
-		sum.Add(sum, new(big.Int).Mul(big.NewInt(int64(c.rents[i])), big.NewInt(c.atFirst(&c.scarce[i]))))
+		x := &c.scarce[i]
+		rent := new(big.Int).Mul(big.NewInt(int64(c.rents[i])), big.NewInt(c.atFirst(x)))
+		rent.Lsh(rent, e.shift).Add(rent, big.NewInt(x.unit-1))
+		sum.Add(sum, rent.Quo(rent, big.NewInt(x.unit)))
 	}
-	return sum.Lsh(sum, e.shift)
+	return sum
 }
 
 // findRents finds the rents at which offers that may run out are worth no more than those
@@ -467,8 +474,8 @@ func (c *component) findRents() bool {
 		if at < 0 || gain <= 0 {
 			continue
 		}
-		rent := math.Ceil(gain / float64(takes))
-		if rent*float64(c.scarce[at].unit) > math.MaxInt32*1e6 { // a node of two billion dollars an hour
+		rent := math.Ceil(gain * float64(c.scarce[at].unit) / float64(takes))
+		if rent > math.MaxInt32*1e6 { // a node of two billion dollars an hour
 			return false
 		}
 		c.full[at], any = max(c.full[at], MicroUSD(rent)), true

@@ -129,7 +129,9 @@ func (b *brute) afford(taken []int) bool {
 		n := int64(0)
 		for _, o := range taken {
 			if stock.Offers.Has(o) {
-				n++
+				if n++; stock.Units != nil {
+					n += stock.Units[o] - 1
+				}
 			}
 		}
 		if n > stock.Count {

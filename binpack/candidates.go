@@ -139,8 +139,8 @@ func (s *pass) columns(weight int32) (names []string, columns []Set) {
 		if s.Pools[pool].Left != nil || s.Pools[pool].NodesLeft != Unlimited {
 			b.Write(binary.AppendUvarint([]byte{'p'}, uint64(pool)))
 		}
-		for _, i := range stocks {
-			b.Write(binary.AppendUvarint([]byte{'s'}, uint64(i)))
+		for _, d := range stocks {
+			b.Write(binary.AppendUvarint([]byte{'s'}, uint64(d.stock)))
 		}
 		names[o] = b.String()
 	}
@@ -163,7 +163,7 @@ func (s *pass) undominated(offers []int) []int {
 	if known, ok := s.frontiers[name]; ok {
 		return known
 	}
-	kept := s.frontier(offers, func(k, o int) bool { return covers(s.owed(o), s.owed(k)) })
+	kept := s.frontier(offers, func(k, o int) bool { return s.owesLess(k, o) })
 	// What a bundle owes depends on more than the offers.
 	if !slices.ContainsFunc(offers, func(o int) bool { return s.isFlexible(o) }) {
 		s.frontiers[name] = kept
@@ -193,7 +193,7 @@ func (s *pass) clipped(frontier []int, demand Vector) []int {
 					return false
 				}
 			}
-			return covers(s.owed(o), s.owed(k))
+			return s.owesLess(k, o)
 		}) {
 			kept = append(kept, o)
 		}

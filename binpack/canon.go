@@ -158,6 +158,9 @@ func (m *mover) relations(c *canon, p *Problem) {
 	for _, i := range sorted(len(p.Stocks), func(i int) string { return p.Stocks[i].ID }) {
 		s := p.Stocks[i]
 		s.Offers = m.set(s.Offers, m.offer)
+		if s.Units != nil {
+			s.Units = pick(s.Units, c.offers)
+		}
 		c.Stocks = append(c.Stocks, s)
 	}
 }

@@ -27,7 +27,7 @@ type bundle struct {
 	open   Set    // which sets of offers the parts have that may use all of it
 	others []int  // by price
 	charge Vector // the most that any of them charges; nil if the pool has no limits
-	stocks []int  // that any of them draws on
+	stocks draws  // the most that any of them takes
 }
 
 // isFlexible reports whether a node decided on an offer must list others for MinValues.
@@ -45,7 +45,7 @@ func (t *table) bundle(offer int, among func(o int) bool) *bundle {
 			if short.none() {
 				break
 			}
-			own := !slices.ContainsFunc(t.stocks[o], func(i int) bool { return !slices.Contains(t.stocks[offer], i) })
+			own := t.stocks[o].within(t.stocks[offer])
 			if o == offer || own == stocked || t.Offers[o].Variant != t.Offers[offer].Variant || t.room[o] == nil || !short.helps(&t.Offers[o]) || !covers(t.room[o], t.room[offer]) || !among(o) {
 				continue
 			}
@@ -54,18 +54,13 @@ func (t *table) bundle(offer int, among func(o int) bool) *bundle {
 			for r, q := range t.charge[o] {
 				out.charge[r] = max(out.charge[r], q)
 			}
-			for _, i := range t.stocks[o] {
-				if !slices.Contains(out.stocks, i) {
-					out.stocks = append(out.stocks, i)
-				}
-			}
+			out.stocks = out.stocks.most(t.stocks[o])
 		}
 	}
 	if !short.none() || len(out.others) >= MaxOffers {
 		return nil
 	}
 	slices.SortFunc(out.others, func(a, b int) int { return cmp.Or(cmp.Compare(t.price[a], t.price[b]), cmp.Compare(a, b)) })
-	slices.Sort(out.stocks)
 	return out
 }
 
@@ -172,7 +167,7 @@ func (s *pass) bundleFor(offer int, columns []Set) (found *bundle) {
 
 // dues are what a node of the offer charges to limits and the stocks that it draws on,
 // and whether it can be opened at all: where MinValues hold it needs a bundle.
-func (s *pass) dues(offer int) (charge Vector, stocks []int, ok bool) {
+func (s *pass) dues(offer int) (charge Vector, stocks draws, ok bool) {
 	if !s.isFlexible(offer) {
 		return s.charge[offer], s.stocks[offer], true
 	}
@@ -182,10 +177,12 @@ func (s *pass) dues(offer int) (charge Vector, stocks []int, ok bool) {
 	return nil, nil, false
 }
 
-// owed is the charge among the dues of an offer that can be opened.
-func (s *pass) owed(offer int) Vector {
-	charge, _, _ := s.dues(offer)
-	return charge
+// owesLess reports whether an offer that can be opened is not heavier on limits and stocks than
+// another.
+func (s *pass) owesLess(offer, other int) bool {
+	charge, stocks, _ := s.dues(offer)
+	mostCharge, mostStocks, _ := s.dues(other)
+	return covers(mostCharge, charge) && stocks.within(mostStocks)
 }
 
 // likely is copies before it is known what a node would be bundled with: as if it came

@@ -37,7 +37,7 @@ func (p *Problem) Text() string {
 	}
 	for i := range p.Stocks {
 		s := &p.Stocks[i]
-		w.line("stock", quote(s.ID), num(s.Count), "offers", w.list(s.Offers, len(p.Offers), w.offerID))
+		w.line("stock", quote(s.ID), num(s.Count), "offers", w.list(s.Offers, len(p.Offers), w.offerID), w.units(s))
 	}
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
@@ -208,6 +208,18 @@ func (w *writer) list(s Set, n int, id func(int) string) string {
 		}
 		return strings.Join(words, " ")
 	}
+}
+
+// units are those of a stock's offers; nothing where each takes one.
+func (w *writer) units(s *Stock) string {
+	if s.Units == nil {
+		return ""
+	}
+	words := []string{"units"}
+	for o := range s.Offers.All {
+		words = append(words, num(s.Units[o]))
+	}
+	return strings.Join(words, " ")
 }
 
 // shareSets names the lists of offers and nodes that several groups have and

@@ -340,15 +340,15 @@ func (s *pass) allowed(offer int, n int64) int64 {
 
 // lets returns how many nodes of a pool, at most n, limits and stocks allow that charge
 // so much and draw on these.
-func (s *pass) lets(pool int, n int64, charge Vector, stocks []int) int64 {
+func (s *pass) lets(pool int, n int64, charge Vector, stocks draws) int64 {
 	n = min(n, s.nodesLeft[pool])
 	for r, q := range charge {
 		if q > 0 {
 			n = min(n, s.left[pool][r]/q)
 		}
 	}
-	for _, i := range stocks {
-		n = min(n, s.stockLeft[i])
+	for _, d := range stocks {
+		n = min(n, s.stockLeft[d.stock]/d.units)
 	}
 	return n
 }
@@ -366,8 +366,8 @@ func (s *pass) take(offer int, n int64) {
 			s.left[pool][r] -= q * n
 		}
 	}
-	for _, i := range stocks {
-		s.stockLeft[i] -= n
+	for _, d := range stocks {
+		s.stockLeft[d.stock] -= d.units * n
 	}
 }
 

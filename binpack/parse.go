@@ -22,6 +22,7 @@ import (
 //	spread even zone owners web counted web skew 1 min 2 over us-east-1a 3 us-east-1b 0
 //	affinity near zone owners web targets web present us-east-1a
 //	stock odcr 3 offers m5.large
+//	stock plan 500 offers m5.large m5.xlarge units 96 192
 //	set large m5.large m5.xlarge
 //	steps 100000
 //	blend

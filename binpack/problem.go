@@ -211,10 +211,13 @@ type Affinity struct {
 	Present         Set // of domains
 }
 
-// A Stock is a finite supply: at most Count new nodes may have any of Offers
-// among their offers (a capacity reservation).
+// A Stock is a finite supply, as a capacity reservation is: the new nodes that have any of
+// Offers among their offers take at most Count units of it together.
 type Stock struct {
 	ID     string
 	Offers Set
 	Count  int64
+	// Units says for each of Problem.Offers how many units a node takes, at least 1 where it is
+	// one of Offers; of several that a node lists, the most counts. nil means 1 each.
+	Units []int64
 }

@@ -184,7 +184,14 @@ func randomRelations(r *rand.Rand, p *Problem) {
 		p.Affinities = append(p.Affinities, a)
 	}
 	if r.IntN(3) == 0 {
-		p.Stocks = append(p.Stocks, Stock{ID: "stock", Offers: few(len(p.Offers)), Count: r.Int64N(3)})
+		s := Stock{ID: "stock", Offers: few(len(p.Offers)), Count: r.Int64N(3)}
+		if r.IntN(2) == 0 {
+			s.Count *= 5
+			for range p.Offers {
+				s.Units = append(s.Units, 1+r.Int64N(8))
+			}
+		}
+		p.Stocks = append(p.Stocks, s)
 	}
 }
 

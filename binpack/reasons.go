@@ -224,10 +224,10 @@ func (s *pass) obstacle(g, o int, why *collector) {
 			why.quantity(LimitReached, r, q, s.left[pool][r])
 		}
 	}
-	for _, i := range stocks {
-		if s.stockLeft[i] < 1 {
+	for _, d := range stocks {
+		if s.stockLeft[d.stock] < d.units {
 			blocked = true
-			why.add(StockExhausted, s.Stocks[i].ID)
+			why.add(StockExhausted, s.Stocks[d.stock].ID)
 		}
 	}
 	if blocked {

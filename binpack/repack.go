@@ -266,8 +266,8 @@ func (s *pass) giveBack(o *opened, n int64) {
 			s.left[pool][r] += q * n
 		}
 	}
-	for _, i := range stocks {
-		s.stockLeft[i] += n
+	for _, d := range stocks {
+		s.stockLeft[d.stock] += d.units * n
 	}
 }
 

@@ -1,7 +1,5 @@
 package binpack
 
-import "slices"
-
 // What may run out.
 //
 // Limits of pools and stocks let only so many nodes of some offers be opened. To a mixture
@@ -47,11 +45,11 @@ func (t *table) scarce(offers []int, nodes int64, takes func(o int, x *scarcity)
 
 // of is how much of it a node of a pool takes that charges so much and draws on these
 // stocks.
-func (x *scarcity) of(pool int, charge Vector, stocks []int) int64 {
+func (x *scarcity) of(pool int, charge Vector, stocks draws) int64 {
 	switch {
-	case x.stock >= 0 && slices.Contains(stocks, x.stock):
-		return 1
-	case x.stock >= 0 || pool != x.pool:
+	case x.stock >= 0:
+		return stocks.of(x.stock)
+	case pool != x.pool:
 		return 0
 	case x.resource < 0:
 		return 1

@@ -153,6 +153,12 @@ func TestUselessOfferDoesNotMatter(t *testing.T) {
 	forSeeds(t, 300, rich, func(t *testing.T, r *rand.Rand, p *Problem) {
 		want := mustSolve(t, p).Text(p)
 		q := *p
+		q.Stocks = slices.Clone(p.Stocks)
+		for i := range q.Stocks {
+			if units := q.Stocks[i].Units; units != nil {
+				q.Stocks[i].Units = append(slices.Clip(units), 0)
+			}
+		}
 		q.Offers = append(slices.Clone(p.Offers), Offer{
 			ID: "aaa", Pool: r.IntN(len(p.Pools)), Capacity: Vector{1, 2, 3}, Domains: []int{0, 0}, Values: []int64{0},
 		})

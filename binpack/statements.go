@@ -182,14 +182,25 @@ func (r *reader) affinity() (err error) {
 	return err
 }
 
-// stock: NAME COUNT offers LIST
+// stock: NAME COUNT offers LIST [units N…], one for each of these offers, by index
 func (r *reader) stock() (err error) {
 	s := Stock{ID: r.words[0].text}
 	r.words = r.words[1:]
-	if s.Count, err = r.number("a number of nodes"); err != nil {
+	if s.Count, err = r.number("a number of units"); err != nil {
 		return err
 	}
-	err = r.clauses(map[string]func() error{"offers": into(&s.Offers, about("offer", r.list))})
+	last := r.last
+	var units []int64
+	err = r.clauses(map[string]func() error{"offers": into(&s.Offers, about("offer", r.list)), "units": into(&units, r.numbers)})
+	if err == nil && units != nil {
+		if len(units) != s.Offers.Len() {
+			return last.errorf("%d units for %d offers", len(units), s.Offers.Len())
+		}
+		s.Units = make([]int64, len(r.names["offer"]))
+		for i := range s.Offers.All {
+			s.Units[i], units = units[0], units[1:]
+		}
+	}
 	r.p.Stocks = append(r.p.Stocks, s)
 	return err
 }

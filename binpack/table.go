@@ -21,7 +21,7 @@ type table struct {
 	room   []Vector    // by offer: capacity without overhead; nil if no pod can be put on it
 	price  []MicroUSD  // by offer, with the pool's fee
 	charge []Vector    // by offer; nil if its pool has no limits
-	stocks [][]int     // by offer: the stocks it draws on
+	stocks []draws     // by offer: what a node takes of stocks
 	need   []Vector    // by group
 	asks   []string    // by group: what it asks for that Solve does not do, or ""
 	opens  []bool      // by group: whether some offer holds a pod of it
@@ -106,10 +106,10 @@ func newTable(c *canon) *table {
 // it takes from limits and stocks.
 func (t *table) addOffers() {
 	n := len(t.Offers)
-	t.stocks, t.room, t.charge, t.price = make([][]int, n), make([]Vector, 0, n), make([]Vector, 0, n), make([]MicroUSD, 0, n)
+	t.stocks, t.room, t.charge, t.price = make([]draws, n), make([]Vector, 0, n), make([]Vector, 0, n), make([]MicroUSD, 0, n)
 	for i := range t.Stocks {
 		for o := range t.Stocks[i].Offers.All {
-			t.stocks[o] = append(t.stocks[o], i)
+			t.stocks[o] = append(t.stocks[o], draw{i, t.Stocks[i].Takes(o)})
 		}
 	}
 	slab := make(Vector, n*len(t.Resources))

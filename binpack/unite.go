@@ -285,9 +285,9 @@ func (u *union) exchangeable(a, b *lot, n int64, offer int) int64 {
 			n = min(n, u.left[pool][r]/q)
 		}
 	}
-	for _, i := range u.stocks[offer] {
-		if !slices.Contains(u.stocks[a.offer], i) && !slices.Contains(u.stocks[b.offer], i) {
-			n = min(n, u.stockLeft[i])
+	for _, d := range u.stocks[offer] {
+		if more := d.units - u.stocks[a.offer].of(d.stock) - u.stocks[b.offer].of(d.stock); more > 0 {
+			n = min(n, u.stockLeft[d.stock]/more)
 		}
 	}
 	return n

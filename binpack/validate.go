@@ -24,7 +24,8 @@ import (
 const (
 	maxPods      = 10_000_000
 	maxResources = 64
-	maxCount     = math.MaxInt64 / 4 // of pods that run, of nodes in stock
+	maxCount     = math.MaxInt64 / 4  // of pods that run, of units in stock
+	maxUnits     = maxCount / maxPods // of a stock that one node takes
 )
 
 // Validate reports the first thing that makes p no problem at all, naming list,
@@ -290,6 +291,14 @@ func (p *Problem) validateStocks() error {
 		}
 		if err := s.Offers.within(len(p.Offers)); err != nil {
 			return fmt.Errorf("stock %q: offers: %w", s.ID, err)
+		}
+		if s.Units != nil && len(s.Units) != len(p.Offers) {
+			return fmt.Errorf("stock %q: units: %d given for %d offers", s.ID, len(s.Units), len(p.Offers))
+		}
+		for o := range s.Offers.All {
+			if n := s.Takes(o); n < 1 || n > maxUnits {
+				return fmt.Errorf("stock %q: units: %d of offer %q out of range", s.ID, n, p.Offers[o].ID)
+			}
 		}
 	}
 	return nil

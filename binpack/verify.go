@@ -248,9 +248,11 @@ func (p *Problem) slack(sites []site) slack {
 	for _, stock := range p.Stocks {
 		n := stock.Count
 		for _, at := range sites {
-			if slices.ContainsFunc(at.offers, stock.Offers.Has) {
-				n -= at.copies
+			most := int64(0)
+			for _, o := range at.offers {
+				most = max(most, stock.Takes(o))
 			}
+			n -= at.copies * most
 		}
 		rest.stocks = append(rest.stocks, n)
 	}
@@ -274,7 +276,7 @@ func (p *Problem) checkSlack(_ *Solution, sites []site) error {
 	}
 	for i, n := range rest.stocks {
 		if n < 0 {
-			return fmt.Errorf("stock %s: %d nodes more may take from it than it holds", p.Stocks[i].ID, -n)
+			return fmt.Errorf("stock %s: %d units more may be taken than it holds", p.Stocks[i].ID, -n)
 		}
 	}
 	return nil
@@ -344,7 +346,7 @@ func (p *Problem) opens(o, g int, rest slack) bool {
 		}
 	}
 	for i, stock := range p.Stocks {
-		if rest.stocks[i] < 1 && stock.Offers.Has(o) {
+		if rest.stocks[i] < stock.Takes(o) {
 			return false
 		}
 	}

@@ -110,7 +110,7 @@ var spoils = []struct {
 	{"1 values of label 0, at least 2", func(p *Problem, _ *Solution) { p.Offers[2].Relaxed, p.Offers[2].Values[0] = true, 1 }},
 	{"pool main: 1 new nodes more", func(p *Problem, _ *Solution) { p.Pools[1].NodesLeft = 1 }},
 	{"limit of cpu is exceeded by 1", func(p *Problem, _ *Solution) { p.Pools[1].Left[0] = 13 }},
-	{"stock reserved: 1 nodes more", func(p *Problem, _ *Solution) { p.Stocks[0].Count = 0 }},
+	{"stock reserved: 1 units more", func(p *Problem, _ *Solution) { p.Stocks[0].Count = 0 }},
 	{"exclusion apart: pattern 1 holds 2 pods", func(p *Problem, s *Solution) { p.Groups[1].Count++; s.New[1].Pods[1].Count = 2 }},
 	{"exclusion zones: zone a holds 1 pods of one side and 1", func(_ *Problem, s *Solution) {
 		s.Fills[0].Pods[1].Group, s.Fills[1].Pods[1].Group = 3, 2

@@ -14,7 +14,7 @@ import (
 // keywords may not stand bare for a name.
 var keywords = map[string]bool{
 	"resources": true, "key": true, "pool": true, "offer": true, "node": true, "group": true, "set": true,
-	"exclusion": true, "spread": true, "affinity": true, "stock": true, "steps": true,
+	"exclusion": true, "spread": true, "affinity": true, "stock": true, "units": true, "steps": true,
 	"weight": true, "fee": true, "left": true, "nodes": true, "minvalues": true,
 	"overhead": true, "charge": true, "at": true, "values": true, "variant": true, "relaxed": true,
 	"priority": true, "max": true, "offers": true, "unsupported": true,

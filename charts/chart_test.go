@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"text/template"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -22,6 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/stowage-sh/stowage/charts"
+	"github.com/stowage-sh/stowage/pricing"
 )
 
 // functions are those of Helm's that the templates use.
@@ -326,5 +328,30 @@ func TestRBAC(t *testing.T) {
 	slices.Sort(reads)
 	if diff := cmp.Diff(readable, reads); diff != "" {
 		t.Errorf("what the controller may read -want +got:\n%s", diff)
+	}
+}
+
+// TestCommitments: what the values have of them becomes the file that the controller reads.
+func TestCommitments(t *testing.T) {
+	all, err := render(t, func(values map[string]any) {
+		settings := values["settings"].(map[string]any)
+		settings["clusterName"] = "c"
+		settings["commitments"] = []any{map[string]any{"name": "plan", "kind": "ComputeSavingsPlan", "dollarsPerHour": 2.5, "discount": "27%"}}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := all["ConfigMap/stowage-commitments"].(*corev1.ConfigMap).Data["commitments.yaml"]
+	read, err := pricing.ReadCommitments(strings.NewReader(text), "the ConfigMap", "us-east-1", time.Time{})
+	if err != nil || len(read) != 1 || read[0].Amount != 2_500_000 {
+		t.Errorf("%v, %v, read from\n%s", read, err, text)
+	}
+	pod := all["Deployment/stowage"].(*appsv1.Deployment).Spec.Template.Spec
+	mount := pod.Containers[0].VolumeMounts[0]
+	if mount.Name != pod.Volumes[0].Name || pod.Volumes[0].ConfigMap.Name != "stowage-commitments" {
+		t.Errorf("mount %v of %v", mount, pod.Volumes)
+	}
+	if !slices.Contains(pod.Containers[0].Env, corev1.EnvVar{Name: "COMMITMENTS", Value: mount.MountPath + "/commitments.yaml"}) {
+		t.Errorf("COMMITMENTS is not the file in %s", mount.MountPath)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // A Source fetches prices: all those of the capacity types that it speaks for.
@@ -36,10 +37,10 @@ func NewBook(t *Table, sources ...Source) *Book {
 // asks nothing else: prices of two tables need not fit together.
 func (b *Book) Table() *Table { return b.current.Load() }
 
-// Refresh fetches from every source and swaps in what came. A source that
+// Refresh fetches from every source and swaps in what came, as of now. A source that
 // fails, or has nothing, keeps its old prices and does not stop the others: its
 // error is part of the one returned.
-func (b *Book) Refresh(ctx context.Context) error {
+func (b *Book) Refresh(ctx context.Context, now time.Time) error {
 	var failed []error
 	for _, s := range b.sources {
 		next, err := s.Fetch(ctx)
@@ -50,16 +51,31 @@ func (b *Book) Refresh(ctx context.Context) error {
 			failed = append(failed, fmt.Errorf("refreshing %s: %w", s.Name(), err))
 			continue
 		}
-		b.swap(next)
+		b.swap(next.heldAt(now))
 	}
 	return errors.Join(failed...)
 }
 
-// swap replaces what next speaks for. Two refreshes at once both get in.
+// Commit replaces the commitments. Prices stay as they are.
+func (b *Book) Commit(cs Commitments) {
+	b.change(func(old *Table) *Table { return old.WithCommitments(cs) })
+}
+
+// Interruptions replaces what is known of how often machines on spot are taken back.
+func (b *Book) Interruptions(rates Interruptions) {
+	b.change(func(old *Table) *Table { return old.WithInterruptions(rates) })
+}
+
+// swap replaces what next speaks for.
 func (b *Book) swap(next *Table) {
+	b.change(func(old *Table) *Table { return old.with(next) })
+}
+
+// change replaces the table by what is made of it. Two changes at once both get in.
+func (b *Book) change(next func(*Table) *Table) {
 	for {
 		old := b.current.Load()
-		if b.current.CompareAndSwap(old, old.with(next)) {
+		if b.current.CompareAndSwap(old, next(old)) {
 			return
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 )
@@ -32,7 +33,7 @@ func tableOf(price MicroUSD, n int, zone, capacityType string) *Table {
 func TestRefreshReplacesACapacityTypeWhole(t *testing.T) {
 	start := tableOf(100, 3, "", "on-demand").with(tableOf(50, 3, "", "spot"))
 	b := NewBook(start, sourceFunc(func() (*Table, error) { return tableOf(40, 2, "us-east-1a", "spot"), nil }))
-	if err := b.Refresh(t.Context()); err != nil {
+	if err := b.Refresh(t.Context(), noon); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -58,10 +59,22 @@ func TestFailedRefreshKeepsOldPrices(t *testing.T) {
 		sourceFunc(func() (*Table, error) { return tableOf(0, 0, "", "spot"), nil }), // an empty answer
 		sourceFunc(func() (*Table, error) { return tableOf(60, 3, "", "spot"), nil }),
 	)
-	err := b.Refresh(t.Context())
+	err := b.Refresh(t.Context(), noon)
 	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "refreshing test prices: throttled") ||
 		!strings.Contains(err.Error(), "the answer holds no price") {
 		t.Errorf("Refresh: %v, want both errors", err)
+	}
+	if at, known := b.Table().AsOf("on-demand"); known {
+		t.Errorf("the on-demand prices are of %v, and were never fetched", at)
+	}
+	if at, _ := b.Table().AsOf("spot"); !at.Equal(noon) {
+		t.Errorf("the spot prices are of %v, want %v", at, noon)
+	}
+	if err := b.Refresh(t.Context(), noon.Add(time.Hour)); err == nil {
+		t.Error("no error")
+	}
+	if at, _ := b.Table().AsOf("spot"); !at.Equal(noon.Add(time.Hour)) {
+		t.Errorf("the spot prices are of %v, an hour later", at)
 	}
 	if got, ok := b.Table().Price(offering("a1.large", "us-east-1a", "on-demand")); got != 100 || !ok {
 		t.Errorf("after a failure the on-demand price is %v (known: %v), want the old 100", got, ok)
@@ -109,7 +122,7 @@ func TestReadersNeverSeeHalfAnUpdate(t *testing.T) {
 		})
 	}
 	for range rounds {
-		if err := b.Refresh(t.Context()); err != nil {
+		if err := b.Refresh(t.Context(), noon); err != nil {
 			t.Error(err)
 		}
 	}

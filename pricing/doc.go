@@ -2,7 +2,7 @@
 //
 // A [Table] is an immutable set of prices of one region, from the tables built
 // into the binary ([Embedded]), from a file ([ReadCSV]), or from AWS ([OnDemand],
-// [Spot]). A [Book] holds the current table behind one pointer: readers never
+// [Spot]), and of [Commitments]: what of on-demand use is paid for already. A [Book] holds the current table behind one pointer: readers never
 // wait for the network and never see half an update.
 //
 // The laws: prices are integers, millionths of a dollar per hour, converted

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/stowage-sh/stowage/cloudprovider/aws/region"
 )
@@ -53,5 +54,13 @@ func Embedded(name string) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading embedded prices of %s: %w", name, err)
 	}
-	return ReadCSV(z, "embedded prices of "+EmbeddedDate, name)
+	t, err := ReadCSV(z, "embedded prices of "+EmbeddedDate, name)
+	if err != nil {
+		return nil, err
+	}
+	at, err := time.Parse(time.DateOnly, EmbeddedDate)
+	if err != nil {
+		panic(err) // it is a constant
+	}
+	return t.heldAt(at), nil
 }

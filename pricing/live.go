@@ -1,17 +1,13 @@
 package pricing
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	awspricing "github.com/aws/aws-sdk-go-v2/service/pricing"
 	pricingtypes "github.com/aws/aws-sdk-go-v2/service/pricing/types"
 
@@ -33,18 +29,61 @@ func PriceListRegion(region string) string {
 	return "us-east-1"
 }
 
-// OnDemand fetches on-demand prices from the AWS Price List: Linux, shared
-// tenancy; dedicated for bare metal that is not sold otherwise. A product that
-// cannot be read is left out and listed in Table.Skipped.
+// OnDemand fetches on-demand prices from the AWS Price List: of machines with one
+// operating system, its licence included, on shared tenancy; dedicated for bare metal that is not sold otherwise. A
+// product that cannot be read is left out and listed in Table.Skipped.
 type OnDemand struct {
 	// Client of the Price List, in PriceListRegion(Region).
 	Client awspricing.GetProductsAPIClient
 	// Region whose prices are wanted.
 	Region string
+	// System is Linux or Windows.
+	System System
+}
+
+// A System is an operating system that machines are sold with.
+type System int
+
+// The systems that have prices of their own.
+const (
+	Linux System = iota
+	Windows
+)
+
+// String names it as the Price List does.
+func (s System) String() string {
+	if s == Windows {
+		return "Windows"
+	}
+	return "Linux"
+}
+
+// label is the value of the label kubernetes.io/os that Table.os holds.
+func (s System) label() string {
+	if s == Windows {
+		return "windows"
+	}
+	return ""
+}
+
+// products are the names that the spot price history has for it.
+func (s System) products() []string {
+	if s == Windows {
+		return []string{"Windows", "Windows (Amazon VPC)"}
+	}
+	return []string{"Linux/UNIX", "Linux/UNIX (Amazon VPC)"}
 }
 
 // Name says what is fetched.
-func (s OnDemand) Name() string { return "on-demand prices" }
+func (s OnDemand) Name() string { return s.System.named("on-demand prices") }
+
+// named adds the system to what is fetched, if it is not the usual one.
+func (s System) named(what string) string {
+	if s == Linux {
+		return what
+	}
+	return what + " with " + s.String()
+}
 
 // Fetch asks for all products, page by page.
 func (s OnDemand) Fetch(ctx context.Context) (*Table, error) {
@@ -60,7 +99,7 @@ func (s OnDemand) Fetch(ctx context.Context) (*Table, error) {
 				return nil, fmt.Errorf("listing products of %s: %w", s.Region, err)
 			}
 			for _, document := range page.PriceList {
-				p, err := parseProduct(document, s.Region)
+				p, err := parseProduct(document, s.Region, s.System)
 				if errors.Is(err, errNotWanted) || err == nil && p.tenancy != "" && p.tenancy != tenancy {
 					continue
 				}
@@ -78,14 +117,17 @@ func (s OnDemand) Fetch(ctx context.Context) (*Table, error) {
 	}
 	slices.Sort(skipped)
 	t := NewTable(s.Region, "AWS Price List", prices)
-	t.skipped = skipped
+	t.skipped, t.os = skipped, s.System.label()
 	return t, nil
 }
 
 func (s OnDemand) query(tenancy string) *awspricing.GetProductsInput {
 	filters := []pricingtypes.Filter{
-		equals("regionCode", s.Region), equals("serviceCode", "AmazonEC2"), equals("operatingSystem", "Linux"),
+		equals("regionCode", s.Region), equals("serviceCode", "AmazonEC2"), equals("operatingSystem", s.System.String()),
 		equals("preInstalledSw", "NA"), equals("capacitystatus", "Used"), equals("marketoption", "OnDemand"), equals("tenancy", tenancy),
+	}
+	if s.System == Windows { // without those for whoever brings a licence, which have Linux's price
+		filters = append(filters, equals("licenseModel", licensed))
 	}
 	if tenancy == tenancyDedicated {
 		filters = append(filters, equals("productFamily", "Compute Instance (bare metal)"))
@@ -95,60 +137,4 @@ func (s OnDemand) query(tenancy string) *awspricing.GetProductsInput {
 
 func equals(field, value string) pricingtypes.Filter {
 	return pricingtypes.Filter{Field: sdk.String(field), Type: pricingtypes.FilterTypeTermMatch, Value: sdk.String(value)}
-}
-
-// Spot fetches the spot prices of now, by zone, from EC2.
-type Spot struct {
-	// Client of EC2 in Region.
-	Client ec2.DescribeSpotPriceHistoryAPIClient
-	// Region whose prices are wanted.
-	Region string
-	// Now tells the time; the history from now on is the present price.
-	Now func() time.Time
-}
-
-// Name says what is fetched.
-func (s Spot) Name() string { return "spot prices" }
-
-// Fetch asks for the prices of all types and zones, page by page.
-func (s Spot) Fetch(ctx context.Context) (*Table, error) {
-	pages := ec2.NewDescribeSpotPriceHistoryPaginator(s.Client, &ec2.DescribeSpotPriceHistoryInput{
-		StartTime:           sdk.Time(s.Now()),
-		ProductDescriptions: []string{"Linux/UNIX", "Linux/UNIX (Amazon VPC)"},
-	})
-	var history []ec2types.SpotPrice
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("listing spot prices of %s: %w", s.Region, err)
-		}
-		history = append(history, page.SpotPriceHistory...)
-	}
-	// Oldest first, so that the newest stays; of two at once, the higher.
-	slices.SortFunc(history, func(a, b ec2types.SpotPrice) int {
-		return cmp.Or(sdk.ToTime(a.Timestamp).Compare(sdk.ToTime(b.Timestamp)), cmp.Compare(sdk.ToString(a.SpotPrice), sdk.ToString(b.SpotPrice)))
-	})
-	prices := map[cloudprovider.Offering]MicroUSD{}
-	times := map[cloudprovider.Offering]time.Time{}
-	var skipped []string
-	for _, h := range history {
-		o := cloudprovider.Offering{InstanceType: string(h.InstanceType), Zone: sdk.ToString(h.AvailabilityZone), CapacityType: cloudprovider.Spot}
-		price, err := ParseMicroUSD(sdk.ToString(h.SpotPrice))
-		if err == nil && (o.InstanceType == "" || o.Zone == "") {
-			err = errors.New("the instance type or the zone is missing")
-		}
-		if err != nil {
-			skipped = append(skipped, fmt.Sprintf("reading the spot price of %s in %s: %v", o.InstanceType, o.Zone, err))
-			continue
-		}
-		if at := sdk.ToTime(h.Timestamp); times[o].Equal(at) {
-			prices[o] = max(prices[o], price)
-		} else {
-			prices[o], times[o] = price, at
-		}
-	}
-	slices.Sort(skipped)
-	t := NewTable(s.Region, "EC2 spot price history", prices)
-	t.skipped = skipped
-	return t, nil
 }

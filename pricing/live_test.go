@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	awspricing "github.com/aws/aws-sdk-go-v2/service/pricing"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
 )
 
 // document is a product as the Price List writes it, with the attributes and
@@ -51,7 +54,7 @@ func TestParseProduct(t *testing.T) {
 		{"price of 0", document(plain, strings.Replace(hourly, "0.0960000000", "0.0000000000", 1)), 0, `reading the price of m5.large: "0.0000000000" is not more`},
 		{"no dollars", document(plain, strings.Replace(hourly, "USD", "CNY", 1)), 0, `reading the price of m5.large: "" is not a price`},
 	} {
-		got, err := parseProduct(c.document, "us-east-1")
+		got, err := parseProduct(c.document, "us-east-1", Linux)
 		if c.problem == "" && (err != nil || got.price != c.want) {
 			t.Errorf("%s: %+v, %v; want %v", c.name, got, err, c.want)
 		}
@@ -60,8 +63,36 @@ func TestParseProduct(t *testing.T) {
 		}
 	}
 	yuan := document(`"instanceType":"m5.large"`, strings.Replace(hourly, "USD", "CNY", 1))
-	if got, err := parseProduct(yuan, "cn-north-1"); err != nil || got.price != 96_000 {
+	if got, err := parseProduct(yuan, "cn-north-1", Linux); err != nil || got.price != 96_000 {
 		t.Errorf("yuan in China: %+v, %v", got, err)
+	}
+}
+
+// TestWindows: its products are those whose licence is in the price, and the table that comes is not Linux's.
+func TestWindows(t *testing.T) {
+	windows := strings.Replace(plain, "Linux", "Windows", 1)
+	named := func(name, licence, price string) string {
+		return document(strings.Replace(windows, "m5.large", name, 1)+`,"licenseModel":"`+licence+`"`, strings.Replace(hourly, "0.0960000000", price, 1))
+	}
+	list := &priceList{pages: map[string][][]string{"Shared": {{
+		named("m5.large", "No License required", "0.188"), named("m5.large", "Bring your own license", "0.096"), named("m5.xlarge", "Bring your own license", "0.192"), document(plain, hourly),
+	}}, "Dedicated": {{}}}}
+	history := &spotHistory{prices: []ec2types.SpotPrice{{InstanceType: "m5.large", AvailabilityZone: sdk.String("us-east-1a"), SpotPrice: sdk.String("0.13"), Timestamp: sdk.Time(noon)}}}
+	b := NewBook(tableOf(96_000, 1, "", "on-demand"), OnDemand{Client: list, Region: "us-east-1", System: Windows},
+		Spot{Client: history, Region: "us-east-1", System: Windows, Now: func() time.Time { return noon }})
+	if err := b.Refresh(t.Context(), noon); err != nil {
+		t.Fatal(err)
+	}
+	for o, want := range map[cloudprovider.Offering]MicroUSD{offering("m5.large", "us-east-1a", "on-demand"): 188_000, offering("m5.xlarge", "us-east-1a", "on-demand"): 0, offering("m5.large", "us-east-1a", "spot"): 130_000} {
+		if got, ok := b.Table().For("windows").Price(o); got != want || ok != (want > 0) {
+			t.Errorf("%s with Windows costs %v (known: %v), want %v", o, got, ok, want)
+		}
+		if got, ok := b.Table().For("linux").Price(o); ok {
+			t.Errorf("%s with Linux costs %v", o, got)
+		}
+	}
+	if !strings.Contains(strings.Join(list.filters, " "), "operatingSystem=Windows") || !slices.Contains(history.products, "Windows") {
+		t.Errorf("asked for %q and %q", list.filters, history.products)
 	}
 }
 
@@ -138,10 +169,12 @@ type spotHistory struct {
 	prices []ec2types.SpotPrice
 	fail   bool
 	start  time.Time
+
+	products []string // asked for
 }
 
 func (h *spotHistory) DescribeSpotPriceHistory(_ context.Context, in *ec2.DescribeSpotPriceHistoryInput, _ ...func(*ec2.Options)) (*ec2.DescribeSpotPriceHistoryOutput, error) {
-	h.start = sdk.ToTime(in.StartTime)
+	h.start, h.products = sdk.ToTime(in.StartTime), in.ProductDescriptions
 	page := 0
 	if in.NextToken != nil {
 		if _, err := fmt.Sscan(*in.NextToken, &page); err != nil {
@@ -193,6 +226,33 @@ func TestSpot(t *testing.T) {
 	history.fail = true
 	if table, err := source.Fetch(t.Context()); err == nil || table != nil {
 		t.Errorf("with the last page failing: %v, %v; want no table and an error", table, err)
+	}
+}
+
+// TestSpotMean: over six hours 0.02 held for 3 (since long before), 0.05 for 1 and 0.03 for 2: 0.17 / 6. A pool that
+// has been there for two hours has the mean of these.
+func TestSpotMean(t *testing.T) {
+	now := time.Date(2025, 5, 28, 12, 0, 0, 0, time.UTC)
+	at := func(zone, price string, age time.Duration) ec2types.SpotPrice {
+		return ec2types.SpotPrice{InstanceType: "m5.large", AvailabilityZone: sdk.String(zone), SpotPrice: sdk.String(price), Timestamp: sdk.Time(now.Add(-age))}
+	}
+	history := &spotHistory{prices: []ec2types.SpotPrice{
+		at("us-east-1a", "0.03", 2*time.Hour), at("us-east-1a", "0.02", 30*time.Hour), at("us-east-1a", "0.05", 3*time.Hour),
+		at("us-east-1b", "0.01", 2*time.Hour), at("us-east-1b", "0.03", time.Hour),
+		at("us-east-1c", "0.07", 40*time.Hour),
+		at("us-east-1d", "0.08", 0),
+	}}
+	table, err := Spot{Client: history, Region: "us-east-1", Window: 6 * time.Hour, Now: func() time.Time { return now }}.Fetch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := now.Add(-6 * time.Hour); !history.start.Equal(want) {
+		t.Errorf("the history was asked for from %v on, want %v", history.start, want)
+	}
+	for zone, want := range map[string]MicroUSD{"us-east-1a": 28_333, "us-east-1b": 20_000, "us-east-1c": 70_000, "us-east-1d": 80_000} {
+		if got, _ := table.Price(offering("m5.large", zone, "spot")); got != want {
+			t.Errorf("m5.large in %s costs %v, want %v", zone, got, want)
+		}
 	}
 }
 

@@ -29,6 +29,7 @@ type attributes struct {
 	Tenancy         string `json:"tenancy"`
 	PreInstalledSw  string `json:"preInstalledSw"`
 	CapacityStatus  string `json:"capacitystatus"`
+	LicenseModel    string `json:"licenseModel"`
 }
 
 type dimension struct {
@@ -37,9 +38,9 @@ type dimension struct {
 	PricePerUnit map[string]string `json:"pricePerUnit"`
 }
 
-// errNotWanted marks a product that is none of a plain Linux machine: the
-// filters of the request should have kept it back.
-var errNotWanted = errors.New("not the price of a Linux machine by the hour")
+// errNotWanted marks a product that is none of a plain machine with the system that was asked
+// for: the filters of the request should have kept it back.
+var errNotWanted = errors.New("not the price of such a machine by the hour")
 
 // An onDemandPrice is what a product says.
 type onDemandPrice struct {
@@ -48,16 +49,16 @@ type onDemandPrice struct {
 	price        MicroUSD
 }
 
-// parseProduct reads a document of the Price List for a region. The error is
-// errNotWanted for a product that is not a Linux machine's, and says what is
+// parseProduct reads a document of the Price List for a region and a system. The error is
+// errNotWanted for a product that is not such a machine's, and says what is
 // wrong with one that ought to be.
-func parseProduct(document, region string) (onDemandPrice, error) {
+func parseProduct(document, region string, system System) (onDemandPrice, error) {
 	var p product
 	if err := json.Unmarshal([]byte(document), &p); err != nil {
 		return onDemandPrice{}, fmt.Errorf("reading a product: %w", err)
 	}
 	a := p.Product.Attributes
-	if !a.wanted(region) {
+	if !a.wanted(region, system) {
 		return onDemandPrice{}, errNotWanted
 	}
 	found := onDemandPrice{instanceType: a.InstanceType, tenancy: a.Tenancy}
@@ -84,9 +85,9 @@ func parseProduct(document, region string) (onDemandPrice, error) {
 
 // wanted checks what the request filters by already: a field that the document
 // lacks was not asked about, one with another value is another product.
-func (a attributes) wanted(region string) bool {
+func (a attributes) wanted(region string, system System) bool {
 	is := func(value, want string) bool { return value == "" || strings.EqualFold(value, want) }
-	return a.InstanceType != "" && is(a.RegionCode, region) && is(a.OperatingSystem, "Linux") &&
+	return a.InstanceType != "" && is(a.RegionCode, region) && is(a.OperatingSystem, system.String()) && (system == Linux || is(a.LicenseModel, licensed)) &&
 		is(a.PreInstalledSw, "NA") && is(a.CapacityStatus, "Used") && (is(a.Tenancy, tenancyShared) || a.metal())
 }
 
@@ -105,6 +106,7 @@ func currency(region string) string {
 }
 
 const (
+	licensed         = "No License required" // of the customer: it is in the price
 	tenancyShared    = "Shared"
 	tenancyDedicated = "Dedicated"
 )

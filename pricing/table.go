@@ -4,6 +4,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 )
@@ -19,6 +20,16 @@ type Table struct {
 	// of their offerings, there is none.
 	capacityTypes []string
 	skipped       []string
+	commitments   Commitments
+	// systems has the prices of machines with other operating systems than Linux, by the value of
+	// the label kubernetes.io/os.
+	systems map[string]*Table
+	// os is the operating system that a table to be merged is of; "" for Linux.
+	os string
+	// interrupted is how many of 10⁹ machines on spot are taken back in an hour, by instance type.
+	interrupted map[string]int64
+	// asOf is when the prices of a capacity type held, as far as that is known.
+	asOf map[string]time.Time
 }
 
 // NewTable returns a table of the given prices, which it copies. An offering
@@ -56,6 +67,47 @@ func (t *Table) Region() string { return t.region }
 // Source says where the prices come from and of when they are, for people.
 func (t *Table) Source() string { return t.source }
 
+// none is a table without prices.
+var none = &Table{}
+
+// For returns the prices of machines with an operating system, as the label kubernetes.io/os has it; "" is Linux. Where
+// they are not known it is a table without any: Linux machines cost less than others.
+func (t *Table) For(os string) *Table {
+	if os == "" || os == "linux" {
+		return t
+	}
+	if other := t.systems[os]; other != nil {
+		return other
+	}
+	return none
+}
+
+// AsOf returns when the prices of a capacity type held; not ok where nobody knows, as of a file.
+func (t *Table) AsOf(capacityType string) (at time.Time, ok bool) {
+	at, ok = t.asOf[capacityType]
+	return at, ok
+}
+
+// heldAt returns a table of the same prices that says of when they are.
+func (t *Table) heldAt(at time.Time) *Table {
+	next := *t
+	next.asOf = map[string]time.Time{}
+	for _, capacityType := range t.capacityTypes {
+		next.asOf[capacityType] = at
+	}
+	return &next
+}
+
+// Commitments returns what of on-demand use is paid for already. The caller must not modify it.
+func (t *Table) Commitments() Commitments { return t.commitments }
+
+// WithCommitments returns a table of the same prices with other commitments.
+func (t *Table) WithCommitments(cs Commitments) *Table {
+	next := *t
+	next.commitments = cs
+	return &next
+}
+
 // Len returns the number of prices.
 func (t *Table) Len() int { return len(t.prices) }
 
@@ -77,8 +129,11 @@ func (t *Table) All() iter.Seq2[cloudprovider.Offering, MicroUSD] {
 }
 
 // with returns t with everything that next speaks for taken from next: a
-// capacity type is replaced whole, so that no stale price outlives a refresh.
+// capacity type is replaced whole, so that no stale price outlives a refresh. Commitments stay.
 func (t *Table) with(next *Table) *Table {
+	if next.os != "" && t.os == "" {
+		return t.withSystem(next)
+	}
 	prices := maps.Clone(next.prices)
 	source := next.source
 	for o, p := range t.prices {
@@ -91,5 +146,27 @@ func (t *Table) with(next *Table) *Table {
 	}
 	merged := NewTable(t.region, source, prices)
 	merged.skipped = slices.Clone(next.skipped)
+	merged.commitments, merged.asOf = t.commitments, map[string]time.Time{}
+	maps.Copy(merged.asOf, t.asOf)
+	for _, capacityType := range next.capacityTypes {
+		delete(merged.asOf, capacityType)
+	}
+	maps.Copy(merged.asOf, next.asOf)
+	merged.systems, merged.interrupted, merged.os = t.systems, t.interrupted, t.os
 	return merged
+}
+
+// withSystem returns t with the prices of another operating system.
+func (t *Table) withSystem(next *Table) *Table {
+	merged := *t
+	merged.systems = maps.Clone(t.systems)
+	if merged.systems == nil {
+		merged.systems = map[string]*Table{}
+	}
+	own := &Table{region: t.region, source: next.source, os: next.os, interrupted: t.interrupted}
+	if before := t.systems[next.os]; before != nil {
+		own = before
+	}
+	merged.systems[next.os] = own.with(next)
+	return &merged
 }

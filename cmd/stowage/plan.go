@@ -31,6 +31,8 @@ type planFlags struct {
 	typesFile  string
 	pricesFile string
 	reserved   string
+	committed  string
+	advisor    string
 
 	// The answer: its form, the work that goes into it, and whether a pod without a
 	// place is a failure.
@@ -75,6 +77,8 @@ func newPlanCommand(now func() time.Time) *cobra.Command {
 	flags.StringVar(&f.typesFile, "instance-types", "", "JSON file of instance types, as `aws ec2 describe-instance-types` prints it; default: the embedded catalog")
 	flags.StringVar(&f.pricesFile, "prices", "", "CSV `file` of prices: region,type,zone,capacityType,usdPerHour; default: the embedded prices")
 	flags.StringVar(&f.reserved, "capacity-reservations", "", "JSON `file` of capacity reservations, as `aws ec2 describe-capacity-reservations` prints it; default: none is used")
+	flags.StringVar(&f.committed, "commitments", "", commitmentsUsage)
+	flags.StringVar(&f.advisor, "spot-interruptions", "", interruptionsUsage)
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` of a cluster to read; objects of -f go before those of the same name in the cluster")
 	flags.StringVar(&f.preferencePolicy, "preference-policy", respect, respect+": what pods prefer is heard where it costs little; "+ignore+": it is left to kube-scheduler")
 	flags.StringVar(&f.minValuesPolicy, "min-values-policy", strict, minValuesUsage)
@@ -222,7 +226,24 @@ func (f *planFlags) market(now time.Time) (*plan.Market, error) {
 	} else {
 		m.Prices, err = pricing.Embedded(f.region)
 	}
-	return m, err
+	if err != nil {
+		return nil, err
+	}
+	if f.committed != "" {
+		committed, err := readCommitments(f.committed, f.region, now)
+		if err != nil {
+			return nil, err
+		}
+		m.Prices = m.Prices.WithCommitments(committed)
+	}
+	if f.advisor != "" {
+		rates, err := readInterruptions(f.advisor, f.region)
+		if err != nil {
+			return nil, err
+		}
+		m.Prices = m.Prices.WithInterruptions(rates)
+	}
+	return m, nil
 }
 
 // readFile opens a file for read. What read says names the file already.

@@ -53,6 +53,9 @@ type settings struct {
 	collectAge             time.Duration
 	catalogInterval        time.Duration
 	priceInterval          time.Duration
+	spotPriceWindow        time.Duration
+	commitments            string
+	spotInterruptions      string
 	maxSteps               int64
 	nominate               bool
 	surge                  bool
@@ -113,6 +116,9 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.collectAge, "garbage-collection-age", 30*time.Second, "age at which an instance without a NodeClaim is terminated")
 	f.DurationVar(&s.catalogInterval, "instance-type-refresh-interval", 12*time.Hour, "time between refreshes of instance types")
 	f.DurationVar(&s.priceInterval, "price-refresh-interval", 12*time.Hour, "time between refreshes of prices")
+	f.DurationVar(&s.spotPriceWindow, "spot-price-window", 0, "time whose mean spot price decisions go by, up to a week; 0: the present price")
+	f.StringVar(&s.commitments, "commitments", "", commitmentsUsage+"; read anew every minute")
+	f.StringVar(&s.spotInterruptions, "spot-interruptions", "", interruptionsUsage)
 	f.Int64Var(&s.maxSteps, "max-steps", 0, "step budget of the solver; 0 for its own formula")
 	f.BoolVar(&s.nominate, "nominate-pods", true, "tell kube-scheduler which node each pod was planned for")
 	f.BoolVar(&s.surge, "surge-single-replicas", false, "roll a Deployment with one pod, in place of evicting it, where the annotation stowage.sh/surge asks for that")
@@ -154,6 +160,8 @@ func (s *settings) validate() error {
 		return fmt.Errorf("timeouts and intervals must be above 0; one is %s", s.shortest())
 	case s.memoryOverhead < 0 || s.memoryOverhead >= 1:
 		return fmt.Errorf("--vm-memory-overhead-percent: %v is not in [0, 1)", s.memoryOverhead)
+	case s.spotPriceWindow < 0 || s.spotPriceWindow > 7*24*time.Hour:
+		return fmt.Errorf("--spot-price-window: %s is not between 0 and 168h", s.spotPriceWindow)
 	case s.leaseSpace == "":
 		return fmt.Errorf("--leader-election-namespace is required outside a Pod")
 	}

@@ -67,11 +67,16 @@ func (w *wiring) wire(ctx context.Context) error {
 	if err := errors.Join(w.record(ctx), w.measure(), w.decideOptions(ctx), w.watch(ctx)); err != nil {
 		return err
 	}
+	if w.settings.commitments != "" {
+		if err := w.manager.Add(manager.RunnableFunc(refresh("commitments", commitmentsInterval, w.cloud.readCommitments))); err != nil {
+			return err
+		}
+	}
 	return errors.Join(
 		w.manager.Add(manager.RunnableFunc(w.guard.run)),
 		w.manager.Add(manager.RunnableFunc(w.begin)),
 		w.manager.Add(manager.RunnableFunc(refresh("the version of Kubernetes", versionInterval, w.cloud.version.refresh))),
-		w.manager.Add(manager.RunnableFunc(refresh("prices", w.settings.priceInterval, w.cloud.prices.Refresh))),
+		w.manager.Add(manager.RunnableFunc(refresh("prices", w.settings.priceInterval, w.cloud.refreshPrices))),
 		w.manager.Add(manager.RunnableFunc(refresh("instance types", w.settings.catalogInterval, w.cloud.inventory.Refresh))),
 		w.manager.Add(manager.RunnableFunc(refresh("launch templates", time.Hour, w.sweep))),
 		w.nodeClasses(),

@@ -245,9 +245,11 @@ func (b *board) charge(offers []int) {
 		}
 	}
 	for i := range b.stocks {
-		if slices.ContainsFunc(offers, b.stocks[i].Offers.Has) {
-			b.stocks[i].Count = max(0, b.stocks[i].Count-1)
+		most := int64(0)
+		for _, o := range offers {
+			most = max(most, b.stocks[i].Takes(o))
 		}
+		b.stocks[i].Count = max(0, b.stocks[i].Count-most)
 	}
 }
 

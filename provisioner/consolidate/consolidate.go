@@ -109,11 +109,12 @@ func Make(ctx context.Context, in *problem.Input, nodes []Node) (*Plan, error) {
 		return plan, nil
 	}
 	s := newSearch(in, nodes)
-	fresh, err := binpack.Solve(ctx, s.alone())
+	alone := s.alone()
+	fresh, err := binpack.Solve(ctx, alone)
 	if err != nil {
 		return nil, err
 	}
-	plan.LowerBound = fresh.LowerBound
+	plan.LowerBound = max(0, fresh.LowerBound-s.t.MostTold(alone.Stocks))
 	s.narrow(fresh)
 	best, err := s.keep(ctx)
 	if err != nil {

@@ -150,7 +150,7 @@ func (d *dealer) run(nodes []int, patience int) (left []int) {
 func (d *dealer) savings() binpack.MicroUSD {
 	sum := d.price(d.draft.nodes)
 	for _, f := range d.draft.opens {
-		sum -= d.t.Problem.Offers[f.pattern.Offers[0]].Price
+		sum -= d.t.Paid(f.pattern.Offers[0])
 	}
 	return sum
 }

@@ -77,7 +77,7 @@ func (s *search) why(i, takes int) (Code, string) {
 	case s.pinned[i] != "":
 		return NoPlaceForPods, s.pinned[i]
 	case n.Price == 0:
-		return WellUsed, "it costs nothing"
+		return WellUsed, "it costs nothing beyond what is paid already"
 	case takes > 0:
 		return WellUsed, fmt.Sprintf("it takes %s of other nodes", pods(takes))
 	case price-worth < dear*price:

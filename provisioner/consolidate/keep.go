@@ -62,7 +62,52 @@ func (s *search) keep(ctx context.Context) (best *attempt, err error) {
 		}
 		best = next
 	}
+	for _, part := range []float64{1, 0.5} {
+		leaves := s.forPaid(best, part)
+		if leaves == nil {
+			break
+		}
+		next, err := s.try(ctx, leaves)
+		if err != nil {
+			return nil, err
+		}
+		if next != nil && next.cost < best.cost {
+			best = next
+		}
+	}
 	return best, nil
+}
+
+// forPaid has those leave as well that cost most for what is on them, as many as a part of what is paid
+// already, and not used, could hold. It returns nil where there is no such thing.
+func (s *search) forPaid(a *attempt, part float64) []bool {
+	room := 0.0
+	for i := range s.quick.Stocks {
+		stock, most := &s.quick.Stocks[i], 0.0
+		for o := range stock.Offers.All {
+			most = max(most, float64(stock.Count)/float64(stock.Takes(o))*s.worth(s.quick.Offers[o].Room()))
+		}
+		room += float64(part * most)
+	}
+	if room == 0 {
+		return nil
+	}
+	order, rate := make([]int, len(s.nodes)), make([]float64, len(s.nodes))
+	for i, n := range s.nodes {
+		order[i], rate[i] = i, float64(n.Price)/max(1, s.worth(s.load[i]))
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(rate[j], rate[i]) })
+	leaves := slices.Clone(a.leaves)
+	for _, i := range order {
+		if leaves[i] || s.nodes[i].Price == 0 {
+			continue
+		}
+		if room -= s.worth(s.load[i]); room < 0 {
+			break
+		}
+		leaves[i] = true
+	}
+	return leaves
 }
 
 func (s *search) priceOfAll() (sum binpack.MicroUSD) {
@@ -147,7 +192,7 @@ func (s *search) leaves(fill float64) []bool {
 			need[r] -= float64(q)
 		}
 	}
-	unit := binpack.Worth(s.quick, kept)
+	unit := binpack.Worth(bought(s.quick), kept)
 	order, earns := make([]int, len(s.nodes)), make([]float64, len(s.nodes))
 	for i := range s.nodes {
 		order[i] = i

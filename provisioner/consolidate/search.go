@@ -37,14 +37,14 @@ type member struct {
 
 func newSearch(in *problem.Input, nodes []Node) *search {
 	own := *in
-	own.Pods = nil
+	own.Pods, own.GiveBack = nil, true
 	for _, n := range nodes {
 		own.Pods = append(own.Pods, n.Pods...)
 	}
 	s := &search{nodes: nodes, t: problem.Build(&own), nodeOf: map[int]int{}, pinned: map[int]string{}}
 	whole := s.t.Problem
 	whole.Blend = true
-	s.unit = binpack.Worth(whole, nil)
+	s.unit = binpack.Worth(bought(whole), nil)
 	byName, bins := map[string]int{}, map[string]int{}
 	for i, n := range nodes {
 		byName[n.Node.Name] = i
@@ -94,9 +94,12 @@ func (s *search) narrow(fresh *binpack.Solution) {
 	}
 	small := *whole
 	small.Offers, small.Groups, small.Stocks, small.MaxSteps = nil, slices.Clone(small.Groups), slices.Clone(small.Stocks), 1
+	for j := range small.Stocks {
+		small.Stocks[j].Units = nil
+	}
 	may, holds := make([]binpack.Set, len(small.Groups)), make([]binpack.Set, len(small.Stocks))
 	for i, o := range whole.Offers {
-		if !used.Has(i) && float64(o.Price) > near*s.worth(o.Room()) {
+		if !used.Has(i) && float64(s.t.Bought(i)) > near*s.worth(o.Room()) {
 			continue
 		}
 		for g := range may {
@@ -107,6 +110,9 @@ func (s *search) narrow(fresh *binpack.Solution) {
 		for j := range holds {
 			if whole.Stocks[j].Offers.Has(i) {
 				holds[j].Add(len(small.Offers))
+			}
+			if units := whole.Stocks[j].Units; units != nil {
+				small.Stocks[j].Units = append(small.Stocks[j].Units, units[i])
 			}
 		}
 		small.Offers, s.rows = append(small.Offers, o), append(s.rows, i)
@@ -142,9 +148,37 @@ func (s *search) worth(v binpack.Vector) (sum float64) {
 	return sum
 }
 
-// alone is the problem of all pods on new nodes, and on machines that are not given.
+// bought is a problem without the offers that there are only so many of. What they cost, which is little, says
+// nothing about what room is worth.
+func bought(p *binpack.Problem) *binpack.Problem {
+	var few binpack.Set
+	for i := range p.Stocks {
+		for o := range p.Stocks[i].Offers.All {
+			few.Add(o)
+		}
+	}
+	if few.Len() == 0 || few.Len() == len(p.Offers) {
+		return p
+	}
+	out := *p
+	out.Offers = nil
+	for o := range p.Offers {
+		if !few.Has(o) {
+			out.Offers = append(out.Offers, p.Offers[o])
+		}
+	}
+	return &out
+}
+
+// alone is the problem of all pods on new nodes, and on machines that are not given. What commitments
+// cover of the given nodes can be used again.
 func (s *search) alone() *binpack.Problem {
 	p := *s.t.Problem
+	gone := map[string]bool{}
+	for _, n := range s.nodes {
+		gone[n.Claim.Name] = true
+	}
+	p.Stocks = s.t.Without(gone)
 	p.Nodes = slices.Clone(p.Nodes)
 	for _, i := range s.bin {
 		p.Nodes[i].Free = make(binpack.Vector, len(s.unit))

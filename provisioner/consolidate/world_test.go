@@ -29,6 +29,8 @@ type world struct {
 	prices  map[cloudprovider.Offering]pricing.MicroUSD
 	terms   Terms
 	nodes   []Node
+
+	commitments pricing.Commitments
 }
 
 func newWorld(t *testing.T) *world {
@@ -62,6 +64,8 @@ func (w *world) sell(name string, cpus int64, o cloudprovider.Offering, price in
 func (w *world) node(name string, cpus int64, pods ...*corev1.Pod) {
 	claim := w.pool.NewClaim()
 	claim.Name, claim.UID, claim.Status.ProviderID, claim.Status.NodeName = "claim-"+name, types.UID("claim-"+name), "test:///"+name, name
+	claim.Labels[corev1.LabelInstanceTypeStable], claim.Labels[corev1.LabelTopologyZone] = fmt.Sprintf("c%d", cpus), "a"
+	claim.Labels[v1.LabelCapacityType] = cloudprovider.OnDemand
 	for _, condition := range []string{v1.ConditionLaunched, v1.ConditionRegistered, v1.ConditionInitialized} {
 		v1.SetCondition(&claim.Status.Conditions, metav1.Condition{Type: condition, Status: metav1.ConditionTrue, Reason: condition}, time.Unix(0, 0))
 	}
@@ -113,7 +117,7 @@ func stuckOn(node string) func(*corev1.Pod) {
 func (w *world) input() *problem.Input {
 	return &problem.Input{
 		Snapshot: w.cluster.Snapshot(), Catalogs: map[string]*cloudprovider.Catalog{w.pool.Name: w.catalog},
-		Prices: pricing.NewTable("", "test", w.prices),
+		Prices: pricing.NewTable("", "test", w.prices).WithCommitments(w.commitments),
 	}
 }
 

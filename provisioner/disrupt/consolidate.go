@@ -2,6 +2,7 @@ package disrupt
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -65,14 +66,15 @@ func ReviewOf(now time.Time, in *problem.Input, served problem.Schedulers) *Revi
 
 // consolidatable lists the candidates that may go to save money, and says of the others why not.
 func (v *view) consolidatable(in *problem.Input, candidates []candidate) (nodes []consolidate.Node, why map[types.UID]block) {
-	terms := v.terms(in)
+	running := in.Running()
+	terms := v.terms(running)
 	why = map[types.UID]block{}
 	in.Leaving = v.noDestinations()
 	for _, n := range candidates {
-		price, known := in.PriceOf(n.claim, n.node)
+		price, known := running.PriceOf(n.claim, n.node)
 		w := v.notUnderutilized(n)
 		if w.code == "" && !known {
-			w = block{priceUnknown, fmt.Sprintf("the price of %s is not known", problem.LaunchedAs(n.claim))}
+			w = block{priceUnknown, unpriced(n)}
 		}
 		if w.code != "" {
 			why[n.claim.UID] = w
@@ -81,6 +83,15 @@ func (v *view) consolidatable(in *problem.Input, candidates []candidate) (nodes 
 		nodes = append(nodes, consolidate.Node{Claim: n.claim, Node: n.node, Price: price, Pods: n.movable, Terms: terms[n.pool.Name]})
 	}
 	return nodes, why
+}
+
+// unpriced says why the price of a node is not known.
+func unpriced(n candidate) string {
+	wrong := n.pool.PriceAnnotations()
+	for _, annotation := range slices.Sorted(maps.Keys(wrong)) {
+		return fmt.Sprintf("the NodePool's annotation %s %v", annotation, wrong[annotation])
+	}
+	return fmt.Sprintf("the price of %s is not known", problem.LaunchedAs(n.claim))
 }
 
 // ofOthers is a pod of a node for which no place can be decided here, since another scheduler places it; nil
@@ -149,7 +160,7 @@ func (v *view) noDestinations() map[string]bool {
 }
 
 // terms are those of the NodePools, by name.
-func (v *view) terms(in *problem.Input) map[string]*consolidate.Terms {
+func (v *view) terms(running *problem.Running) map[string]*consolidate.Terms {
 	terms := map[string]*consolidate.Terms{}
 	for _, pool := range v.NodePools.All() {
 		payback, _ := pool.ConsolidationPayback() // or its nodes stay
@@ -168,7 +179,7 @@ func (v *view) terms(in *problem.Input) map[string]*consolidate.Terms {
 		if !t.Balanced {
 			continue // nobody asks
 		}
-		price, _ := in.PriceOf(n.claim, n.node)
+		price, _ := running.PriceOf(n.claim, n.node)
 		t.Cost += price
 		t.Disruption += consolidate.Disruption(consolidate.Node{Pods: n.movable})
 	}

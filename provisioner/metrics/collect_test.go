@@ -272,3 +272,28 @@ func TestOfferings(t *testing.T) {
 	r.leading = false
 	r.shows("", "karpenter_cloudprovider_")
 }
+
+// spotPrices is a source of one price.
+type spotPrices struct{}
+
+func (spotPrices) Name() string { return "prices of the test" }
+func (spotPrices) Fetch(context.Context) (*pricing.Table, error) {
+	return pricing.NewTable("r", "the test", map[cloudprovider.Offering]pricing.MicroUSD{{InstanceType: "large", CapacityType: "spot"}: 1}), nil
+}
+
+// TestPricesAge: what was fetched has an age, which grows until the next time; what is from a file has none.
+func TestPricesAge(t *testing.T) {
+	r := newRig(t)
+	book := pricing.NewBook(pricing.NewTable("r", "a file", map[cloudprovider.Offering]pricing.MicroUSD{{InstanceType: "large", CapacityType: "on-demand"}: 2}), spotPrices{})
+	r.MustRegister(metrics.NewOfferings(metrics.OfferingSources{
+		State: r.cluster, Prices: book, Now: func() time.Time { return r.now }, Leading: func() bool { return true },
+	}))
+	r.shows("", "stowage_prices_")
+	for range 2 {
+		if err := book.Refresh(t.Context(), r.now); err != nil {
+			t.Fatal(err)
+		}
+		r.now = r.now.Add(time.Hour)
+		r.shows(`stowage_prices_age_seconds{capacity_type="spot"} 3600`, "stowage_prices_")
+	}
+}

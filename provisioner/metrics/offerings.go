@@ -29,8 +29,8 @@ type OfferingSources struct {
 // Offerings is a prometheus.Collector that shows what the NodeClasses together
 // can buy.
 type Offerings struct {
-	from                            OfferingSources
-	available, price, cores, memory family
+	from                                 OfferingSources
+	available, price, age, cores, memory family
 }
 
 // NewOfferings returns a collector that is to be registered.
@@ -41,6 +41,7 @@ func NewOfferings(from OfferingSources) *Offerings {
 		from:      from,
 		available: newFamily(prefix+"offering_available", "1 for an offering that can be bought now, 0 for one that ran out a while ago, is reserved and used up, or has no known price.", offering...),
 		price:     newFamily(prefix+"offering_price_estimate", "Dollars for an hour of an offering; one without a known price has none.", offering...),
+		age:       newFamily("stowage_prices_age_seconds", "Age of the prices that decisions go by, by capacity type; those of a file have none.", "capacity_type"),
 		cores:     newFamily(prefix+"cpu_cores", "CPUs of an instance type.", "instance_type"),
 		memory:    newFamily(prefix+"memory_bytes", "Memory of an instance type as it is sold: its nodes see less.", "instance_type"),
 	}
@@ -48,7 +49,7 @@ func NewOfferings(from OfferingSources) *Offerings {
 
 // Describe implements prometheus.Collector.
 func (o *Offerings) Describe(out chan<- *prometheus.Desc) {
-	for _, f := range []family{o.available, o.price, o.cores, o.memory} {
+	for _, f := range []family{o.available, o.price, o.age, o.cores, o.memory} {
 		out <- f.desc
 	}
 }
@@ -90,6 +91,11 @@ func (o *Offerings) Collect(out chan<- prometheus.Metric) {
 		s.add(o.available, available, labels)
 		if known {
 			s.add(o.price, float64(price)/1e6, labels)
+		}
+	}
+	for _, capacityType := range []string{cloudprovider.OnDemand, cloudprovider.Spot} {
+		if at, known := prices.AsOf(capacityType); known {
+			s.add(o.age, now.Sub(at).Seconds(), o.age.labels.with(capacityType))
 		}
 	}
 	for name, t := range types {

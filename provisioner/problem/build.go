@@ -29,7 +29,7 @@ func Build(in *Input) *Translation {
 	t := &Translation{
 		Bins: binsOf(in, ns), daemons: daemonsOf(in.Snapshot, ns), namespaces: ns,
 		capped: map[string]bool{}, keptOut: map[int][]string{}, ruledOut: map[int][]string{}, waits: map[int]string{},
-		incompatible: map[[2]string]string{},
+		incompatible: map[[2]string]string{}, committed: committedOf(in),
 	}
 	b := &builder{in: in, t: t}
 	t.volumes = &volumes{Storage: in.Snapshot.Storage, nodes: in.Snapshot.Nodes, batch: in.Pods, bins: t.Bins, standBack: in.standBack, lost: in.Lost}
@@ -41,6 +41,7 @@ func Build(in *Input) *Translation {
 	b.topology()
 	b.offers()
 	b.stocks()
+	b.commit()
 	b.flexibility()
 	b.nodes()
 	b.addGroups()
@@ -97,6 +98,7 @@ func (b *builder) pools(mentioned sets.Set[string]) {
 			b.t.Excluded = append(b.t.Excluded, Exclusion{pool.Name, reason})
 			continue
 		}
+		rows = append(rows, b.covered(rows)...)
 		if len(b.in.relaxed) > 0 && len(b.shownBy(pool)) > 0 {
 			rows = append(rows, relaxed(rows)...)
 		}
@@ -229,7 +231,7 @@ func (b *builder) offers() {
 		b.p.Offers = append(b.p.Offers, binpack.Offer{
 			ID:       row.id(),
 			Pool:     poolIndex[row.Pool.Name],
-			Price:    row.Price,
+			Price:    row.Price + row.told,
 			Capacity: v.capacity,
 			Overhead: overhead,
 			Charge:   v.charge,
@@ -241,7 +243,7 @@ func (b *builder) offers() {
 }
 
 // id names a row: its pool, its offering, the labels that tell its variants
-// apart, and whether it is relaxed.
+// apart, what covers it, and whether it is relaxed.
 func (r *Row) id() string {
 	id := r.Pool.Name + "/" + r.Offering.String()
 	class := r.Pool.Spec.Template.Spec.NodeClassRef.Label()
@@ -254,6 +256,9 @@ func (r *Row) id() string {
 	slices.Sort(free)
 	for _, key := range free {
 		id += "/" + key + "=" + r.chosen[key]
+	}
+	if r.Commitment != nil {
+		id += "/covered by " + r.Commitment.Name
 	}
 	if r.relaxed {
 		id += "/relaxed"

@@ -77,7 +77,7 @@ func (t *Translation) Launch(pattern binpack.Pattern, pods []*corev1.Pod) Launch
 		}
 	}
 	decided := t.Problem.Offers[pattern.Offers[0]]
-	l.Price = decided.Price
+	l.Price = t.Paid(pattern.Offers[0])
 	l.Daemons = cloudprovider.Resources{}
 	for r, name := range t.Problem.Resources {
 		if q := decided.Overhead[r]; q > 0 {

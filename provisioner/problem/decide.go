@@ -26,6 +26,7 @@ func Decide(ctx context.Context, in *Input) (*Translation, *binpack.Solution, er
 		d.openFewer(ctx)
 		d.relaxMinValues(ctx)
 		d.dropFees()
+		d.dropTold()
 	}
 	return d.t, d.s, err
 }

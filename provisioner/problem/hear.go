@@ -207,6 +207,9 @@ func (c cost) isLittleMore(least cost) bool {
 // that limits let be opened, if so many of the group come together.
 func (b *builder) costs(g *binpack.Group, offers binpack.Set, together int64, see func(o int, c cost)) {
 	for i := range offers.All {
+		if b.t.Rows[i].Commitment != nil {
+			continue // of which there are so many, and a preference is for all pods
+		}
 		o := &b.p.Offers[i]
 		pool := &b.p.Pools[o.Pool]
 		n := together

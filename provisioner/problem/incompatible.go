@@ -241,6 +241,9 @@ func noRows(pool *v1.NodePool, in *Input) string {
 	template := &any.Spec.Template
 	template.Spec.Requirements, template.Metadata.Labels = nil, nil
 	rows, _ := rowsOf(&any, in, nil)
+	if os := unpricedSystem(catalog, in); len(rows) == 0 && os != "" {
+		return "what its NodeClass's machines cost with " + os + " is not known: that is another price than with Linux"
+	}
 	if len(rows) == 0 {
 		return "no offering of its NodeClass is available and has a known price"
 	}

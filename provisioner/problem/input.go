@@ -24,7 +24,8 @@ type Input struct {
 	// Catalogs says what can be bought for each NodePool, by its name. A
 	// NodePool without one offers nothing, for the reason in Excluded.
 	Catalogs map[string]*cloudprovider.Catalog
-	// Prices of offerings. One whose price is not known is not used.
+	// Prices of offerings, and what of them is paid for already. One whose price is not known is
+	// not used.
 	Prices *pricing.Table
 	// Overlays change prices and capacities; see OverlaysOf and JudgeOverlays.
 	Overlays Overlays
@@ -43,6 +44,9 @@ type Input struct {
 	// RelaxMinValues lowers minValues to what offerings show, on the nodes of pods that would
 	// find no place else. It is Karpenter's policy BestEffort; otherwise they are Strict.
 	RelaxMinValues bool
+	// GiveBack has rows of commitments also where there is not enough left of them now: some
+	// machines may go.
+	GiveBack bool
 	// Lost are pods for which a node was bought that has not taken them.
 	Lost map[types.UID]bool
 	// MaxSteps as in binpack.Problem.
@@ -92,6 +96,7 @@ type Translation struct {
 	ruledOut map[int][]string
 	// incompatible keeps why no offering passes what a pod's own spec asks, by that and the NodePool.
 	incompatible map[[2]string]string
+	committed    *committed
 	// waits says for a group what its pods wait for instead of a node.
 	waits map[int]string
 }

@@ -6,9 +6,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/stowage-sh/stowage/binpack"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -89,11 +87,4 @@ func (t *Translation) Arrange(m *Moves) (launches []Launch, placements []Placeme
 		launches = append(launches, *l)
 	}
 	return launches, placements, lost
-}
-
-// PriceOf returns what an hour of the machine of a NodeClaim costs, and whether that is known.
-func (in *Input) PriceOf(claim *v1.NodeClaim, node *corev1.Node) (binpack.MicroUSD, bool) {
-	price, known := in.Prices.Price(LaunchedAs(claim))
-	price, known, _ = in.Overlays.Price(labels.Set(node.Labels), price, known)
-	return binpack.MicroUSD(price), known
 }

@@ -43,6 +43,8 @@ func (t *Translation) Explain(u *binpack.Unplaced) []Reason {
 		switch r := &u.Reasons[i]; {
 		case r.Code == binpack.Unsupported:
 			return []Reason{{string(r.Code), r.Constraint + " is not supported yet"}} // no NodePool could help
+		case r.Code == binpack.StockExhausted && t.commitmentOf(r.Constraint) != nil:
+			// The same is there for money, and why that will not do is another reason.
 		case r.Pool >= 0:
 			about := t.about(u.Group, r)
 			reasons = append(reasons, Reason{about.Code, "NodePool " + t.Pools[r.Pool].Name + ": " + about.Message})

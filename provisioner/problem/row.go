@@ -12,6 +12,7 @@ import (
 
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/pricing"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
@@ -25,8 +26,17 @@ type Row struct {
 	Pool     *v1.NodePool
 	Type     *cloudprovider.InstanceType
 	Offering cloudprovider.Offering
-	Price    binpack.MicroUSD
+	// Price of an hour of a node, its NodePool's surcharge and the Risk included.
+	Price binpack.MicroUSD
+	// Risk is the part of Price that is the expected cost of interruptions.
+	Risk binpack.MicroUSD
+	// Commitment that a node of the row is covered by; nil for one that is bought.
+	Commitment *pricing.Commitment
 
+	// draw is how much of the Commitment a node takes, told the price that the solver is told, and
+	// uncovered what it would cost without.
+	draw            int64
+	told, uncovered binpack.MicroUSD
 	// relaxed rows are not asked for minValues, and only for pods that need that.
 	relaxed bool
 	// chosen are the labels that the NodePool puts on the node; zone and bought those that
@@ -110,10 +120,9 @@ func rowsOf(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, er
 	overlaid := overlaidTypes{}
 	for i := range rows {
 		row := &rows[i]
-		price, known := in.Prices.Price(row.Offering)
-		price, known, row.priceOverlaid = in.Overlays.Price(row, price, known)
-		if known {
-			row.Price = binpack.MicroUSD(price)
+		p := in.priceOf(pool, row, row.Offering)
+		if row.priceOverlaid = p.overlaid; p.known {
+			row.Price, row.Risk = p.all(), p.risk
 			row.Type, row.capacityOverlaid = in.Overlays.typeOf(row, row.Type, overlaid)
 			priced = append(priced, *row)
 		}
@@ -184,8 +193,9 @@ func notUnderstood(pool *v1.NodePool, catalog *cloudprovider.Catalog, in *Input)
 	if pool.Spec.Replicas != nil {
 		return "spec.replicas: its nodes are there for pods, and none is bought for them"
 	}
-	if _, err := pool.PreferencePrice(); err != nil {
-		return fmt.Sprintf("metadata.annotations[%s]: %v", v1.AnnotationPreferencePrice, err)
+	wrong := pool.PriceAnnotations()
+	for _, annotation := range slices.Sorted(maps.Keys(wrong)) {
+		return fmt.Sprintf("metadata.annotations[%s]: %v", annotation, wrong[annotation])
 	}
 	for i, r := range pool.Spec.Template.Spec.Requirements {
 		if r.MinValues != nil && *r.MinValues > 1 && custom(r.Key, catalog) && !in.RelaxMinValues {

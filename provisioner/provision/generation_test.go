@@ -44,7 +44,7 @@ func TestPricesOfOneGeneration(t *testing.T) {
 	r := newRig(t, nodePool("general"), waiting("a", "1"))
 	r.Prices = pricing.NewBook(onDemand(100_000, 400_000), newPrices{onDemand(400_000, 100_000)})
 	r.Cloud = restless{r.cloud, func() {
-		if err := r.Prices.Refresh(t.Context()); err != nil {
+		if err := r.Prices.Refresh(t.Context(), time.Time{}); err != nil {
 			t.Error(err)
 		}
 	}}

@@ -79,6 +79,12 @@ const (
 	// AnnotationConsolidationPayback on a NodePool says within which time savings have to pay for the
 	// evictions that they take; see NodePool.ConsolidationPayback.
 	AnnotationConsolidationPayback = "stowage.sh/consolidation-payback"
+	// AnnotationInstanceSurcharge on a NodePool is what each of its nodes costs an hour beside what the
+	// cloud takes; see NodePool.InstanceSurcharge.
+	AnnotationInstanceSurcharge = "stowage.sh/instance-surcharge"
+	// AnnotationInterruptionCost on a NodePool is what it costs when the cloud takes back one of its
+	// machines; see NodePool.InterruptionCost.
+	AnnotationInterruptionCost = "stowage.sh/interruption-cost"
 	// AnnotationSurge on a Deployment, on its pods or on a NodePool asks ("true") for a pod that is
 	// its Deployment's only one to be replaced before it ends, where its node goes.
 	AnnotationSurge = "stowage.sh/surge"

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // PreferencePriceDefault lets preferences decide between offers of about one price: the
@@ -29,4 +31,52 @@ func (p *NodePool) PreferencePrice() (share float64, err error) {
 		return 0, errors.New("must be a share of the price from 0 to 1, such as 0.1 or 10%")
 	}
 	return share, nil
+}
+
+// InstanceSurcharge is what each node of the pool costs an hour beside its machine, a licence say. The
+// annotation AnnotationInstanceSurcharge says it in dollars, "0.05"; it is returned in millionths of one.
+func (p *NodePool) InstanceSurcharge() (micro int64, err error) {
+	return p.dollars(AnnotationInstanceSurcharge, "must be dollars for an hour of a node, such as 0.05")
+}
+
+// InterruptionCost is what it costs, once, when the cloud takes back a machine of the pool: work that is lost, say.
+// The annotation AnnotationInterruptionCost says it in dollars, "0.50"; it is returned in millionths of one.
+func (p *NodePool) InterruptionCost() (micro int64, err error) {
+	return p.dollars(AnnotationInterruptionCost, "must be dollars for each interruption, such as 0.50")
+}
+
+// dollars reads an annotation that is an amount, 0 without it.
+func (p *NodePool) dollars(annotation, what string) (micro int64, err error) {
+	said, ok := p.Annotations[annotation]
+	if !ok {
+		return 0, nil
+	}
+	amount, err := resource.ParseQuantity(said)
+	if err != nil || strings.Trim(said, "0123456789.") != "" || amount.CmpInt64(maxDollars) >= 0 {
+		return 0, errors.New(what)
+	}
+	return amount.ScaledValue(resource.Micro), nil
+}
+
+// maxDollars is more than such an amount may be: a guard against a slipped decimal point.
+const maxDollars = 1_000_000
+
+// PriceAnnotations lists what is wrong with the pool's annotations about prices, by annotation; none is nil.
+func (p *NodePool) PriceAnnotations() map[string]error {
+	var wrong map[string]error
+	note := func(annotation string, err error) {
+		if err != nil {
+			if wrong == nil {
+				wrong = map[string]error{}
+			}
+			wrong[annotation] = err
+		}
+	}
+	_, err := p.PreferencePrice()
+	note(AnnotationPreferencePrice, err)
+	_, err = p.InstanceSurcharge()
+	note(AnnotationInstanceSurcharge, err)
+	_, err = p.InterruptionCost()
+	note(AnnotationInterruptionCost, err)
+	return wrong
 }

@@ -25,3 +25,25 @@ func TestPreferencePrice(t *testing.T) {
 		}
 	}
 }
+
+func TestDollars(t *testing.T) {
+	if micro, err := new(v1.NodePool).InstanceSurcharge(); err != nil || micro != 0 {
+		t.Errorf("nothing said: %v, %v", micro, err)
+	}
+	for said, want := range map[string]int64{"0": 0, "0.05": 50_000, "1": 1_000_000, "0.0000001": 1, "999999.9": 999_999_900_000} {
+		p := &v1.NodePool{}
+		p.Annotations = map[string]string{v1.AnnotationInstanceSurcharge: said, v1.AnnotationInterruptionCost: said}
+		surcharge, err := p.InstanceSurcharge()
+		cost, err2 := p.InterruptionCost()
+		if err != nil || err2 != nil || surcharge != want || cost != want {
+			t.Errorf("%q: %v (%v) and %v (%v), want %v", said, surcharge, err, cost, err2, want)
+		}
+	}
+	for _, said := range []string{"", "free", "-0.05", "50m", "1Ki", "1e3", "1000000", "$1", "0,05"} {
+		p := &v1.NodePool{}
+		p.Annotations = map[string]string{v1.AnnotationInstanceSurcharge: said}
+		if surcharge, err := p.InstanceSurcharge(); err == nil || len(p.PriceAnnotations()) != 1 {
+			t.Errorf("%q: %v, want an error", said, surcharge)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package v1
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,9 +25,9 @@ func (p *NodePool) Validate(known map[string][]string) field.ErrorList {
 		at := field.NewPath("metadata", "annotations").Key(AnnotationConsolidationPayback)
 		v.invalid(at, p.Annotations[AnnotationConsolidationPayback], err.Error())
 	}
-	if _, err := p.PreferencePrice(); err != nil {
-		at := field.NewPath("metadata", "annotations").Key(AnnotationPreferencePrice)
-		v.invalid(at, p.Annotations[AnnotationPreferencePrice], err.Error())
+	wrong := p.PriceAnnotations()
+	for _, annotation := range slices.Sorted(maps.Keys(wrong)) {
+		v.invalid(field.NewPath("metadata", "annotations").Key(annotation), p.Annotations[annotation], wrong[annotation].Error())
 	}
 	spec := field.NewPath("spec")
 	template := spec.Child("template")

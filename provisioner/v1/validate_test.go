@@ -85,6 +85,9 @@ var unsound = []struct {
 	}, "spec.limits[cpu]"},
 	{"weight", func(p *v1.NodePool, _ *v1.NodeClaimTemplateSpec) { p.Spec.Weight = new(int32(101)) }, "spec.weight"},
 	{"preference price", withPreferencePrice("ten"), "metadata.annotations[stowage.sh/preference-price]"},
+	{"surcharge", func(p *v1.NodePool, _ *v1.NodeClaimTemplateSpec) {
+		p.Annotations = map[string]string{v1.AnnotationInstanceSurcharge: "5 cents"}
+	}, "metadata.annotations[stowage.sh/instance-surcharge]"},
 	{"static pool with limits", func(p *v1.NodePool, _ *v1.NodeClaimTemplateSpec) { p.Spec.Weight, p.Spec.Replicas = nil, new(int64(1)) }, "spec.limits[cpu]"},
 	{"static pool with weight", func(p *v1.NodePool, _ *v1.NodeClaimTemplateSpec) { p.Spec.Limits, p.Spec.Replicas = nil, new(int64(1)) }, "spec.weight"},
 	{"negative replicas", func(p *v1.NodePool, _ *v1.NodeClaimTemplateSpec) {

@@ -75,10 +75,13 @@ func (s *Server) describeSpotPriceHistory(p params) (any, error) {
 	var all []wireSpotPrice
 	at := stamp(now())
 	types, products, zone := p.list("InstanceType"), p.list("ProductDescription"), p.str("AvailabilityZone")
-	// Windows and others have prices of their own, none of which are here: no answer is
-	// better than Linux's under their name.
+	// Others have prices of their own, none of which are here: no answer is better than
+	// Linux's under their name.
+	product := "Linux/UNIX"
 	if len(products) > 0 && !matches([]string{"Linux/UNIX", "Linux/UNIX (Amazon VPC)"}, products) {
-		return nil, nil
+		if product = "Windows"; !matches([]string{"Windows", "Windows (Amazon VPC)"}, products) {
+			return nil, nil
+		}
 	}
 	for _, t := range s.types {
 		if t.NoSpot || len(types) > 0 && !slices.Contains(types, t.Name) {
@@ -86,8 +89,12 @@ func (s *Server) describeSpotPriceHistory(p params) (any, error) {
 		}
 		for _, z := range s.world.Zones {
 			price, ok := s.price(t.pool(z.Name, cloudprovider.Spot))
+			if product == "Windows" {
+				price += t.windowsLicence()
+				ok = ok && t.Arch != "arm64"
+			}
 			if ok && t.sells(z.Name) && (zone == "" || zone == z.Name) {
-				all = append(all, wireSpotPrice{z.Name, z.ID, t.Name, "Linux/UNIX", dollars(price), at})
+				all = append(all, wireSpotPrice{z.Name, z.ID, t.Name, product, dollars(price), at})
 			}
 		}
 	}
@@ -157,6 +164,10 @@ func (s *Server) servePricing(q request) (any, error) {
 	return map[string]any{"FormatVersion": "aws_v1", "PriceList": list}, nil
 }
 
+// windowsLicence is what a machine of the type costs more an hour with Windows, in millionths of a dollar: $0.046 for
+// each vCPU, as with most types of AWS.
+func (t InstanceType) windowsLicence() int64 { return 46_000 * int64(t.VCPU) }
+
 // currency that the region bills in.
 func (s *Server) currency() string {
 	if strings.HasPrefix(s.opts.Region, "cn-") {
@@ -172,9 +183,16 @@ func (s *Server) product(t InstanceType, in productQuery) (string, bool) {
 	if !ok {
 		return "", false
 	}
+	system := "Linux"
+	for _, f := range in.Filters {
+		if f.Field == "operatingSystem" && f.Value == "Windows" && t.Arch != "arm64" {
+			system = f.Value
+			micro += t.windowsLicence()
+		}
+	}
 	// These are what a query filters by; a filter on anything else finds nothing.
 	attributes := map[string]string{
-		"instanceType": t.Name, "regionCode": s.opts.Region, "operatingSystem": "Linux", "preInstalledSw": "NA",
+		"instanceType": t.Name, "regionCode": s.opts.Region, "operatingSystem": system, "preInstalledSw": "NA",
 		"tenancy": "Shared", "capacitystatus": "Used", "licenseModel": "No License required", "marketoption": "OnDemand",
 		"productFamily": "Compute Instance", "serviceCode": "AmazonEC2", "operation": "RunInstances", "locationType": "AWS Region",
 	}

@@ -90,6 +90,7 @@ func (p *Plan) consolidate(ctx context.Context, in *Input, cluster *state.Cluste
 func (p *Plan) price(st *stage) (sum total) {
 	in := st.question
 	in.Snapshot = st.cluster.Snapshot()
+	running := in.Running()
 	unknown, first := 0, ""
 	for _, claim := range in.Snapshot.NodeClaims.All() {
 		node, ok := in.Snapshot.NodeOf(claim)
@@ -97,7 +98,7 @@ func (p *Plan) price(st *stage) (sum total) {
 			continue
 		}
 		sum.nodes++
-		price, known := in.PriceOf(claim, node)
+		price, known := running.PriceOf(claim, node)
 		if !known {
 			unknown++
 			first = cmp.Or(first, node.Name)

@@ -38,7 +38,9 @@ type Document struct {
 	// Refused are the placements that kube-scheduler's own filters refuse; nil where they
 	// were not asked.
 	Refused []Refusal `json:"refused,omitzero"`
-	// CostPerHour of Nodes, in dollars.
+	// Commitments, and how much of each is used; absent where none were given.
+	Commitments []Commitment `json:"commitments,omitempty"`
+	// CostPerHour of Nodes, in dollars, beyond what is paid already.
 	CostPerHour float64 `json:"costPerHour"`
 	// LowerBoundPerHour is proven, for the pods that wait: see binpack.Solution.
 	LowerBoundPerHour float64 `json:"lowerBoundPerHour"`
@@ -57,7 +59,11 @@ type Offering struct {
 	CapacityType string `json:"capacityType"`
 	// Reservation that the machine is taken from, where the capacity type is reserved.
 	Reservation string `json:"reservation,omitempty"`
-	// PricePerHour in dollars.
+	// Commitment that covers the machine; PricePerHour is then 0.
+	Commitment string `json:"commitment,omitempty"`
+	// InterruptionRiskPerHour is the part of PricePerHour that interruptions are expected to cost.
+	InterruptionRiskPerHour float64 `json:"interruptionRiskPerHour,omitempty"`
+	// PricePerHour in dollars, with the NodePool's surcharge and InterruptionRiskPerHour.
 	PricePerHour float64 `json:"pricePerHour"`
 }
 
@@ -217,7 +223,7 @@ func (p *Plan) Document() *Document {
 	if len(p.headroom) > 0 {
 		d.Headroom = names(p.headroom)
 	}
-	d.Refused = p.refused()
+	d.Refused, d.Commitments = p.refused(), p.commitments
 	if p.consolidation != nil {
 		p.consolidation.addTo(d)
 	}
@@ -289,7 +295,11 @@ func nodeOf(n *newNode) Node {
 
 func offeringOf(row *problem.Row) Offering {
 	o := row.Offering
-	return Offering{o.InstanceType, o.Zone, o.CapacityType, o.Reservation, dollars(row.Price)}
+	out := Offering{InstanceType: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType, Reservation: o.Reservation, PricePerHour: dollars(row.Price), InterruptionRiskPerHour: dollars(row.Risk)}
+	if row.Commitment != nil {
+		out.Commitment = row.Commitment.Name
+	}
+	return out
 }
 
 // names lists pods as namespace/name, sorted.

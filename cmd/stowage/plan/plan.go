@@ -75,6 +75,7 @@ type Plan struct {
 	overlays    int // applied
 	pods        int
 	headroom    []*corev1.Pod
+	commitments []Commitment
 	solveTime   time.Duration
 	verdict     *verdict // nil where nobody asked
 	naming      *naming
@@ -133,6 +134,7 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 		return nil, fmt.Errorf("refusing the plan, which is a fault of Stowage: %w", err)
 	}
 	p.readSolution()
+	p.countCommitments(question)
 	if in.Verify {
 		if err := p.verify(ctx); err != nil {
 			return nil, err
@@ -330,10 +332,11 @@ func (n *naming) next(pool string) string {
 	}
 }
 
-// offers counts what could be bought. What is there once more, relaxed, is not counted again.
+// offers counts what could be bought. What is there once more, relaxed or covered by a commitment, is not
+// counted again.
 func (p *Plan) offers() (n int) {
 	for i := range p.translation.Problem.Offers {
-		if !p.translation.Problem.Offers[i].Relaxed {
+		if !p.translation.Problem.Offers[i].Relaxed && p.translation.Rows[i].Commitment == nil {
 			n++
 		}
 	}

@@ -130,8 +130,11 @@ func (p *Plan) writeNodes(b *strings.Builder) {
 	}
 }
 
-// capacity names the capacity type and, of what is reserved, the reservation.
+// capacity names the capacity type and, of what is reserved or committed, by what.
 func capacity(row *problem.Row) string {
+	if row.Commitment != nil {
+		return row.Offering.CapacityType + " (" + row.Commitment.Name + ")"
+	}
 	if row.Offering.Reservation == "" {
 		return row.Offering.CapacityType
 	}
@@ -243,6 +246,7 @@ func (p *Plan) writeSums(b *strings.Builder) {
 	for _, line := range t.lines() {
 		fmt.Fprintln(b, line)
 	}
+	p.writeCommitments(b)
 	fmt.Fprintf(b, "Solved %s over %s in %s (%s).\n", count(len(p.translation.Problem.Groups), "group"),
 		count(p.offers(), "offer"), p.solveTime.Round(time.Millisecond), count(int(p.solution.Steps), "step"))
 	if p.solution.Truncated {
