@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
@@ -13,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
-	awspricing "github.com/aws/aws-sdk-go-v2/service/pricing"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"k8s.io/client-go/rest"
@@ -42,18 +40,6 @@ type cloud struct {
 	availability  *cloudprovider.Availability
 
 	commitmentsFile string
-}
-
-// refreshPrices fetches prices anew.
-func (c *cloud) refreshPrices(ctx context.Context) error { return c.prices.Refresh(ctx, time.Now()) }
-
-// readCommitments reads the file of commitments anew. On an error the old ones stay.
-func (c *cloud) readCommitments(context.Context) error {
-	read, err := readCommitments(c.commitmentsFile, c.region, time.Now())
-	if err == nil && !reflect.DeepEqual(read, c.prices.Table().Commitments()) { // another table is planned with anew
-		c.prices.Commit(read)
-	}
-	return err
 }
 
 // newCloud makes the clients from the SDK's own chain of configuration, asks for
@@ -87,30 +73,8 @@ func newCloud(ctx context.Context, kube *rest.Config, s *settings) (*cloud, erro
 	if c.cluster, err = aws.DescribeCluster(ctx, eks.NewFromConfig(cfg), known); err != nil {
 		return nil, err
 	}
-	table, err := pricing.Embedded(cfg.Region)
-	if err != nil {
+	if err := c.newPrices(ctx, cfg, s); err != nil {
 		return nil, err
-	}
-	var sources []pricing.Source
-	list := awspricing.NewFromConfig(cfg, func(o *awspricing.Options) { o.Region = pricing.PriceListRegion(cfg.Region) })
-	for _, system := range []pricing.System{pricing.Linux, pricing.Windows} {
-		sources = append(sources, pricing.Spot{Client: c.ec2, Region: cfg.Region, System: system, Window: s.spotPriceWindow, Now: time.Now})
-		if !s.isolatedVPC {
-			sources = append(sources, pricing.OnDemand{Client: list, Region: cfg.Region, System: system})
-		}
-	}
-	c.prices = pricing.NewBook(table, sources...)
-	if s.spotInterruptions != "" {
-		rates, err := readInterruptions(s.spotInterruptions, cfg.Region)
-		if err != nil {
-			return nil, usageError(err)
-		}
-		c.prices.Interruptions(rates)
-	}
-	if c.commitmentsFile = s.commitments; c.commitmentsFile != "" {
-		if err := c.readCommitments(ctx); err != nil {
-			return nil, usageError(err)
-		}
 	}
 	unreadable := func(err error) { log.FromContext(ctx).Error(err, "leaving out an instance type") }
 	c.inventory = &aws.Inventory{Region: cfg.Region, API: c.ec2, Unreadable: unreadable}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
@@ -106,7 +108,23 @@ l1 cpu=8 memory=32Gi zones=%s spot=150 on-demand=400 label:cloud/gen=3`[1:],
 	if d.in(2) {
 		d.reserve(w)
 	}
+	if d.in(3) {
+		d.commit(w)
+	}
 	return w
+}
+
+// commit has a Savings Plan pay for some of what runs on demand, or for more than that.
+func (d dice) commit(w *world) {
+	plan := fmt.Sprintf("kind: ComputeSavingsPlan, dollarsPerHour: 0.%d", 1+d.IntN(9))
+	if d.in(2) {
+		plan = fmt.Sprintf("kind: EC2InstanceSavingsPlan, region: r1, family: %s, dollarsPerHour: 0.%d", d.one("s1", "s2", "m2"), 1+d.IntN(9))
+	}
+	var err error
+	text := "commitments: [{name: plan, discount: " + d.one("20%", "35%") + ", rates: {l1: 0.3}, " + plan + "}]"
+	if w.commitments, err = pricing.ReadCommitments(strings.NewReader(text), "commitments", "r1", time.Time{}); err != nil {
+		panic(err)
+	}
 }
 
 // reserve adds reservations, some of them used up or refused, with pods that ask for no

@@ -29,11 +29,12 @@ const annotationPlan = "test/plan"
 
 // A world is all that a translation depends on, made from text.
 type world struct {
-	catalog *cloudprovider.Catalog
-	prices  map[cloudprovider.Offering]pricing.MicroUSD
-	objects []client.Object
-	ranOut  map[string]bool
-	input   problem.Input // Excluded, NodesLeft
+	catalog     *cloudprovider.Catalog
+	prices      map[cloudprovider.Offering]pricing.MicroUSD
+	objects     []client.Object
+	ranOut      map[string]bool
+	input       problem.Input // Excluded, NodesLeft
+	commitments pricing.Commitments
 	// verdicts on the overlays, of the last question.
 	verdicts []problem.Verdict
 }
@@ -205,7 +206,7 @@ func (w *world) question() *problem.Input {
 			}
 		}
 	}
-	in.Prices = pricing.NewTable("r1", "the test", w.prices)
+	in.Prices = pricing.NewTable("r1", "the test", w.prices).WithCommitments(w.commitments)
 	in.Unavailable = func(o cloudprovider.Offering) bool { return w.ranOut[o.String()] }
 	in.Overlays, w.verdicts = problem.JudgeOverlays(&in, in.Snapshot.NodeOverlays.All())
 	return &in
