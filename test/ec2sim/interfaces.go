@@ -31,11 +31,11 @@ func (sp *spec) readInterfaces(p params) error {
 		if err != nil {
 			return err
 		}
-		if at := [2]int{card, device}; seen[at] {
+		at := [2]int{card, device}
+		if seen[at] {
 			return fail("InvalidParameterValue", "Each network interface requires a unique device index of its network card.")
-		} else {
-			seen[at] = true
 		}
+		seen[at] = true
 		if n.str("AssociatePublicIpAddress") != "" && len(all) > 1 {
 			return fail("InvalidParameterCombination", "The associatePublicIPAddress parameter cannot be specified when launching with multiple network interfaces.")
 		}
