@@ -49,3 +49,28 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkBill works out a bill of 300 kinds of machines under five commitments, as is done once for each machine
+// to tell what they cost.
+func BenchmarkBill(b *testing.B) {
+	t, err := Embedded("us-east-1")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var uses []Use
+	for o, price := range t.All() {
+		if o.CapacityType == cloudprovider.OnDemand && len(uses) < 300 {
+			uses = append(uses, Use{o, price, price, 10})
+		}
+	}
+	cs := Commitments{
+		{Name: "a", Kind: ComputeSavingsPlan, Amount: 100e6, discount: 270_000}, {Name: "b", Kind: ComputeSavingsPlan, Amount: 100e6, discount: 200_000},
+		{Name: "c", Kind: EC2InstanceSavingsPlan, Amount: 100e6, Family: "c5", discount: 400_000}, {Name: "d", Kind: ReservedInstance, Amount: 1000, Family: "c6i"},
+		{Name: "e", Kind: ReservedInstance, Amount: 10, InstanceType: "c5.large"},
+	}
+	biller, n := cs.Biller(uses), counts(uses)
+	b.ReportAllocs()
+	for b.Loop() {
+		biller.Bill(n)
+	}
+}

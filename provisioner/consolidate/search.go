@@ -149,7 +149,7 @@ func (s *search) worth(v binpack.Vector) (sum float64) {
 }
 
 // bought is a problem without the offers that there are only so many of. What they cost, which is little, says
-// nothing about what room is worth.
+// nothing about what room is worth. It is the whole problem where some resource is to be had with them only.
 func bought(p *binpack.Problem) *binpack.Problem {
 	var few binpack.Set
 	for i := range p.Stocks {
@@ -157,15 +157,28 @@ func bought(p *binpack.Problem) *binpack.Problem {
 			few.Add(o)
 		}
 	}
-	if few.Len() == 0 || few.Len() == len(p.Offers) {
+	if few.Len() == 0 {
 		return p
 	}
 	out := *p
 	out.Offers = nil
-	for o := range p.Offers {
-		if !few.Has(o) {
-			out.Offers = append(out.Offers, p.Offers[o])
+	missing := make([]bool, len(p.Resources))
+	for o := range few.All {
+		for r, q := range p.Offers[o].Capacity {
+			missing[r] = missing[r] || q > 0
 		}
+	}
+	for o := range p.Offers {
+		if few.Has(o) {
+			continue
+		}
+		out.Offers = append(out.Offers, p.Offers[o])
+		for r, q := range p.Offers[o].Capacity {
+			missing[r] = missing[r] && q == 0
+		}
+	}
+	if slices.Contains(missing, true) {
+		return p
 	}
 	return &out
 }

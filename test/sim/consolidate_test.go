@@ -113,7 +113,8 @@ func TestWhatIsNotUnderutilized(t *testing.T) {
 		"budget": {func(p *v1.NodePool) {
 			p.Spec.Disruption.Budgets = []v1.Budget{{Nodes: "0", Reasons: []v1.DisruptionReason{v1.ReasonUnderutilized}}}
 		}, "BudgetSpent"},
-		"payback": {func(p *v1.NodePool) { p.Annotations = map[string]string{v1.AnnotationConsolidationPayback: "1s"} }, "NotWorthIt"},
+		"payback":   {func(p *v1.NodePool) { p.Annotations = map[string]string{v1.AnnotationConsolidationPayback: "1s"} }, "NotWorthIt"},
+		"surcharge": {func(p *v1.NodePool) { p.Annotations = map[string]string{v1.AnnotationInstanceSurcharge: "5 cents"} }, "PriceUnknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachSeed(t, func(t *testing.T, s *scene) {
