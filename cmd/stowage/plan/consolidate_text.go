@@ -97,7 +97,7 @@ func (p *Plan) writeTotals(b *strings.Builder) {
 	if gap, ok := gap(c.after.cost, c.bound); ok {
 		says := "nothing cheaper could be bought for the pods that may move"
 		if gap > 0 {
-			says = "the nodes after are at most " + strconv.FormatFloat(float64(gap*100), 'f', 2, 64) + " % above the cheapest"
+			says = howNear("the nodes after are", float64(gap))
 		}
 		t = append(t, []string{"Lower bound", "", p.money(c.bound, 4) + "/h", says})
 	}

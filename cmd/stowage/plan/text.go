@@ -231,6 +231,14 @@ func (p *Plan) writeUnplaced(b *strings.Builder) {
 	}
 }
 
+// howNear says what a bound proves of a plan, given cost / bound − 1.
+func howNear(what string, gap float64) string {
+	if gap > 1 {
+		return "this proves little: what is paid for already, and rules of pods, are beyond what the bound knows"
+	}
+	return what + " at most " + strconv.FormatFloat(gap*100, 'f', 2, 64) + " % above the cheapest"
+}
+
 // writeSums writes cost, bound and work. A bound of 0 proves nothing, and is left
 // out.
 func (p *Plan) writeSums(b *strings.Builder) {
@@ -240,7 +248,7 @@ func (p *Plan) writeSums(b *strings.Builder) {
 	case ok && cost == bound:
 		t = append(t, []string{"Lower bound", p.money(bound, 4) + "/h", "nothing cheaper holds these pods"})
 	case ok:
-		t = append(t, []string{"Lower bound", p.money(bound, 4) + "/h", "the plan is at most " + strconv.FormatFloat(float64(gap*100), 'f', 2, 64) + " % above the cheapest"})
+		t = append(t, []string{"Lower bound", p.money(bound, 4) + "/h", howNear("the plan is", float64(gap))})
 	}
 	b.WriteString("\n")
 	for _, line := range t.lines() {
