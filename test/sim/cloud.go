@@ -57,6 +57,8 @@ type Cloud struct {
 	Launches map[string]int
 	// Ranked are the NodeClaims, by name, whose offerings were asked for in order.
 	Ranked map[string]bool
+	// Commitments are what Prices says is paid for already.
+	Commitments pricing.Commitments
 	// Listed counts the calls of List.
 	Listed int
 
@@ -137,7 +139,7 @@ func (c *Cloud) Prices() *pricing.Book {
 			prices[o] = pricing.MicroUSD(micro)
 		}
 	}
-	return pricing.NewBook(pricing.NewTable(c.Catalogue.Region, "the simulation", prices))
+	return pricing.NewBook(pricing.NewTable(c.Catalogue.Region, "the simulation", prices).WithCommitments(c.Commitments))
 }
 
 // Reserve adds a reservation of n machines of an instance type in a zone, and returns the
