@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
@@ -26,32 +27,55 @@ type NotAllowedError struct {
 	Err  error // what EC2 said
 }
 
-// Error names the call.
-func (e *NotAllowedError) Error() string {
-	return fmt.Sprintf("the controller's role may not call ec2:%s as a launch does: %v", e.Call, e.Err)
+// Error names the call, and what EC2 said in full.
+func (e *NotAllowedError) Error() string { return e.Verdict() + ": " + e.Err.Error() }
+
+// Verdict is the same each time that EC2 says so.
+func (e *NotAllowedError) Verdict() string {
+	return fmt.Sprintf("the controller's role may not call ec2:%s as a launch does (%s)", e.Call, code(e.Err))
 }
 
 // Unwrap returns what EC2 said.
 func (e *NotAllowedError) Unwrap() error { return e.Err }
 
-// rehearsal stands for NodeClaim and NodePool in the tags of what is never launched.
-const rehearsal = "dry-run"
+// rehearsal stands for NodeClaim and NodePool in the tags of what is never launched, and rehearsals is how many
+// types are tried: some may be forbidden to the account, which buys others.
+const (
+	rehearsal  = "dry-run"
+	rehearsals = 4
+)
 
 // Rehearse asks EC2 whether instances may be launched from a class, and launches none: it makes the launch template
-// and has both calls that use it dry-run. The error is *NotAllowedError where IAM is against it. What else EC2 says against one
-// offering is no error: others may do, and a launch says it again.
+// and has both calls that use it dry-run, until they are allowed for one of a few types in some zones. The error is
+// *NotAllowedError where IAM is against all of them. What else EC2 says against an offering is no error: others may do, and a
+// launch says it again.
 func (p *Provider) Rehearse(ctx context.Context, c *Class, runner Runner) error {
-	g, err := p.rehearsed(ctx, c)
-	if err != nil || len(g.placements) == 0 {
+	groups, err := p.rehearsed(ctx, c)
+	if err != nil {
 		return err
 	}
+	var denied error
+	for _, g := range groups {
+		err := p.rehearse(ctx, c, g, runner)
+		if _, ok := errors.AsType[*NotAllowedError](err); !ok {
+			return err
+		}
+		denied = err
+	}
+	return denied
+}
+
+func (p *Provider) rehearse(ctx context.Context, c *Class, g group, runner Runner) error {
 	if err := p.ensure(ctx, g.templates[0]); err != nil {
-		return allowed("CreateLaunchTemplate", err)
+		if denied := refusedBy("CreateLaunchTemplate", err); denied != nil {
+			return denied
+		}
+		return fmt.Errorf("rehearsing a launch: %w", err)
 	}
 	tags := p.claimTags(c, cloudprovider.LaunchRequest{Claim: rehearsal, UID: rehearsal, NodePool: rehearsal})
 	fleet := fleetInput(c, g, tags, "")
 	fleet.ClientToken, fleet.DryRun = nil, sdk.Bool(true)
-	_, err = p.EC2.CreateFleet(ctx, fleet)
+	_, err := p.EC2.CreateFleet(ctx, fleet)
 	if err := allowed("CreateFleet", err); err != nil {
 		return err
 	}
@@ -59,23 +83,31 @@ func (p *Provider) Rehearse(ctx context.Context, c *Class, runner Runner) error 
 	return allowed("RunInstances", err)
 }
 
-// rehearsed is a fleet of the first offering that the class has all for; one without placements if there is none.
-func (p *Provider) rehearsed(ctx context.Context, c *Class) (group, error) {
+// rehearsed are fleets of one offering each, of types far apart in the catalog and of several zones.
+func (p *Provider) rehearsed(ctx context.Context, c *Class) (groups []group, err error) {
 	catalog, err := p.catalog(ctx, c)
 	if err != nil {
-		return group{}, err
+		return nil, err
 	}
-	for _, it := range catalog.InstanceTypes {
-		at := slices.IndexFunc(it.Offerings, func(o cloudprovider.Offering) bool { return o.CapacityType != cloudprovider.Reserved })
-		if at < 0 {
-			continue
-		}
-		plan, err := p.plan(ctx, c, cloudprovider.LaunchRequest{Claim: rehearsal, NodePool: rehearsal, Offerings: it.Offerings[at : at+1]})
-		if err != nil || len(plan.groups) > 0 {
-			return slices.Concat(plan.groups, []group{{}})[0], err
+	for k := range rehearsals {
+		kinds := catalog.InstanceTypes[len(catalog.InstanceTypes)*k/rehearsals : len(catalog.InstanceTypes)*(k+1)/rehearsals]
+		for _, it := range kinds {
+			offerings := slices.DeleteFunc(slices.Clone(it.Offerings), func(o cloudprovider.Offering) bool { return o.CapacityType != cloudprovider.OnDemand })
+			if len(offerings) == 0 {
+				continue
+			}
+			at := k % len(offerings)
+			plan, err := p.plan(ctx, c, cloudprovider.LaunchRequest{Claim: rehearsal, NodePool: rehearsal, Offerings: offerings[at : at+1]})
+			if err != nil {
+				return nil, err
+			}
+			if len(plan.groups) > 0 {
+				groups = append(groups, plan.groups[0])
+				break
+			}
 		}
 	}
-	return group{}, nil
+	return groups, nil
 }
 
 // runInput is a dry run of the first instance of a fleet.
@@ -86,14 +118,20 @@ func runInput(g group, tags map[string]string) *ec2.RunInstancesInput {
 		InstanceType: types.InstanceType(pl.offering.InstanceType), ImageId: sdk.String(pl.image.ID),
 		LaunchTemplate: &types.LaunchTemplateSpecification{LaunchTemplateName: sdk.String(t.name), Version: sdk.String("$Latest")},
 	}
-	for _, kind := range []types.ResourceType{types.ResourceTypeInstance, types.ResourceTypeVolume} {
+	// Tags in the request stand in place of the template's. Policies look at those of all that is made.
+	for _, kind := range []types.ResourceType{types.ResourceTypeInstance, types.ResourceTypeVolume, types.ResourceTypeNetworkInterface} {
 		in.TagSpecifications = append(in.TagSpecifications, types.TagSpecification{ResourceType: kind, Tags: ec2Tags(tags)})
+	}
+	if m := t.data.MetadataOptions; m != nil { // policies that ask for tokens look at the request alone
+		in.MetadataOptions = &types.InstanceMetadataOptionsRequest{
+			HttpEndpoint: types.InstanceMetadataEndpointState(m.HttpEndpoint), HttpTokens: types.HttpTokensState(m.HttpTokens), HttpPutResponseHopLimit: m.HttpPutResponseHopLimit,
+		}
 	}
 	if len(t.data.NetworkInterfaces) == 0 {
 		in.SubnetId = sdk.String(pl.subnet.ID)
 		return in
 	}
-	// The subnet goes with the interface, of which that of the template is not merged with.
+	// The subnet goes with the interface, which is not merged with that of the template.
 	first := t.data.NetworkInterfaces[0]
 	in.NetworkInterfaces = []types.InstanceNetworkInterfaceSpecification{{
 		DeviceIndex: sdk.Int32(0), SubnetId: sdk.String(pl.subnet.ID), Groups: first.Groups, AssociatePublicIpAddress: first.AssociatePublicIpAddress,
@@ -101,14 +139,22 @@ func runInput(g group, tags map[string]string) *ec2.RunInstancesInput {
 	return in
 }
 
-// allowed returns what the answer to a call that launches nothing means: *NotAllowedError, no error if EC2 has understood
-// the call and refused it for another reason, and otherwise err.
-func allowed(call string, err error) error {
+// refusedBy is *NotAllowedError if IAM is against a call, and else nil.
+func refusedBy(call string, err error) error {
 	switch code(err) {
 	case "UnauthorizedOperation", "AccessDenied", "AccessDeniedException":
-		return &NotAllowedError{call, errors.New(code(err))} // the message differs from call to call
+		return &NotAllowedError{call, err}
 	}
-	if err == nil || isAnswer(err) && code(err) != codeThrottled {
+	return nil
+}
+
+// allowed returns what the answer to a dry run means: *NotAllowedError, no error if EC2 has understood the call and would do
+// it, or refuses it for another reason, and otherwise err.
+func allowed(call string, err error) error {
+	if denied := refusedBy(call, err); denied != nil {
+		return denied
+	}
+	if _, throttled := retry.DefaultThrottleErrorCodes[code(err)]; err == nil || isAnswer(err) && !throttled {
 		return nil
 	}
 	return fmt.Errorf("rehearsing a launch: %w", err)

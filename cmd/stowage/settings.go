@@ -221,7 +221,7 @@ func (s *settings) shortest() time.Duration {
 // unread are environment variables of Karpenter's settings that have no flag here
 // yet.
 var unread = []string{"IGNORE_DRA_REQUESTS", "EKS_CONTROL_PLANE", "ENABLE_ZONAL_SHIFT",
-	"DISABLE_DRY_RUN", "AMI_REFRESH_INTERVAL", "SUBNET_REFRESH_INTERVAL", "AWS_FEATURE_GATES"}
+	"AMI_REFRESH_INTERVAL", "SUBNET_REFRESH_INTERVAL", "AWS_FEATURE_GATES"}
 
 // ignored lists the settings that were given and have no effect yet, so that the
 // log says it rather than that nobody does.

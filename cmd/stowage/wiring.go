@@ -294,7 +294,7 @@ func (w *wiring) nodeClaims() error {
 // drift shares the list of the cloud's machines with those that take care of NodeClaims.
 func (w *wiring) drift(roster *lifecycle.Roster) error {
 	const name = "nodeclaim.drift"
-	c := &drift.Controller{Cluster: w.cluster, Write: w.write, Cloud: w.instruments.cloud.of(w.cloud.provider, name), Instances: roster}
+	c := &drift.Controller{Cluster: w.cluster, Write: w.write, Cloud: w.instruments.cloud.of(w.cloud.provider, name), Instances: roster, Rebalance: w.settings.rebalance}
 	keys := func(obj client.Object) []string {
 		if drift.Concerns(obj) {
 			return []string{"cluster"}

@@ -29,6 +29,8 @@ type Controller struct {
 	Cloud   cloudprovider.Provider
 	// Instances is what the cloud has, shared with package lifecycle.
 	Instances *lifecycle.Roster
+	// Rebalance says that a node has drifted whose machine the cloud recommends to replace.
+	Rebalance bool
 
 	missing map[kindOf]time.Time // instance types that a catalog is without, and since when
 }
@@ -152,7 +154,7 @@ func hashOf(p *v1.NodePool) string {
 // facts gathers what is known of a claim.
 func (c *Controller) facts(l *look, claim *v1.NodeClaim, p pool) *Facts {
 	class := cloudprovider.NodeClassRef(claim.Spec.NodeClassRef)
-	f := &Facts{Now: l.now, Claim: claim, Pool: p.NodePool, PoolHash: p.hash, Catalog: l.catalogs[class]}
+	f := &Facts{Now: l.now, Claim: claim, Pool: p.NodePool, PoolHash: p.hash, Catalog: l.catalogs[class], Rebalance: c.Rebalance}
 	kind := f.kind()
 	if f.Catalog != nil && kind == nil {
 		of := kindOf{class, claim.Labels[corev1.LabelInstanceTypeStable]}

@@ -46,6 +46,8 @@ type Facts struct {
 	Catalog *cloudprovider.Catalog
 	// Missing is how long the catalog has been without the NodeClaim's instance type.
 	Missing time.Duration
+	// Rebalance says that recommendations of the cloud to replace a machine are heard.
+	Rebalance bool
 	// Cloud is what the cloud says of the machine; nil if it can say nothing.
 	Cloud *cloudprovider.Drift
 }
@@ -189,7 +191,7 @@ func (f *Facts) instanceType() (d cloudprovider.Drift, known bool) {
 
 // rebalance looks whether package interrupt has written a recommendation down.
 func (f *Facts) rebalance() (d cloudprovider.Drift, known bool) {
-	if c := v1.GetCondition(f.Claim.Status.Conditions, v1.ConditionRebalance); c != nil && c.Status == metav1.ConditionTrue {
+	if c := v1.GetCondition(f.Claim.Status.Conditions, v1.ConditionRebalance); f.Rebalance && c != nil && c.Status == metav1.ConditionTrue {
 		d = cloudprovider.Drift{Reason: RebalanceRecommended, Message: c.Message}
 	}
 	return d, true

@@ -76,6 +76,7 @@ var (
 	cloudDrifted = func(f *Facts) { f.Cloud = &cloudprovider.Drift{Reason: "AMIDrift", Message: "another image"} }
 	typeGone     = func(f *Facts) { f.Catalog.InstanceTypes, f.Missing = f.Catalog.InstanceTypes[:1], time.Hour }
 	recommended  = func(f *Facts) {
+		f.Rebalance = true
 		f.Claim.Status.Conditions = []metav1.Condition{{Type: v1.ConditionRebalance, Status: metav1.ConditionTrue, Message: "soon"}}
 	}
 	theirs = func(f *Facts) {
@@ -100,6 +101,7 @@ var judgements = []struct {
 	}}, ""},
 
 	{"the cloud recommends another machine", []func(*Facts){recommended}, "RebalanceRecommended: soon"},
+	{"… and is not heard any more", []func(*Facts){recommended, func(f *Facts) { f.Rebalance = false }}, ""},
 	{"another template", []func(*Facts){hashChanged}, hashMessage},
 	{"another template, and what follows", []func(*Facts){hashChanged, cloudDrifted, requires("team", in, "red")}, hashMessage},
 	{"the pool is not stamped or not sound", []func(*Facts){poolUnsure, requires("team", in, "red")}, ""},

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -144,13 +145,22 @@ func (c *Controller) rehearse(ctx context.Context, m moment, r *resolved) error 
 	if c.Rehearse == nil || r.valid.state != found || r.placement.state != found || r.subnets.state != found || r.groups.state != found || r.images.state != found || r.profile.state != found {
 		return nil
 	}
-	return r.rehearsed.look(m, v1.ConditionValidationSucceeded, 10*time.Minute, func() (struct{}, *verdict, error) {
+	if r.rehearsed.state == metav1.ConditionFalse && r.rehearsed.generation == m.class.Generation && m.now.Before(r.rehearsed.until) {
+		return nil // who has given the right need not tell, and is not kept waiting for long
+	}
+	was := r.rehearsed
+	err := r.rehearsed.look(m, v1.ConditionValidationSucceeded, 10*time.Minute, func() (struct{}, *verdict, error) {
 		err := c.Rehearse(ctx, r.class(m.class))
 		if denied, ok := errors.AsType[*aws.NotAllowedError](err); ok {
-			return struct{}{}, verdictf(denied.Call+"AuthCheckFailed", "%v", err), nil
+			logr.FromContextOrDiscard(ctx).Error(err, "asking whether instances may be launched", "EC2NodeClass", map[string]string{"name": m.class.Name})
+			return struct{}{}, verdictf(denied.Call+"AuthCheckFailed", "%s", denied.Verdict()), nil
 		}
 		return struct{}{}, nil, err
 	})
+	if err != nil && was.state == metav1.ConditionFalse {
+		r.rehearsed = was // nobody has said that it is allowed now
+	}
+	return err
 }
 
 // show writes what was looked up into the status, and reports whether that is
@@ -172,10 +182,11 @@ func (r *resolved) show(m moment) (whole bool) {
 	if whole = r.profile.show(m, v1.ConditionInstanceProfileReady) && whole; r.profile.state != "" {
 		s.InstanceProfile = r.profile.value
 	}
-	whole = r.valid.show(m, v1.ConditionValidationSucceeded) && whole
-	if r.valid.state == metav1.ConditionTrue && r.rehearsed.state == metav1.ConditionFalse {
-		r.rehearsed.show(m, v1.ConditionValidationSucceeded)
+	valid := &r.valid
+	if valid.state == metav1.ConditionTrue && r.rehearsed.state == metav1.ConditionFalse && r.rehearsed.generation == m.class.Generation {
+		valid = &r.rehearsed
 	}
+	whole = valid.show(m, v1.ConditionValidationSucceeded) && whole
 	whole = r.placement.show(m, v1.ConditionPlacementGroupReady) && whole
 	dependents := v1.Readiness
 	if m.reserved {
