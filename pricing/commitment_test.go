@@ -141,11 +141,14 @@ commitments:
 - {name: e, kind: ComputeSavingsPlan, dollarsPerHour: 1, discount: 12.5%, usedElsewhere: 0.4, end: 2026-12-01T12:00:01Z}
 - {name: f, kind: ReservedInstance, region: us-east-1, instanceType: m5.large, count: 3, usedElsewhere: 1.5, platform: Linux/UNIX (Amazon VPC)}
 - {name: g, kind: ReservedInstance, region: us-east-1, instanceType: g5.xlarge, count: 3, usedElsewhere: 1.5}
+- {name: h, kind: ComputeSavingsPlan, dollarsPerHour: 1, discount: 20%, end: 2026-12-01}
+- {name: i, kind: ReservedInstance, region: us-east-1, instanceType: g5.2xlarge, count: 1, end: 2026-12-02}
 `)
 	want := Commitments{
 		{Name: "e", Kind: ComputeSavingsPlan, Amount: 600_000, discount: 125_000, rates: map[string]MicroUSD{}},
 		{Name: "f", Kind: ReservedInstance, Amount: 24, Family: "m5", InstanceType: "m5.large"},
 		{Name: "g", Kind: ReservedInstance, Amount: 1, InstanceType: "g5.xlarge"},
+		{Name: "i", Kind: ReservedInstance, Amount: 1, InstanceType: "g5.2xlarge"},
 	}
 	if diff := cmp.Diff(want, cs, cmp.AllowUnexported(Commitment{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -154,21 +157,23 @@ commitments:
 
 func TestReadCommitmentsErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"commitment: []":                 "c.yaml: unknown field \"commitment\"",
-		"{}":                             "c.yaml: commitments: is missing: a list is wanted, which may be []",
-		"commitments: 3":                 "c.yaml: commitments: number is not expected here",
-		"commitments: [{name: a}, ":      "c.yaml: yaml: line 1: did not find expected node content",
-		"commitments: [{kind: Compute}]": "c.yaml: commitments[0]: name: is missing",
-		"commitments: [{name: a, kind: SavingsPlan}]":       `c.yaml: commitments[0] (a): kind: "SavingsPlan" is none of ReservedInstance, EC2InstanceSavingsPlan and ComputeSavingsPlan`,
-		"commitments: [{name: a, dollars: 3}]":              `c.yaml: commitments[0] (a): unknown field "dollars"`,
-		plan("dollarsPerHour: 1"):                           "c.yaml: commitments[0] (a): discount: is missing, and there are no rates: one of them says what the plan's hours cost",
-		plan("discount: 20%"):                               "c.yaml: commitments[0] (a): dollarsPerHour: is missing",
-		plan("dollarsPerHour: -1, discount: 20%"):           `c.yaml: commitments[0] (a): dollarsPerHour: "-1" is not a price in dollars, such as 0.096`,
-		plan("dollarsPerHour: [1], discount: 20%"):          "c.yaml: commitments[0]: dollarsPerHour: array is not expected here",
-		plan("dollarsPerHour: 1, discount: 0.2"):            "c.yaml: commitments[0] (a): discount: number is not expected here",
-		plan("dollarsPerHour: 1, discount: 100%"):           `c.yaml: commitments[0] (a): discount: "100%" is not a percentage below 100%, such as 27%`,
-		plan("dollarsPerHour: 1, rates: {m5.large: free}"):  `c.yaml: commitments[0] (a): rates[m5.large]: "free" is not a price in dollars, such as 0.096`,
-		plan("dollarsPerHour: 1, discount: 1%, family: m5"): "c.yaml: commitments[0] (a): family: a commitment of kind ComputeSavingsPlan has none",
+		"commitment: []":            "c.yaml: unknown field \"commitment\"",
+		"{}":                        "c.yaml: commitments: is missing: a list is wanted, which may be []",
+		"commitments: 3":            "c.yaml: commitments: number is not expected here",
+		"commitments: [{name: a}, ": "c.yaml: yaml: line 1: did not find expected node content",
+		plan("dollarsPerHour: 1, discount: 20%, end: next year"): `c.yaml: commitments[0] (a): end: "next year" is neither a day such as 2027-03-01 nor a time such as 2027-03-01T00:00:00Z`,
+		"commitments: []\n---\ncommitments: []":                  "c.yaml: it has more than one document: one list is wanted",
+		"commitments: [{kind: Compute}]":                         "c.yaml: commitments[0]: name: is missing",
+		"commitments: [{name: a, kind: SavingsPlan}]":            `c.yaml: commitments[0] (a): kind: "SavingsPlan" is none of ReservedInstance, EC2InstanceSavingsPlan and ComputeSavingsPlan`,
+		"commitments: [{name: a, dollars: 3}]":                   `c.yaml: commitments[0] (a): unknown field "dollars"`,
+		plan("dollarsPerHour: 1"):                                "c.yaml: commitments[0] (a): discount: is missing, and there are no rates: one of them says what the plan's hours cost",
+		plan("discount: 20%"):                                    "c.yaml: commitments[0] (a): dollarsPerHour: is missing",
+		plan("dollarsPerHour: -1, discount: 20%"):                `c.yaml: commitments[0] (a): dollarsPerHour: "-1" is not a price in dollars, such as 0.096`,
+		plan("dollarsPerHour: [1], discount: 20%"):               "c.yaml: commitments[0]: dollarsPerHour: array is not expected here",
+		plan("dollarsPerHour: 1, discount: 0.2"):                 "c.yaml: commitments[0] (a): discount: number is not expected here",
+		plan("dollarsPerHour: 1, discount: 100%"):                `c.yaml: commitments[0] (a): discount: "100%" is not a percentage below 100%, such as 27%`,
+		plan("dollarsPerHour: 1, rates: {m5.large: free}"):       `c.yaml: commitments[0] (a): rates[m5.large]: "free" is not a price in dollars, such as 0.096`,
+		plan("dollarsPerHour: 1, discount: 1%, family: m5"):      "c.yaml: commitments[0] (a): family: a commitment of kind ComputeSavingsPlan has none",
 		ri("count: 1"):                                                                      "c.yaml: commitments[0] (a): instanceType: is missing",
 		ri("instanceType: m5.large"):                                                        "c.yaml: commitments[0] (a): count: is missing",
 		ri("instanceType: m5, count: 1"):                                                    `c.yaml: commitments[0] (a): instanceType: "m5" is not an instance type, such as m5.large`,

@@ -30,7 +30,7 @@ type entry struct {
 	Discount       string            `json:"discount"`
 	Rates          map[string]number `json:"rates"`
 	UsedElsewhere  number            `json:"usedElsewhere"`
-	End            *time.Time        `json:"end"`
+	End            string            `json:"end"`
 }
 
 // A number is kept as it is written, bare or between quotation marks.
@@ -66,6 +66,9 @@ func ReadCommitments(r io.Reader, name, region string, now time.Time) (Commitmen
 	text, err := io.ReadAll(r)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if strings.Contains(strings.TrimPrefix(strings.TrimSpace(string(text)), "---"), "\n---") {
+		return nil, fmt.Errorf("%s: it has more than one document: one list is wanted", name)
 	}
 	document, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
@@ -130,7 +133,22 @@ func wrong(field, format string, args ...any) error {
 func (e *entry) counts(region string, now time.Time) bool {
 	here := e.Region == region || e.Kind == ComputeSavingsPlan
 	ours := e.Kind != ReservedInstance || cmp.Or(e.Platform, linux) == linux && cmp.Or(e.Tenancy, shared) == shared
-	return here && ours && (e.End == nil || now.Before(*e.End))
+	end, _ := e.end() // it has been read
+	return here && ours && (end.IsZero() || now.Before(end))
+}
+
+// end is the time from which it does not count; zero if there is none.
+func (e *entry) end() (at time.Time, err error) {
+	if e.End == "" {
+		return at, nil
+	}
+	if at, err = time.Parse(time.DateOnly, e.End); err != nil {
+		at, err = time.Parse(time.RFC3339, e.End)
+	}
+	if err != nil {
+		return at, wrong("end", "%q is neither a day such as 2027-03-01 nor a time such as 2027-03-01T00:00:00Z", e.End)
+	}
+	return at, nil
 }
 
 // commitment checks what is written, and returns what it means.
@@ -143,6 +161,9 @@ func (e *entry) commitment() (Commitment, error) {
 		return Commitment{}, wrong("kind", "%q is none of %s, %s and %s", e.Kind, ReservedInstance, EC2InstanceSavingsPlan, ComputeSavingsPlan)
 	}
 	if err := e.misplaced(); err != nil {
+		return Commitment{}, err
+	}
+	if _, err := e.end(); err != nil {
 		return Commitment{}, err
 	}
 	if e.Kind == ReservedInstance {

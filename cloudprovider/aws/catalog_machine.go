@@ -27,6 +27,8 @@ type machine struct {
 	// of them, and those on the default card. cards is how many network cards
 	// its interfaces need; 0 if it names no interfaces.
 	efaOnly, efaOnlyDefaultCard, cards int64
+	// enis is how many interfaces its default card needs, and prefixes how many the primary one gets.
+	enis, prefixes int64
 
 	// nitro and nested say what the type must be able to do.
 	nitro, nested bool
@@ -78,6 +80,9 @@ func newMachine(spec *v1.EC2NodeClassSpec) (*machine, error) {
 	m.nested = spec.CPUOptions != nil && spec.CPUOptions.NestedVirtualization == "enabled"
 	for _, i := range spec.NetworkInterfaces {
 		m.cards = max(m.cards, int64(i.NetworkCardIndex)+1)
+		if i.NetworkCardIndex == 0 {
+			m.enis = max(m.enis, int64(i.DeviceIndex)+1)
+		}
 		if i.InterfaceType == v1.InterfaceTypeEFAOnly {
 			m.efaOnly++
 			if i.NetworkCardIndex == 0 {
@@ -87,6 +92,9 @@ func newMachine(spec *v1.EC2NodeClassSpec) (*machine, error) {
 	}
 	if n := len(spec.NetworkInterfaces); n > 1 && spec.AssociatePublicIPAddress != nil && *spec.AssociatePublicIPAddress {
 		return nil, badField("associatePublicIPAddress", "EC2 gives a public address to a machine with one network interface only, and spec.networkInterfaces has %d", n)
+	}
+	if spec.IPPrefixCount != nil {
+		m.prefixes = int64(*spec.IPPrefixCount)
 	}
 	m.extraVolumes = int64(max(len(families[m.family].volumes), len(spec.BlockDeviceMappings))) - 1
 	var err error
@@ -181,8 +189,10 @@ func (m *machine) suits(t *TypeInfo) bool {
 		return false // connection tracking is configurable on Nitro only
 	case m.nested && !t.NestedVirtualization:
 		return false
-	case m.cards > max(1, t.NetworkCards), m.efaOnly > t.EFAs:
+	case m.cards > max(1, t.NetworkCards), m.efaOnly > t.EFAs, m.enis > 1 && m.enis > t.ENIs:
 		return false
+	case m.prefixes > 0 && (t.Hypervisor != "nitro" || t.IPv4PerENI > 0 && m.prefixes >= t.IPv4PerENI):
+		return false // a prefix takes the place of an address, and is for Nitro only
 	case m.efaOnlyDefaultCard > 0 && m.efaOnlyDefaultCard >= t.ENIs:
 		return false
 	}

@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
-	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
@@ -44,15 +44,17 @@ func (c *Controller) offerings(now time.Time, claim *v1.NodeClaim, catalog *clou
 func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudprovider.Catalog) []cloudprovider.Offering {
 	type priced struct {
 		offering cloudprovider.Offering
-		price    pricing.MicroUSD
+		price    binpack.MicroUSD
 	}
 	var found []priced
 	known, prices := knownLabels(catalog), c.Prices.Table()
 	snapshot := c.Cluster.Snapshot()
+	pool, _ := snapshot.NodePools.Get(claim.Labels[v1.LabelNodePool])
 	own, overlays, promised := ownLabels(claim, known), problem.OverlaysOf(snapshot), map[string]int64{}
 	if len(catalog.Reservations) > 0 {
 		promised = problem.Promised(snapshot)
 	}
+	in := &problem.Input{Prices: prices, Overlays: overlays}
 	for i := range catalog.InstanceTypes {
 		t := &catalog.InstanceTypes[i]
 		if len(overlays) == 0 && !holds(t.Allocatable, claim.Spec.Resources.Requests) {
@@ -65,8 +67,7 @@ func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudpr
 				continue
 			}
 			node := labels.Merge(own, on) // the machine has the last word
-			price, ok := prices.Price(o)
-			price, ok, _ = overlays.Price(node, price, ok)
+			price, ok := in.PriceOf(pool, node, o)
 			kind, _ := overlays.Type(node, t)
 			if ok && holds(kind.Allocatable, claim.Spec.Resources.Requests) {
 				found = append(found, priced{o, price})

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -111,6 +112,23 @@ func TestOfferings(t *testing.T) {
 		if err != nil || strings.Join(names, " ") != c.want {
 			t.Errorf("%s: %v, %v, want %s", c.name, names, err, c.want)
 		}
+	}
+}
+
+// TestNoPriceOfAnother: machines with another operating system than Linux are not bought at Linux's prices.
+func TestNoPriceOfAnother(t *testing.T) {
+	c := catalog()
+	controller := &Controller{Cluster: state.New(), Availability: &cloudprovider.Availability{}, Prices: book(c, func(cloudprovider.Offering) (pricing.MicroUSD, bool) { return 10, true })}
+	if got, err := controller.offerings(noon, &v1.NodeClaim{}, c); err != nil || len(got) == 0 {
+		t.Fatalf("with Linux: %v, %v", got, err)
+	}
+	for i := range c.InstanceTypes {
+		own := maps.Clone(c.InstanceTypes[i].Labels)
+		own[corev1.LabelOSStable] = "windows"
+		c.InstanceTypes[i].Labels = own
+	}
+	if got, err := controller.offerings(noon, &v1.NodeClaim{}, c); err != nil || len(got) > 0 {
+		t.Errorf("with Windows, whose prices are not known: %v, %v", got, err)
 	}
 }
 

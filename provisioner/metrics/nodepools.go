@@ -35,7 +35,7 @@ func (f *poolFamilies) all() []family {
 func (f *poolFamilies) collect(s *scrape, v *view, prices *pricing.Table) {
 	costs := map[string]pricing.MicroUSD{}
 	for _, claim := range v.NodeClaims.All() {
-		if price, ok := prices.Price(problem.LaunchedAs(claim)); ok {
+		if price, ok := prices.For(claim.Labels[corev1.LabelOSStable]).Price(problem.LaunchedAs(claim)); ok {
 			costs[claim.Labels[v1.LabelNodePool]] += price
 		}
 	}

@@ -132,14 +132,15 @@ func (b *builder) covered(rows []Row) []Row {
 	return more
 }
 
-// told is the price of a covered node as the solver is told it.
+// told is the price of a covered node as the solver is told it. AWS's discounts are 72 % at the most, and 66 % for
+// Compute Savings Plans: so the ranks keep the order at any of them.
 func told(c *pricing.Commitment, units int64, listed pricing.MicroUSD) binpack.MicroUSD {
 	rank := binpack.MicroUSD(1)
 	switch {
 	case c.Kind == pricing.ComputeSavingsPlan:
-		rank = 3
+		rank = 12
 	case c.Kind == pricing.EC2InstanceSavingsPlan:
-		rank = 2
+		rank = 4
 	default:
 		units = int64(listed)
 	}

@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -16,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/cloudprovider/aws"
 	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	"github.com/stowage-sh/stowage/test/ec2sim"
 )
@@ -148,6 +150,16 @@ func (j *judge) needs(r ec2sim.Request) []need {
 			}
 		}
 		return append(all, need{"iam:PassRole", arn + "iam::" + accountID + ":role/" + cluster.Name + "-node", map[string]string{"iam:PassedToService": "ec2.amazonaws.com"}})
+	case r.Action == "RunInstances":
+		template := j.templates[f.Get("LaunchTemplate.LaunchTemplateName")]
+		all = append(all, need{"ec2:RunInstances", ec2Of("launch-template"), keysOf("aws:ResourceTag", tagsIn(template, "")["launch-template"])})
+		for _, kind := range []string{"instance", "volume", "network-interface"} { // its tags stand in place of the template's
+			all = append(all, made(r.Action, kind, tagsIn(f, "")[kind])...)
+		}
+		for _, kind := range []string{"subnet", "security-group"} {
+			all = append(all, need{"ec2:RunInstances", ec2Of(kind), nil})
+		}
+		return all
 	case r.Action == "TerminateInstances", r.Action == "DeleteLaunchTemplate":
 		kind := map[bool]string{true: "instance", false: "launch-template"}[r.Action == "TerminateInstances"]
 		for _, template := range j.templates { // all have the tags of their cluster
@@ -192,8 +204,9 @@ func live(t *testing.T) []ec2sim.Request {
 	a := newAccount(t)
 	a.sim.Record(true)
 	a.class.UID, a.class.Annotations = "0c1d2e3f-0000-4000-8000-000000000001", nil // another class, without a profile
-	a.resolve()
 	p, ref := a.provider(), a.cloud().Class
+	a.resolver.Rehearse = func(ctx context.Context, c *aws.Class) error { return p.Rehearse(ctx, c, a.ec2) }
+	a.resolve()
 	for i, capacityType := range []string{cloudprovider.Spot, cloudprovider.OnDemand} {
 		uid := fmt.Sprint("claim-", i)
 		o := cloudprovider.Offering{InstanceType: "m5.large", Zone: region + "a", CapacityType: capacityType}

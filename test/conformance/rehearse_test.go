@@ -79,3 +79,43 @@ func TestRehearsal(t *testing.T) {
 		t.Errorf("EC2 does not say whether it may be launched, and the class is ready: %v, the error %v", a.class.IsReady(), err)
 	}
 }
+
+// TestDeniedStaysDenied until EC2 says otherwise, and is asked about seldom.
+func TestDeniedStaysDenied(t *testing.T) {
+	a := newAccount(t)
+	p := a.provider()
+	a.resolver.Rehearse = func(ctx context.Context, c *aws.Class) error { return p.Rehearse(ctx, c, a.ec2) }
+	now := time.Now()
+	look := func() *metav1.Condition {
+		t.Helper()
+		if _, err := a.resolver.Reconcile(t.Context(), now, "default"); err != nil {
+			t.Fatal(err)
+		}
+		return meta.FindStatusCondition(a.class.Status.Conditions, v1.ConditionValidationSucceeded)
+	}
+	a.sim.Deny("RunInstances")
+	now = now.Add(11 * time.Minute)
+	said, before := *look(), a.sim.Calls("RunInstances")
+	for range 20 {
+		now = now.Add(2 * time.Second)
+		if c := look(); *c != said {
+			t.Errorf("the condition went from %+v to %+v", said, *c)
+		}
+	}
+	if n := a.sim.Calls("RunInstances") - before; n > 0 {
+		t.Errorf("%d dry runs in the minute after one was denied", n)
+	}
+	a.sim.Allow("RunInstances")
+	a.sim.Throttle("RunInstances", 100)
+	now = now.Add(2 * time.Minute)
+	if _, err := a.resolver.Reconcile(t.Context(), now, "default"); err == nil || a.class.IsReady() {
+		t.Errorf("it was denied, and EC2 does not say more: ready %v, error %v", a.class.IsReady(), err)
+	}
+	for a.sim.Calls("RunInstances") < before+110 && !a.class.IsReady() { // until it is not throttled any more
+		now = now.Add(2 * time.Minute)
+		_, _ = a.resolver.Reconcile(t.Context(), now, "default")
+	}
+	if !a.class.IsReady() {
+		t.Error("it is allowed, and the class is not ready")
+	}
+}

@@ -75,6 +75,10 @@ func TestThousandLaunches(t *testing.T) {
 	if calls["DescribeInstances"] > 10 || calls["CreateLaunchTemplate"] > 200 || calls["CreateTags"] > 0 {
 		t.Errorf("calls are made for each claim beside the one that buys: %v", calls)
 	}
+	// Each launch asks once for what is spot and once for what is on demand at the most, and the SDK tries twice.
+	if most := 2 * 2 * l.tries; calls["CreateFleet"] > most {
+		t.Errorf("%d fleets for %d launches", calls["CreateFleet"], l.tries)
+	}
 	t.Logf("%d launches were asked for", l.tries)
 }
 

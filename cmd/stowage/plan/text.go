@@ -103,7 +103,7 @@ func (p *Plan) writeNodes(b *strings.Builder) {
 	for i := range p.nodes {
 		n := &p.nodes[i]
 		load := loadOf(n)
-		key := fmt.Sprint(n.Rows[0].Pool.Name, n.Rows[0].Offering, len(n.Rows), n.Relaxed(), n.Requests, load)
+		key := fmt.Sprint(n.Rows[0].Pool.Name, n.Rows[0].Offering, capacity(n.Rows[0]), len(n.Rows), n.Relaxed(), n.Requests, load)
 		if known[key] == nil {
 			known[key] = &row{node: n, load: load}
 			rows = append(rows, known[key])
