@@ -276,7 +276,7 @@ func TestRecommendationIsHeard(t *testing.T) {
 	eachSeed(t, func(t *testing.T, s *scene) {
 		s.consolidate(v1.Never)
 		s.serve("web", 1)
-		s.Interrupt.Rebalance = true
+		s.Interrupt.Rebalance, s.Drift.Rebalance = true, true
 		s.Check(neverPending(15 * time.Second))
 		s.Cloud.Mail.Repeats = 1
 		claim := s.interrupted(sim.List[*v1.NodeClaim](s.API)[0], cloudprovider.RebalanceRecommendation)
