@@ -130,6 +130,9 @@ func describe(docs []document, made callers) []byte {
 				reason := "called as " + strings.Join(made[a.name], ", ")
 				if len(a.needs) > 0 {
 					reason = "needed by " + strings.Join(present(a.needs, made), ", ") + ": " + a.why
+					if callers := made[a.name]; callers != nil {
+						reason += "; called as " + strings.Join(callers, ", ")
+					}
 				}
 				fmt.Fprintf(&b, "| `%s` | %s | %s |\n", a.name, s.touched(), reason)
 			}

@@ -62,7 +62,10 @@ func TestKubeletOfUserData(t *testing.T) {
 		}
 	}
 	archive := "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/x-shellscript\n\n#!/bin/sh\n--b\nContent-Type: application/node.eks.aws\n\n" + config(reserved) + "\n--b--\n"
+	parts := strings.Replace(archive, "text/x-shellscript\n\n#!/bin/sh", "application/node.eks.aws; charset=us-ascii\n\n"+config("      kubeReserved: {memory: 4Gi, cpu: 700m}"), 1)
+	parts = strings.Replace(parts, "{memory: 2Gi, cpu: 500m}", "{cpu: 500m}", 1)
 	runClassCases(t, []classCase{
+		{"two NodeConfigs, merged by key", with(v1.AMIFamilyAL2023, parts), cloudprovider.Resources{"memory": (7577 - 4096 - 100) * mib, "cpu": 1500}},
 		{"Bottlerocket's settings", with(v1.AMIFamilyBottlerocket, settings), cloudprovider.Resources{"memory": (7577 - 2048 - 1024) * mib, "cpu": 1930}},
 		{"spec.kubelet in place of one", with(v1.AMIFamilyBottlerocket, settings, "kubeReserved", `{"memory":"1Gi"}`), cloudprovider.Resources{"memory": (7577 - 1024 - 1024) * mib}},
 		{"a NodeConfig", with(v1.AMIFamilyAL2023, config(reserved)), cloudprovider.Resources{"memory": (7577 - 2048 - 100) * mib, "cpu": 1500, "pods": 6}},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"mime"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -57,7 +58,11 @@ func kubeletInUserData(spec *v1.EC2NodeClassSpec) map[string]any {
 	found := map[string]any{}
 	take := func(config map[string]any, nameOf func(key string) string) {
 		for _, key := range takesCapacity {
-			if value := config[nameOf(key)]; value != nil {
+			value := config[nameOf(key)]
+			was, merges := found[key].(map[string]any) // as nodeadm merges one part over the other
+			if more, ok := value.(map[string]any); ok && merges {
+				maps.Copy(was, more)
+			} else if value != nil {
 				found[key] = value
 			}
 		}
@@ -78,7 +83,8 @@ func kubeletInUserData(spec *v1.EC2NodeClassSpec) map[string]any {
 					Kubelet struct{ Config map[string]any }
 				}
 			}
-			if p.contentType == nodeConfigType && yaml.Unmarshal([]byte(p.body), &d) == nil {
+			media, _, _ := mime.ParseMediaType(p.contentType)
+			if media == nodeConfigType && yaml.Unmarshal([]byte(p.body), &d) == nil {
 				take(d.Spec.Kubelet.Config, func(key string) string { return key })
 			}
 		}
