@@ -261,26 +261,35 @@ type Running struct {
 	beyond map[string]binpack.MicroUSD
 }
 
-// Running prices the machines that run. What commitments cover costs nothing as long as others cannot use
-// it; so what a machine costs is what the bill falls by when it goes after all that are worse used have gone.
-// The sum over all machines is the bill, and no machines cost more in sum than is saved without them. It
-// costs O(machines × commitments × kinds of machines).
-func (in *Input) Running() *Running {
+// Running prices the machines that run, of which those of some NodeClaims may go, by name. What commitments cover
+// costs nothing as long as others cannot use it; so what a machine costs is what the bill falls by when it goes after
+// all that go before it: first those that may go, of each the worse used first, and then those that have not joined. So those
+// that stay in any case have what is covered, and hide no savings. The sum over all machines is the bill, and
+// no machines cost more in sum than is saved without them. It costs O(machines × commitments × kinds of machines).
+func (in *Input) Running(mayGo map[string]bool) *Running {
 	r := &Running{in: in, beyond: map[string]binpack.MicroUSD{}}
 	c := committedOf(in)
 	if len(c.list) == 0 {
 		return r
 	}
-	requests := requestsKnown{}
-	used := map[string]int64{}
-	for _, m := range c.machines {
-		if m.claim != nil && m.node != nil {
+	requests, used := requestsKnown{}, map[string]int64{}
+	ours := slices.DeleteFunc(slices.Clone(c.machines), func(m machine) bool { return m.claim == nil })
+	for _, m := range ours {
+		if m.node != nil {
 			used[m.claim.Name] = usedOf(in, m.node, requests)
 		}
 	}
-	ours := slices.DeleteFunc(slices.Clone(c.machines), func(m machine) bool { return m.claim == nil || m.node == nil })
+	turn := func(m machine) int {
+		switch {
+		case m.node == nil:
+			return 2
+		case !mayGo[m.claim.Name]:
+			return 1
+		}
+		return 0
+	}
 	slices.SortFunc(ours, func(a, b machine) int {
-		return cmp.Or(cmp.Compare(used[a.claim.Name], used[b.claim.Name]), cmp.Compare(a.claim.Name, b.claim.Name))
+		return cmp.Or(cmp.Compare(turn(a), turn(b)), cmp.Compare(used[a.claim.Name], used[b.claim.Name]), cmp.Compare(a.claim.Name, b.claim.Name))
 	})
 	counts := slices.Clone(c.counts)
 	last := c.biller.Bill(counts).Cost

@@ -90,7 +90,7 @@ func (p *Plan) consolidate(ctx context.Context, in *Input, cluster *state.Cluste
 func (p *Plan) price(st *stage) (sum total) {
 	in := st.question
 	in.Snapshot = st.cluster.Snapshot()
-	running := in.Running()
+	running := in.Running(nil)
 	unknown, first := 0, ""
 	for _, claim := range in.Snapshot.NodeClaims.All() {
 		node, ok := in.Snapshot.NodeOf(claim)
