@@ -329,6 +329,14 @@ func (r *Running) PriceOf(claim *v1.NodeClaim, node *corev1.Node) (binpack.Micro
 	return p.all(), p.known
 }
 
+// PriceOfNew is PriceOf for a NodeClaim of this name that a launch decided on.
+func (r *Running) PriceOfNew(name string, l *Launch) binpack.MicroUSD {
+	if beyond, ok := r.beyond[name]; ok {
+		return beyond + r.in.priceOf(l.Rows[0].Pool, l.Rows[0], l.Rows[0].Offering).surcharge
+	}
+	return l.Price
+}
+
 // Use is how much of a commitment is used, in its own unit.
 type Use struct {
 	Commitment *pricing.Commitment
