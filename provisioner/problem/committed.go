@@ -195,8 +195,18 @@ func (t *Translation) commitmentOf(stock string) *pricing.Commitment {
 // It is of use where t was built with Input.GiveBack.
 func (t *Translation) Without(gone map[string]bool) []binpack.Stock {
 	stocks, c := slices.Clone(t.Problem.Stocks), t.committed
+	for k, left := range c.leftWithout(gone) {
+		if i := c.stocks[k]; i >= 0 {
+			stocks[i].Count = left / c.each[k]
+		}
+	}
+	return stocks
+}
+
+// leftWithout is what is left of each commitment if the machines of some NodeClaims are gone.
+func (c *committed) leftWithout(gone map[string]bool) []int64 {
 	if len(c.list) == 0 {
-		return stocks
+		return nil
 	}
 	counts := slices.Clone(c.counts)
 	for _, m := range c.machines {
@@ -204,12 +214,30 @@ func (t *Translation) Without(gone map[string]bool) []binpack.Stock {
 			counts[m.use]--
 		}
 	}
-	for k, left := range c.biller.Bill(counts).Left {
-		if i := c.stocks[k]; i >= 0 {
-			stocks[i].Count = left / c.each[k]
+	return c.biller.Bill(counts).Left
+}
+
+// Uncovered returns those launches for which not enough is left any more of the commitment that is to cover them, when
+// the machines of some NodeClaims are gone, by name. What is there goes to the first.
+func (t *Translation) Uncovered(launches []Launch, gone map[string]bool) (all []*Launch) {
+	left := t.committed.leftWithout(gone)
+	for i := range launches {
+		l, draw := &launches[i], int64(0)
+		c := l.Rows[0].Commitment
+		if c == nil {
+			continue
 		}
+		for _, row := range l.Rows {
+			draw = max(draw, row.draw)
+		}
+		k := slices.IndexFunc(t.committed.list, func(has pricing.Commitment) bool { return has.Name == c.Name && has.Kind == c.Kind })
+		if k < 0 || draw > left[k] {
+			all = append(all, l)
+			continue
+		}
+		left[k] -= draw
 	}
-	return stocks
+	return all
 }
 
 // Paid returns what an hour of a node of an offer of t.Problem costs: nothing, where that is paid already.
