@@ -20,7 +20,7 @@ func (w *world) commit(dollars string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	running := w.input().Running()
+	running := w.input().Running(nil)
 	for i := range w.nodes {
 		n := &w.nodes[i]
 		n.Price, _ = running.PriceOf(n.Claim, n.Node)

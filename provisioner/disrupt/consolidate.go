@@ -36,7 +36,7 @@ type Blocked struct {
 func ReviewOf(now time.Time, in *problem.Input, served problem.Schedulers) *Review {
 	v := newView(in.Snapshot, now, &residents{}, served)
 	candidates := v.candidates()
-	nodes, why := v.consolidatable(in, candidates)
+	nodes, why := v.consolidatable(in, candidates, false)
 	r, reviewed := &Review{}, map[types.UID]bool{}
 	for _, n := range nodes {
 		reviewed[n.Claim.UID] = true
@@ -64,25 +64,43 @@ func ReviewOf(now time.Time, in *problem.Input, served problem.Schedulers) *Revi
 	return r
 }
 
-// consolidatable lists the candidates that may go to save money, and says of the others why not.
-func (v *view) consolidatable(in *problem.Input, candidates []candidate) (nodes []consolidate.Node, why map[types.UID]block) {
-	running := in.Running()
-	terms := v.terms(running)
+// consolidatable lists the candidates that may go to save money, and says of the others why not. Where budgets
+// are asked, those that let no node go are listed, and what is paid already is theirs.
+func (v *view) consolidatable(in *problem.Input, candidates []candidate, budgets bool) (nodes []consolidate.Node, why map[types.UID]block) {
 	why = map[types.UID]block{}
+	mayGo := map[string]bool{}
+	for _, n := range candidates {
+		if w := v.notUnderutilized(n); w.code != "" {
+			why[n.claim.UID] = w
+			continue
+		}
+		mayGo[n.claim.Name] = !budgets || v.allows(n)
+	}
+	running := in.Running(mayGo)
+	terms := v.terms(running)
 	in.Leaving = v.noDestinations()
 	for _, n := range candidates {
-		price, known := running.PriceOf(n.claim, n.node)
-		w := v.notUnderutilized(n)
-		if w.code == "" && !known {
-			w = block{priceUnknown, unpriced(n)}
+		if why[n.claim.UID].code != "" {
+			continue
 		}
-		if w.code != "" {
-			why[n.claim.UID] = w
+		price, known := running.PriceOf(n.claim, n.node)
+		if !known {
+			why[n.claim.UID] = block{priceUnknown, unpriced(n)}
 			continue
 		}
 		nodes = append(nodes, consolidate.Node{Claim: n.claim, Node: n.node, Price: price, Pods: n.movable, Terms: terms[n.pool.Name]})
 	}
 	return nodes, why
+}
+
+// allows reports whether the budgets of its NodePool let any node like this one go now.
+func (v *view) allows(n candidate) bool {
+	reason := v1.ReasonUnderutilized
+	if len(n.movable) == 0 {
+		reason = v1.ReasonEmpty
+	}
+	a := v.allowances()[n.pool.Name][reason]
+	return a.Nodes+a.Busy > 0
 }
 
 // unpriced says why the price of a node is not known.

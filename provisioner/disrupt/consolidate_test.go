@@ -2,6 +2,7 @@ package disrupt
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,5 +87,37 @@ func TestReview(t *testing.T) {
 	}
 	if len(r.Blocked) != 1 || r.Blocked[0].Claim != unready || r.Blocked[0].Code != string(notReady) || r.Blocked[0].Message == "" {
 		t.Errorf("blocked %v", r.Blocked)
+	}
+}
+
+// TestBudgetsHideNoSavings: what is paid for one of two nodes alike is that of the one that the budgets let stay.
+func TestBudgetsHideNoSavings(t *testing.T) {
+	cluster, mover := unused(2)
+	mover.offering.CapacityType = cloudprovider.OnDemand
+	pool, _ := cluster.Snapshot().NodePools.Get("pool")
+	pool = pool.DeepCopy()
+	pool.Name, pool.UID, pool.Spec.Disruption.Budgets = "still", "still", []v1.Budget{{Nodes: "0"}}
+	cluster.Observe(pool)
+	for i, claim := range cluster.Snapshot().NodeClaims.All() {
+		claim = claim.DeepCopy()
+		claim.Labels[v1.LabelCapacityType] = cloudprovider.OnDemand
+		if i == 0 {
+			claim.Labels[v1.LabelNodePool] = "still"
+		}
+		cluster.Observe(claim)
+	}
+	now := monday.Add(time.Hour)
+	in := mover.Input(context.Background(), now, cluster.Snapshot())
+	list, err := pricing.ReadCommitments(strings.NewReader("commitments: [{name: plan, kind: ComputeSavingsPlan, discount: 50%, dollarsPerHour: 0.05}]"), "file", "", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Prices = in.Prices.WithCommitments(list)
+	v := newView(in.Snapshot, now, &residents{}, nil)
+	for _, budgets := range []bool{false, true} {
+		nodes, _ := v.consolidatable(in, v.candidates(), budgets)
+		if len(nodes) != 2 || (nodes[1].Price == 100_000) != budgets || nodes[0].Price+nodes[1].Price != 100_000 {
+			t.Errorf("with budgets (%v) nodes are %v", budgets, nodes)
+		}
 	}
 }

@@ -45,7 +45,7 @@ func (c *Controller) chooseUnderutilized(ctx context.Context, v *view, candidate
 		return nil
 	}
 	in := c.Mover.Input(ctx, v.now, v.Snapshot)
-	nodes, why := v.consolidatable(in, candidates)
+	nodes, why := v.consolidatable(in, candidates, true)
 	for _, n := range candidates {
 		w, ok := why[n.claim.UID]
 		if drifted := v1.IsTrue(n.claim.Status.Conditions, v1.ConditionDrifted); ok && len(n.movable) > 0 && !drifted {

@@ -196,8 +196,18 @@ func (t *Translation) commitmentOf(stock string) *pricing.Commitment {
 // It is of use where t was built with Input.GiveBack.
 func (t *Translation) Without(gone map[string]bool) []binpack.Stock {
 	stocks, c := slices.Clone(t.Problem.Stocks), t.committed
+	for k, left := range c.leftWithout(gone) {
+		if i := c.stocks[k]; i >= 0 {
+			stocks[i].Count = left / c.each[k]
+		}
+	}
+	return stocks
+}
+
+// leftWithout is what is left of each commitment if the machines of some NodeClaims are gone.
+func (c *committed) leftWithout(gone map[string]bool) []int64 {
 	if len(c.list) == 0 {
-		return stocks
+		return nil
 	}
 	counts := slices.Clone(c.counts)
 	for _, m := range c.machines {
@@ -205,12 +215,30 @@ func (t *Translation) Without(gone map[string]bool) []binpack.Stock {
 			counts[m.use]--
 		}
 	}
-	for k, left := range c.biller.Bill(counts).Left {
-		if i := c.stocks[k]; i >= 0 {
-			stocks[i].Count = left / c.each[k]
+	return c.biller.Bill(counts).Left
+}
+
+// Uncovered returns those launches for which not enough is left any more of the commitment that is to cover them, when
+// the machines of some NodeClaims are gone, by name. What is there goes to the first.
+func (t *Translation) Uncovered(launches []Launch, gone map[string]bool) (all []*Launch) {
+	left := t.committed.leftWithout(gone)
+	for i := range launches {
+		l, draw := &launches[i], int64(0)
+		c := l.Rows[0].Commitment
+		if c == nil {
+			continue
 		}
+		for _, row := range l.Rows {
+			draw = max(draw, row.draw)
+		}
+		k := slices.IndexFunc(t.committed.list, func(has pricing.Commitment) bool { return has.Name == c.Name && has.Kind == c.Kind })
+		if k < 0 || draw > left[k] {
+			all = append(all, l)
+			continue
+		}
+		left[k] -= draw
 	}
-	return stocks
+	return all
 }
 
 // Paid returns what an hour of a node of an offer of t.Problem costs: nothing, where that is paid already.
@@ -262,26 +290,35 @@ type Running struct {
 	beyond map[string]binpack.MicroUSD
 }
 
-// Running prices the machines that run. What commitments cover costs nothing as long as others cannot use
-// it; so what a machine costs is what the bill falls by when it goes after all that are worse used have gone.
-// The sum over all machines is the bill, and no machines cost more in sum than is saved without them. It
-// costs O(machines × commitments × kinds of machines).
-func (in *Input) Running() *Running {
+// Running prices the machines that run, of which those of some NodeClaims may go, by name. What commitments cover
+// costs nothing as long as others cannot use it; so what a machine costs is what the bill falls by when it goes after
+// all that go before it: first those that may go, of each the worse used first, and then those that have not joined. So those
+// that stay in any case have what is covered, and hide no savings. The sum over all machines is the bill, and
+// no machines cost more in sum than is saved without them. It costs O(machines × commitments × kinds of machines).
+func (in *Input) Running(mayGo map[string]bool) *Running {
 	r := &Running{in: in, beyond: map[string]binpack.MicroUSD{}}
 	c := committedOf(in)
 	if len(c.list) == 0 {
 		return r
 	}
-	requests := requestsKnown{}
-	used := map[string]int64{}
-	for _, m := range c.machines {
-		if m.claim != nil && m.node != nil {
+	requests, used := requestsKnown{}, map[string]int64{}
+	ours := slices.DeleteFunc(slices.Clone(c.machines), func(m machine) bool { return m.claim == nil })
+	for _, m := range ours {
+		if m.node != nil {
 			used[m.claim.Name] = usedOf(in, m.node, requests)
 		}
 	}
-	ours := slices.DeleteFunc(slices.Clone(c.machines), func(m machine) bool { return m.claim == nil || m.node == nil })
+	turn := func(m machine) int {
+		switch {
+		case m.node == nil:
+			return 2
+		case !mayGo[m.claim.Name]:
+			return 1
+		}
+		return 0
+	}
 	slices.SortFunc(ours, func(a, b machine) int {
-		return cmp.Or(cmp.Compare(used[a.claim.Name], used[b.claim.Name]), cmp.Compare(a.claim.Name, b.claim.Name))
+		return cmp.Or(cmp.Compare(turn(a), turn(b)), cmp.Compare(used[a.claim.Name], used[b.claim.Name]), cmp.Compare(a.claim.Name, b.claim.Name))
 	})
 	counts := slices.Clone(c.counts)
 	last := c.biller.Bill(counts).Cost
@@ -319,6 +356,14 @@ func (r *Running) PriceOf(claim *v1.NodeClaim, node *corev1.Node) (binpack.Micro
 		return beyond + p.surcharge, p.known
 	}
 	return p.all(), p.known
+}
+
+// PriceOfNew is PriceOf for a NodeClaim of this name that a launch decided on.
+func (r *Running) PriceOfNew(name string, l *Launch) binpack.MicroUSD {
+	if beyond, ok := r.beyond[name]; ok {
+		return beyond + r.in.priceOf(l.Rows[0].Pool, l.Rows[0], l.Rows[0].Offering).surcharge
+	}
+	return l.Price
 }
 
 // Use is how much of a commitment is used, in its own unit.

@@ -61,7 +61,7 @@ func TestRunningAddsUp(t *testing.T) {
 		in := w.question()
 		plain := *in
 		plain.Prices = in.Prices.WithCommitments(nil)
-		running, list := in.Running(), plain.Running()
+		running, list := in.Running(nil), plain.Running(nil)
 		for _, claim := range in.Snapshot.NodeClaims.All() {
 			node, ok := in.Snapshot.NodeOf(claim)
 			if !ok {

@@ -31,7 +31,8 @@ func (c *Controller) Input(ctx context.Context, now time.Time, s *state.Snapshot
 }
 
 // Refused says which of the pods that move would not get to where they are to go, and why: the
-// machine takes none any more, or kube-scheduler's own plugins refuse the pod. It changes nothing,
+// machine takes none any more, the limits or what is paid already leave no room for it, or kube-scheduler's own
+// plugins refuse the pod. It changes nothing,
 // and may be called by any number of goroutines.
 func (c *Controller) Refused(ctx context.Context, now time.Time, s *state.Snapshot, moves *problem.Moves) (map[types.UID]string, error) {
 	in := c.input(ctx, now, s, moves.Pods())
@@ -51,6 +52,11 @@ func (c *Controller) Refused(ctx context.Context, now time.Time, s *state.Snapsh
 		}
 	}
 	overLimits(t, launches, stuck)
+	for _, l := range t.Uncovered(launches, in.Leaving) {
+		for _, p := range l.Pods {
+			stuck[p.UID] = "not enough is left of commitment " + l.Rows[0].Commitment.Name + " for a new node"
+		}
+	}
 	strays(t, launches, stuck)
 	return stuck, refused(ctx, t, launches, placements, stuck)
 }

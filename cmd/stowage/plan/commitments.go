@@ -15,7 +15,7 @@ type Commitment struct {
 	// Unit of Amount, Used and Planned: dollarsPerHour, normalizedUnits or instances.
 	Unit string `json:"unit"`
 	// Amount for each hour, without what the file says is used elsewhere; what of it the nodes use that
-	// run on demand, and what they and the Nodes of the Document would.
+	// run on demand, and what they and the Nodes of the Document would, after its Disruptions.
 	Amount  float64 `json:"amount"`
 	Used    float64 `json:"used"`
 	Planned float64 `json:"planned"`
@@ -33,6 +33,13 @@ func (p *Plan) countCommitments(in *problem.Input) {
 		p.commitments = append(p.commitments, Commitment{
 			c.Name, string(c.Kind), unitOf(c), c.Quantity(c.Amount), c.Quantity(use.Used), c.Quantity(after[i].Used),
 		})
+	}
+}
+
+// countPlanned counts anew how much of each commitment would be used, when nodes have gone and come.
+func (p *Plan) countPlanned(in *problem.Input) {
+	for i, use := range in.Used(nil) {
+		p.commitments[i].Planned = use.Commitment.Quantity(use.Used)
 	}
 }
 
@@ -55,7 +62,11 @@ func (p *Plan) writeCommitments(b *strings.Builder) {
 	if len(p.commitments) == 0 {
 		return
 	}
-	t := table{{"COMMITMENT", "USED", "WITH THE NEW NODES", "OF"}}
+	planned := "WITH THE NEW NODES"
+	if p.consolidation != nil {
+		planned = "AFTER"
+	}
+	t := table{{"COMMITMENT", "USED", planned, "OF"}}
 	for _, c := range p.commitments {
 		t = append(t, []string{c.Name, fmt.Sprintf("%.4f", c.Used), fmt.Sprintf("%.4f", c.Planned), fmt.Sprintf("%.4f %s", c.Amount, shortUnits[c.Unit])})
 	}
@@ -63,5 +74,4 @@ func (p *Plan) writeCommitments(b *strings.Builder) {
 	for _, line := range t.lines() {
 		fmt.Fprintln(b, line)
 	}
-	b.WriteString("\n")
 }

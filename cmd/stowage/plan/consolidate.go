@@ -20,10 +20,10 @@ type consolidation struct {
 	commands []command
 	opened   []newNode // by the commands, in order
 	left     []Left    // by name
-	// before and after are the nodes of NodePools; after are those as well that are bought for
-	// pods that wait.
-	before, after total
-	// bound is proven: what stays, and the least that new nodes cost for the pods of the others.
+	// before are the nodes of NodePools, with are those as well that are bought for pods that wait, and after
+	// what becomes of these.
+	before, with, after total
+	// bound is proven: what stays, alone, and the least that new nodes cost for the pods of the others.
 	bound binpack.MicroUSD
 }
 
@@ -50,9 +50,11 @@ const maxRounds = 10
 // their places by then; nodes that such pods are to go to stay.
 func (p *Plan) consolidate(ctx context.Context, in *Input, cluster *state.Cluster, question *problem.Input, now time.Time) error {
 	st := p.newStage(cluster, question, in, now)
-	c := &consolidation{before: p.price(st)}
+	c := &consolidation{before: p.price(st, nil)}
 	p.consolidation = c
-	c.after = total{c.before.nodes + len(p.nodes), c.before.cost + p.solution.Cost}
+	p.noteUnpriced(st)
+	st.expect(p)
+	c.with = p.price(st, nil)
 	var review *disrupt.Review
 	var plan *consolidate.Plan
 	for round := range maxRounds {
@@ -66,7 +68,7 @@ func (p *Plan) consolidate(ctx context.Context, in *Input, cluster *state.Cluste
 			return fmt.Errorf("planning for %d nodes that may be underutilized: %w", len(review.Loaded), err)
 		}
 		if round == 0 {
-			c.bound = c.after.cost - plan.Before + plan.LowerBound
+			c.bound = p.price(st, review.Loaded).cost + plan.LowerBound
 		}
 		if len(plan.Commands) == 0 {
 			break
@@ -80,44 +82,64 @@ func (p *Plan) consolidate(ctx context.Context, in *Input, cluster *state.Cluste
 	if len(plan.Commands) > 0 {
 		p.note("more than these commands may pay: planning stopped after %d rounds", maxRounds)
 	}
-	c.opened = st.opened
+	c.opened, c.after = st.opened, p.price(st, nil)
+	p.countPlanned(st.input())
 	c.bound = min(c.bound, c.after.cost) // nodes that are there may cost less than any that can be bought
 	c.leave(st.cluster.Snapshot(), review, plan.Stays)
 	return nil
 }
 
-// price counts the nodes of NodePools, and notes those whose price is not known.
-func (p *Plan) price(st *stage) (sum total) {
-	in := st.question
-	in.Snapshot = st.cluster.Snapshot()
-	running := in.Running()
+// price counts the nodes of NodePools, as if some were gone. All that commitments leave to pay for them is
+// priced anew, since what one node does not use any more others do.
+func (p *Plan) price(st *stage, gone []consolidate.Node) (sum total) {
+	in, without := st.input(), map[string]bool{}
+	for _, n := range gone {
+		without[n.Claim.Name] = true
+	}
+	running := in.Running(without)
+	for _, claim := range in.Snapshot.NodeClaims.All() {
+		if node, ok := in.Snapshot.NodeOf(claim); ok && !without[claim.Name] && !st.isNew(node.Name) {
+			sum.nodes++
+			if price, known := running.PriceOf(claim, node); known {
+				sum.cost += price
+			}
+		}
+	}
+	for _, nodes := range [][]newNode{p.nodes, st.opened} {
+		for i := range nodes {
+			if _, ok := in.Snapshot.NodeClaims.Get(nodes[i].name); ok {
+				sum.nodes++
+				sum.cost += running.PriceOfNew(nodes[i].name, &nodes[i].Launch)
+			}
+		}
+	}
+	return sum
+}
+
+// noteUnpriced notes the nodes whose price is not known.
+func (p *Plan) noteUnpriced(st *stage) {
+	in := st.input()
+	running := in.Running(nil)
 	unknown, first := 0, ""
 	for _, claim := range in.Snapshot.NodeClaims.All() {
 		node, ok := in.Snapshot.NodeOf(claim)
 		if !ok {
 			continue
 		}
-		sum.nodes++
-		price, known := running.PriceOf(claim, node)
-		if !known {
+		if _, known := running.PriceOf(claim, node); !known {
 			unknown++
 			first = cmp.Or(first, node.Name)
-			continue
 		}
-		sum.cost += price
 	}
 	if unknown > 0 {
 		p.note("the price of %s is not known (%s), and is in no sum", count(unknown, "node"), first)
 	}
-	return sum
 }
 
 // removeEmpty adds a command for each of some empty nodes.
 func (c *consolidation) removeEmpty(nodes []consolidate.Node) {
 	for _, n := range nodes {
 		c.commands = append(c.commands, command{reason: v1.ReasonEmpty, nodes: []consolidate.Node{n}, savings: n.Price})
-		c.after.nodes--
-		c.after.cost -= n.Price
 	}
 }
 
@@ -130,8 +152,6 @@ func (c *consolidation) add(plan *consolidate.Plan, opened []string) {
 			next.opens = append(next.opens, opened[index])
 		}
 		c.commands = append(c.commands, next)
-		c.after.nodes += len(from.New) - len(from.Nodes)
-		c.after.cost -= from.Savings
 	}
 }
 

@@ -87,10 +87,10 @@ func span(d time.Duration) string {
 // writeTotals writes what the nodes cost before and after, and what can be had at best.
 func (p *Plan) writeTotals(b *strings.Builder) {
 	c := p.consolidation
-	saved := c.before.cost + p.solution.Cost - c.after.cost
+	saved, bought := c.with.cost-c.after.cost, c.with.cost-c.before.cost
 	t := table{{"Before", count(c.before.nodes, "node"), p.money(c.before.cost, 4) + "/h", p.money(c.before.cost*hoursPerMonth, 2) + " a month"}}
 	if n := len(p.nodes); n > 0 {
-		t = append(t, []string{"New, for pods", count(n, "node"), p.money(p.solution.Cost, 4) + "/h", p.money(p.solution.Cost*hoursPerMonth, 2) + " a month"})
+		t = append(t, []string{"New, for pods", count(n, "node"), p.money(bought, 4) + "/h", p.money(bought*hoursPerMonth, 2) + " a month"})
 	}
 	t = append(t, []string{"After", count(c.after.nodes, "node"), p.money(c.after.cost, 4) + "/h", p.money(c.after.cost*hoursPerMonth, 2) + " a month"})
 	t = append(t, []string{"Saved", "", p.money(saved, 4) + "/h", p.money(saved*hoursPerMonth, 2) + " a month"})
@@ -105,6 +105,7 @@ func (p *Plan) writeTotals(b *strings.Builder) {
 	for _, line := range t.lines() {
 		fmt.Fprintln(b, line)
 	}
+	p.writeCommitments(b)
 }
 
 // Of a reason that holds for more than few nodes, only names are listed, and some of them at most.

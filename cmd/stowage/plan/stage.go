@@ -33,7 +33,7 @@ type stage struct {
 	verdict *verdict
 }
 
-// newStage sets the stage with what was decided for pods that wait: their places are taken.
+// newStage sets the stage with what is there.
 func (p *Plan) newStage(cluster *state.Cluster, question *problem.Input, in *Input, now time.Time) *stage {
 	st := &stage{cluster: cluster, question: *question, served: in.Schedulers, now: now, naming: p.naming, at: map[string]int{}, verdict: p.verdict}
 	st.question.Pods = nil
@@ -48,13 +48,18 @@ func (p *Plan) newStage(cluster *state.Cluster, question *problem.Input, in *Inp
 			cluster.Forget(pool)
 		}
 	}
+	return st
+}
+
+// expect has on the stage what was decided for pods that wait: their places are taken.
+func (st *stage) expect(p *Plan) {
 	plans := map[types.UID]state.Plan{}
 	expect := func(pods []*corev1.Pod, place problem.Machine) {
 		for _, pod := range pods {
 			if headroom.Virtual(pod) {
-				cluster.Observe(pod)
+				st.cluster.Observe(pod)
 			}
-			plan := state.Plan{NodeClaim: place.NodeClaim, Node: place.Node, Pod: client.ObjectKeyFromObject(pod), At: now}
+			plan := state.Plan{NodeClaim: place.NodeClaim, Node: place.Node, Pod: client.ObjectKeyFromObject(pod), At: st.now}
 			plan.Headroom.Buffer = headroom.BufferOf(pod)
 			plans[pod.UID] = plan
 		}
@@ -62,25 +67,28 @@ func (p *Plan) newStage(cluster *state.Cluster, question *problem.Input, in *Inp
 	for i := range p.nodes {
 		claim := p.nodes[i].Claim.DeepCopy()
 		claim.Name, claim.UID = p.nodes[i].name, types.UID("plan/"+p.nodes[i].name)
-		cluster.Observe(claim)
+		st.cluster.Observe(claim)
 		expect(p.nodes[i].Pods, problem.Machine{NodeClaim: claim.Name})
 	}
 	for _, e := range p.existing {
 		expect(e.Pods, e.Bin.Machine())
 	}
-	cluster.SetPlans(plans)
-	return st
+	st.cluster.SetPlans(plans)
+}
+
+// input is what decisions depend on as things are.
+func (st *stage) input() *problem.Input {
+	in := st.question
+	in.Snapshot = st.cluster.Snapshot()
+	return &in
 }
 
 // look says which nodes may go as things are.
 func (st *stage) look() (*problem.Input, *disrupt.Review) {
-	in := st.question
-	in.Snapshot = st.cluster.Snapshot()
-	review := disrupt.ReviewOf(st.now, &in, st.served)
-	// What has just been bought is kept.
-	review.Loaded = slices.DeleteFunc(review.Loaded, func(n consolidate.Node) bool { return st.isNew(n.Node.Name) })
+	in := st.input()
+	review := disrupt.ReviewOf(st.now, in, st.served)
 	review.Blocked = slices.DeleteFunc(review.Blocked, func(b disrupt.Blocked) bool { return st.isNew(b.Claim.Status.NodeName) })
-	return &in, review
+	return in, review
 }
 
 func (st *stage) isNew(node string) bool {
@@ -102,15 +110,14 @@ func (st *stage) remove(nodes []consolidate.Node) {
 
 // carry carries out a plan, and returns the names of its new nodes.
 func (st *stage) carry(ctx context.Context, plan *consolidate.Plan) ([]string, error) {
-	in := st.question
-	in.Snapshot = st.cluster.Snapshot()
+	in := st.input()
 	opened, launches := make([]string, len(plan.New)), slices.Clone(plan.New)
 	for i := range launches {
 		launches[i].Pods, launches[i].Requests = nil, cloudprovider.Resources{}
 		opened[i] = st.naming.next(launches[i].Rows[0].Pool.Name)
 	}
 	first := func(int) int { return 0 }
-	future := problem.Build(&in).Future(launches, nil, func(i int) string { return opened[i] }, first)
+	future := problem.Build(in).Future(launches, nil, func(i int) string { return opened[i] }, first)
 	if st.verdict != nil {
 		if err := newRehearsal(future, opened).play(ctx, plan, st.verdict); err != nil {
 			return nil, err
@@ -142,9 +149,13 @@ func (st *stage) open(l *problem.Launch, node *corev1.Node, pods []*corev1.Pod) 
 	claim.Name, claim.UID = node.Name, types.UID("plan/"+node.Name)
 	claim.Status.ProviderID, claim.Status.NodeName = "plan:///"+node.Name, node.Name
 	claim.Status.Capacity, claim.Status.Allocatable = problem.Quantities(l.Rows[0].Type.Capacity), node.Status.Allocatable
+	for _, key := range []string{corev1.LabelInstanceTypeStable, corev1.LabelTopologyZone, v1.LabelCapacityType} {
+		claim.Labels[key] = l.Rows[0].Get(key)
+	}
 	initialize(claim, metav1.Time{})
 	node.UID, node.Spec.ProviderID = claim.UID, claim.Status.ProviderID
 	node.Labels[v1.LabelNodePool], node.Labels[v1.LabelRegistered], node.Labels[v1.LabelInitialized] = l.Rows[0].Pool.Name, "true", "true"
+	node.Annotations = map[string]string{v1.AnnotationDoNotDisrupt: "true"} // what has just been bought is kept
 	st.cluster.Observe(claim)
 	st.cluster.Observe(node)
 	for _, pod := range pods {

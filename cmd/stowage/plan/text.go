@@ -254,7 +254,10 @@ func (p *Plan) writeSums(b *strings.Builder) {
 	for _, line := range t.lines() {
 		fmt.Fprintln(b, line)
 	}
-	p.writeCommitments(b)
+	if p.consolidation == nil && len(p.commitments) > 0 {
+		p.writeCommitments(b)
+		b.WriteString("\n")
+	}
 	fmt.Fprintf(b, "Solved %s over %s in %s (%s).\n", count(len(p.translation.Problem.Groups), "group"),
 		count(p.offers(), "offer"), p.solveTime.Round(time.Millisecond), count(int(p.solution.Steps), "step"))
 	if p.solution.Truncated {
