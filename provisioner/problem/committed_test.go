@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stowage-sh/stowage/binpack"
+	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/problem"
 )
 
 // TestCommitted: what a plan calls covered the commitment does cover, as AWS applies it to all that runs on demand
@@ -19,35 +21,45 @@ func TestCommitted(t *testing.T) {
 		tr, s := decide(t, w)
 		in := w.question()
 		launches, _ := tr.Placed(s)
-		sum, draws, most := binpack.MicroUSD(0), int64(0), int64(0)
+		sum, paid, most := binpack.MicroUSD(0), binpack.MicroUSD(0), map[string]int64{}
+		var bought []problem.Launch // that run on demand
 		for i := range launches {
 			row := launches[i].Rows[0]
 			sum += launches[i].Price
+			if row.Offering.CapacityType == cloudprovider.OnDemand {
+				bought = append(bought, launches[i])
+			}
 			if row.Commitment == nil {
+				if row.Offering.CapacityType == cloudprovider.OnDemand {
+					paid += in.Machine(&launches[i])
+				}
 				continue
 			}
 			covered++
 			if launches[i].Price != 0 {
 				t.Errorf("%s costs %v, and is covered", row.Offering, launches[i].Price)
 			}
-			listed, _ := in.Prices.Price(row.Offering)
-			units, _ := row.Commitment.Draw(row.Offering, listed)
-			draws += units
-			for _, other := range launches[i].Rows[1:] { // with minValues some take more
-				listed, _ := in.Prices.Price(other.Offering)
-				more, ok := other.Commitment.Draw(other.Offering, listed)
-				if units = max(units, more); !ok {
-					t.Errorf("%s may come in place of %s, and is not covered", other.Offering, row.Offering)
+			units := int64(0)
+			for _, row := range launches[i].Rows { // with minValues some take more
+				listed, _ := in.Prices.Price(row.Offering)
+				more, ok := row.Commitment.Draw(row.Offering, listed)
+				if units = max(units, more); !ok || row.Commitment != launches[i].Rows[0].Commitment {
+					t.Errorf("%s may be bought, and is not covered", row.Offering)
 				}
 			}
-			most += units
+			most[row.Commitment.Name] += units
 		}
 		if sum != s.Cost {
 			t.Errorf("nodes cost %v together, and the plan %v", sum, s.Cost)
 		}
-		before, after := in.Used(nil)[0], in.Used(launches)[0]
-		if after.Used < before.Used+draws || before.Used+most > w.commitments[0].Amount {
-			t.Errorf("%d of %d were used, %d to %d are to be taken, and %d would be used", before.Used, w.commitments[0].Amount, draws, most, after.Used)
+		for _, before := range in.Used(nil) {
+			if c := before.Commitment; before.Used+most[c.Name] > c.Amount {
+				t.Errorf("%d of %d of %s were used, and %d are to be taken", before.Used, c.Amount, c.Name, most[c.Name])
+			}
+		}
+		all := func(string, bool) bool { return true }
+		if before, after := in.BillOf(nil, all), in.BillOf(bought, all); after > before+paid+10 { // each may be rounded
+			t.Errorf("the bill was %v and is %v, and only %v are bought beyond what is paid", before, after, paid)
 		}
 	})
 	if covered < worlds/4 {
@@ -55,13 +67,23 @@ func TestCommitted(t *testing.T) {
 	}
 }
 
-// TestRunningAddsUp: machines cost together what the bill is, and no more than without the commitment.
+// TestRunningAddsUp: machines cost together what the bill is, and those that may not go what it is without the others. None
+// costs more than without commitments.
 func TestRunningAddsUp(t *testing.T) {
-	forSeeds(t, 200, func(t *testing.T, _ *rand.Rand, w *world) {
+	several := 0
+	forSeeds(t, 600, func(t *testing.T, r *rand.Rand, w *world) {
 		in := w.question()
+		if len(w.commitments) == 0 {
+			return
+		}
+		mayGo := map[string]bool{}
+		for _, claim := range in.Snapshot.NodeClaims.All() {
+			mayGo[claim.Name] = r.IntN(2) == 0
+		}
 		plain := *in
 		plain.Prices = in.Prices.WithCommitments(nil)
-		running, list := in.Running(nil), plain.Running(nil)
+		running, list := in.Running(mayGo), plain.Running(mayGo)
+		sum, stays, n := binpack.MicroUSD(0), binpack.MicroUSD(0), binpack.MicroUSD(0)
 		for _, claim := range in.Snapshot.NodeClaims.All() {
 			node, ok := in.Snapshot.NodeOf(claim)
 			if !ok {
@@ -72,6 +94,30 @@ func TestRunningAddsUp(t *testing.T) {
 			if known != knownToo || price < 0 || price > full+1 {
 				t.Errorf("%s costs %v (%v), and %v (%v) without the commitment", claim.Name, price, known, full, knownToo)
 			}
+			beyond, ok := running.Beyond(claim.Name)
+			if !ok {
+				continue
+			}
+			n++
+			if sum += beyond; !mayGo[claim.Name] {
+				stays += beyond
+			}
+		}
+		bill := func(keep func(string, bool) bool) binpack.MicroUSD { return in.BillOf(nil, keep) }
+		others := bill(func(_ string, joined bool) bool { return !joined })
+		all := bill(func(string, bool) bool { return true })
+		left := bill(func(name string, joined bool) bool { return !joined || !mayGo[name] })
+		if off(sum, all-others) > n || off(stays, left-others) > n { // each may be rounded
+			t.Errorf("%d machines cost %v, and the bill is %v; those that stay %v, and %v", n, sum, all-others, stays, left-others)
+		}
+		if n > 1 && len(w.commitments) > 1 {
+			several++
 		}
 	})
+	if several < 10 {
+		t.Errorf("%d worlds have several machines and several commitments", several)
+	}
 }
+
+// off is how far two amounts are apart.
+func off(a, b binpack.MicroUSD) binpack.MicroUSD { return max(a-b, b-a) }

@@ -114,17 +114,44 @@ l1 cpu=8 memory=32Gi zones=%s spot=150 on-demand=400 label:cloud/gen=3`[1:],
 	return w
 }
 
-// commit has a Savings Plan pay for some of what runs on demand, or for more than that.
+// commit has some commitments pay for some of what runs on demand, or for more than that.
 func (d dice) commit(w *world) {
 	plan := fmt.Sprintf("kind: ComputeSavingsPlan, dollarsPerHour: 0.%d", 1+d.IntN(9))
 	if d.in(2) {
-		plan = fmt.Sprintf("kind: EC2InstanceSavingsPlan, region: r1, family: %s, dollarsPerHour: 0.%d", d.one("s1", "s2", "m2"), 1+d.IntN(9))
+		plan = d.ofFamily()
+	}
+	plans := "{name: plan, discount: " + d.one("20%", "35%", "60%") + ", rates: {l1: 0.3}, " + plan + "}"
+	if d.in(3) {
+		plans += ", {name: another, discount: " + d.one("20%", "55%", "70%") + ", " + d.ofFamily() + "}"
 	}
 	var err error
-	text := "commitments: [{name: plan, discount: " + d.one("20%", "35%") + ", rates: {l1: 0.3}, " + plan + "}]"
-	if w.commitments, err = pricing.ReadCommitments(strings.NewReader(text), "commitments", "r1", time.Time{}); err != nil {
+	if w.commitments, err = pricing.ReadCommitments(strings.NewReader("commitments: ["+plans+"]"), "commitments", "r1", time.Time{}); err != nil {
 		panic(err)
 	}
+	d.launch(w)
+	if d.in(3) { // the names of types here are none that a file might have
+		w.commitments = append(w.commitments, pricing.Commitment{
+			Name: "reserved", Kind: pricing.ReservedInstance, InstanceType: d.one("s1", "s2", "m2"), Zone: d.one("", "a"), Amount: 1 + d.Int64N(3),
+		})
+	}
+}
+
+// launch has the machines that have joined be of a type and run on demand, most of them.
+func (d dice) launch(w *world) {
+	for _, object := range w.objects {
+		if claim, ok := object.(*v1.NodeClaim); ok && claim.Status.ProviderID != "" && !d.in(6) {
+			claim.Labels[corev1.LabelInstanceTypeStable], claim.Labels[v1.LabelCapacityType] = d.one("s1", "s2", "m2", "l1"), cloudprovider.OnDemand
+			claim.Labels[corev1.LabelTopologyZone] = "a"
+			if claim.Labels[corev1.LabelInstanceTypeStable] == "l1" {
+				claim.Labels[corev1.LabelTopologyZone] = "b"
+			}
+		}
+	}
+}
+
+// ofFamily is a Savings Plan for one type.
+func (d dice) ofFamily() string {
+	return fmt.Sprintf("kind: EC2InstanceSavingsPlan, region: r1, family: %s, dollarsPerHour: 0.%d", d.one("s1", "s2", "m2"), 1+d.IntN(9))
 }
 
 // reserve adds reservations, some of them used up or refused, with pods that ask for no
