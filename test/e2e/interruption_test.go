@@ -72,7 +72,7 @@ func impaired(t *testing.T) {
 	old := s.claims("")[0]
 	here.EC2.ImpairSince(s.instanceOf(old), time.Now().Add(-3*time.Minute))
 	s.goes(old)
-	s.told("NodeClaim", old.Name, "InstanceUnhealthy", "instance_status")
+	s.told("NodeClaim", old.Name, "InstanceUnhealthy", "_status: the status check of the instance") // or of its host, if a write lost a race
 	s.running("web", 1)
 }
 

@@ -66,6 +66,9 @@ func (s *Server) meet(q request) (held, error) {
 	if odds := cmp.Or(f.odds[q.action], f.odds[""]); odds > 0 && s.odds.Float64() < odds {
 		return h, errThrottled
 	}
+	if q.form.Get("DryRun") == "true" {
+		return h, nil // it has no effect that something could come after
+	}
 	h.after = f.after[q.action]
 	delete(f.after, q.action)
 	if f.drops[q.action] > 0 {
