@@ -136,14 +136,20 @@ func (d dice) commit(w *world) {
 	}
 }
 
-// launch has the machines that have joined be of a type and run on demand, most of them.
+// launch has the machines that have joined be of a type and run on demand, most of them, in the zone that their
+// nodes say.
 func (d dice) launch(w *world) {
+	zones := map[string]string{}
+	for _, object := range w.objects {
+		if node, ok := object.(*corev1.Node); ok {
+			zones[node.Spec.ProviderID] = node.Labels[corev1.LabelTopologyZone]
+		}
+	}
 	for _, object := range w.objects {
 		if claim, ok := object.(*v1.NodeClaim); ok && claim.Status.ProviderID != "" && !d.in(6) {
 			claim.Labels[corev1.LabelInstanceTypeStable], claim.Labels[v1.LabelCapacityType] = d.one("s1", "s2", "m2", "l1"), cloudprovider.OnDemand
-			claim.Labels[corev1.LabelTopologyZone] = "a"
-			if claim.Labels[corev1.LabelInstanceTypeStable] == "l1" {
-				claim.Labels[corev1.LabelTopologyZone] = "b"
+			if zone := zones[claim.Status.ProviderID]; zone != "" {
+				claim.Labels[corev1.LabelTopologyZone] = zone
 			}
 		}
 	}
