@@ -1,6 +1,7 @@
 // Package lifecycle takes every NodeClaim through its life: launched, registered,
 // initialized, and, once it is deleted, drained and gone. It also collects what
-// was lost on the way: machines without a NodeClaim, NodeClaims without a machine.
+// was lost on the way: machines without a NodeClaim, NodeClaims without a machine;
+// and tells the cloud what nodes really have (Observer).
 //
 //	NodeClaim ─ finalizer ─ Launch ─▶ Launched ─ node joins ─▶ Registered ─ ready ─▶ Initialized
 //	    │            no capacity: deleted │  timeout: deleted │

@@ -10,14 +10,12 @@ import (
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
-// An Observation is told of the memory, in bytes, that a node of an instance type and an image has.
-type Observation func(instanceType, image string, memory int64)
-
 // An Observer tells the cloud what nodes really have, so that the next are planned with that. It
 // remembers nothing: a new process learns it from the nodes that are there.
 type Observer struct {
 	Cluster *state.Cluster
-	Observe Observation
+	// Observe is told of the memory, in bytes, that a node of an instance type and an image has.
+	Observe func(instanceType, image string, memory int64)
 }
 
 // observeEvery is how often all nodes are looked at. A pod more or less on a node is no hurry.

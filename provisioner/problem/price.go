@@ -44,8 +44,8 @@ func (in *Input) priceOf(pool *v1.NodePool, on labels.Labels, o cloudprovider.Of
 }
 
 // PriceOf returns what an hour of an offering costs as a node with these labels of a NodePool, nil for one of none,
-// with its surcharge and the expected cost of interruptions; false where that is not known. Of in Prices and Overlays are
-// needed.
+// with its surcharge and the expected cost of interruptions; false where that is not known. Of in, Prices and Overlays
+// are needed.
 func (in *Input) PriceOf(pool *v1.NodePool, on labels.Labels, o cloudprovider.Offering) (binpack.MicroUSD, bool) {
 	p := in.priceOf(pool, on, o)
 	return p.all(), p.known

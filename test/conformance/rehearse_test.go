@@ -80,6 +80,20 @@ func TestRehearsal(t *testing.T) {
 	}
 }
 
+// TestRehearsalWaits for the rest: a class whose subnets are gone is not looked at all the time for want of it.
+func TestRehearsalWaits(t *testing.T) {
+	a := newAccount(t)
+	p := a.provider()
+	a.resolver.Rehearse = func(ctx context.Context, c *aws.Class) error { return p.Rehearse(ctx, c, a.ec2) }
+	a.resolve()
+	a.class.Spec.SubnetSelectorTerms = []v1.SubnetSelectorTerm{{ID: "subnet-0000000000000dead"}}
+	a.class.Generation++
+	next, err := a.resolver.Reconcile(t.Context(), time.Now().Add(11*time.Minute), "default")
+	if err != nil || a.class.IsReady() || next < 30*time.Second {
+		t.Errorf("without subnets it is looked at again after %v, ready %v, %v", next, a.class.IsReady(), err)
+	}
+}
+
 // TestDeniedStaysDenied until EC2 says otherwise, and is asked about seldom.
 func TestDeniedStaysDenied(t *testing.T) {
 	a := newAccount(t)

@@ -234,7 +234,7 @@ func (c *Controller) forget(name string) {
 func (r *resolved) due(now time.Time) time.Duration {
 	next := r.subnets.until
 	parts := []time.Time{r.groups.until, r.images.until, r.profile.until, r.valid.until, r.placement.until}
-	if r.rehearsed.state != "" {
+	if r.rehearsed.until.After(now) { // else it waits for the others, which say when
 		parts = append(parts, r.rehearsed.until)
 	}
 	if r.reserved.state != "" {
