@@ -192,6 +192,16 @@ func (a *account) cloud() *conformance.Cloud {
 	}
 }
 
+// catalog is what a provider can buy for the class.
+func (a *account) catalog(p cloudprovider.Provider) *cloudprovider.Catalog {
+	a.Helper()
+	catalog, err := p.Catalog(a.Context(), a.cloud().Class)
+	if err != nil {
+		a.Fatal(err)
+	}
+	return catalog
+}
+
 // TestNodesJoin has every instance boot from its user data, as its image would,
 // and register: with the labels and taints that were asked for, and with at
 // least the resources that the catalog promised.
@@ -199,10 +209,7 @@ func TestNodesJoin(t *testing.T) {
 	a := newAccount(t)
 	p := a.provider()
 	ref := a.cloud().Class
-	catalog, err := p.Catalog(t.Context(), ref)
-	if err != nil {
-		t.Fatal(err)
-	}
+	catalog := a.catalog(p)
 	for _, name := range []string{"m5.large", "c7g.xlarge", "g5.xlarge"} {
 		it, ok := catalog.InstanceType(name)
 		if !ok {
@@ -273,10 +280,7 @@ func (a *account) node(providerID string) corev1.Node {
 func TestPartialRefusal(t *testing.T) {
 	a := newAccount(t)
 	cloud := a.cloud()
-	catalog, err := cloud.Provider.Catalog(t.Context(), cloud.Class)
-	if err != nil {
-		t.Fatal(err)
-	}
+	catalog := a.catalog(cloud.Provider)
 	m5, _ := catalog.InstanceType("m5.large")
 	r5, _ := catalog.InstanceType("r5.large")
 	cheap, dear := m5.Offerings[0], r5.Offerings[0]

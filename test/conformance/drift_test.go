@@ -18,10 +18,7 @@ import (
 func (a *account) buy(p *aws.Provider, claim string) cloudprovider.Instance {
 	a.Helper()
 	class := a.cloud().Class
-	catalog, err := p.Catalog(a.Context(), class)
-	if err != nil {
-		a.Fatal(err)
-	}
+	catalog := a.catalog(p)
 	it, ok := catalog.InstanceType("m5.large")
 	if !ok {
 		a.Fatal("the catalog lacks m5.large")

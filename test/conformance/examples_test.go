@@ -127,10 +127,7 @@ func (e *example) join(a *account) {
 	a.Helper()
 	p := a.provider()
 	ref := a.cloud().Class
-	catalog, err := p.Catalog(a.Context(), ref)
-	if err != nil {
-		a.Fatal(err)
-	}
+	catalog := a.catalog(p)
 	for _, it := range catalog.InstanceTypes {
 		for _, o := range it.Offerings {
 			if !e.allows(it, o) {

@@ -82,10 +82,7 @@ func (a *account) joinsAsAsked(labels map[string]string, image string) {
 	a.Helper()
 	p := a.provider()
 	ref := a.cloud().Class
-	catalog, err := p.Catalog(a.Context(), ref)
-	if err != nil {
-		a.Fatal(err)
-	}
+	catalog := a.catalog(p)
 	it, ok := catalog.InstanceType("m5.large")
 	if !ok {
 		a.Fatal("the catalog lacks m5.large")
@@ -135,10 +132,7 @@ func TestLocalDisks(t *testing.T) {
 		a.resolve()
 		p := a.provider()
 		ref := a.cloud().Class
-		catalog, err := p.Catalog(t.Context(), ref)
-		if err != nil {
-			t.Fatal(err)
-		}
+		catalog := a.catalog(p)
 		at := slices.IndexFunc(catalog.InstanceTypes, func(it cloudprovider.InstanceType) bool {
 			return it.Labels[v1.LabelInstanceLocalNVME] != ""
 		})

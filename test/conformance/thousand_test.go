@@ -19,10 +19,7 @@ func TestThousandLaunches(t *testing.T) {
 	const claims, atOnce = 1000, 100
 	a := newAccount(t)
 	c := a.cloud()
-	catalog, err := c.Provider.Catalog(t.Context(), c.Class)
-	if err != nil {
-		t.Fatal(err)
-	}
+	catalog := a.catalog(c.Provider)
 	all := map[string][]cloudprovider.Offering{} // by capacity type
 	for _, it := range catalog.InstanceTypes {
 		for _, o := range it.Offerings {
