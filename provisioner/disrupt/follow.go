@@ -17,7 +17,8 @@ import (
 
 const (
 	// placeTime is how long provisioning may take to find places for the pods of a chosen node:
-	// a batch, and a few tries.
+	// a batch, and a few tries. For a node that goes to save money it does not look: those places were
+	// decided with the decision, and one that is taken is not replaced.
 	placeTime = time.Minute
 	// replaceTime is how long a chosen node waits for its replacements in all. Package lifecycle
 	// gives up a machine that does not join in fifteen minutes, and then another is bought.
@@ -101,6 +102,9 @@ func (c *Controller) next(v *view, claim *v1.NodeClaim, over int, homeless map[t
 		return next{again: settled.Sub(v.now)}
 	}
 	missing, awaits := v.places(n)
+	if missing > 0 && chosenFor(claim) == string(v1.ReasonUnderutilized) {
+		return next{stays: lacking(missing)}
+	}
 	if missing > 0 {
 		since, known := homeless[claim.UID]
 		if !known {
@@ -108,7 +112,7 @@ func (c *Controller) next(v *view, claim *v1.NodeClaim, over int, homeless map[t
 			homeless[claim.UID] = since
 		}
 		if v.now.Sub(since) >= placeTime {
-			return next{stays: fmt.Sprintf("for %d of its pods no other place was found", missing), failed: true}
+			return next{stays: lacking(missing), failed: true}
 		}
 		return next{again: time.Second}
 	}
@@ -123,6 +127,10 @@ func (c *Controller) next(v *view, claim *v1.NodeClaim, over int, homeless map[t
 		return next{stays: awaits + " was not ready in time", failed: true}
 	}
 	return next{awaits: awaits, again: time.Second}
+}
+
+func lacking(places int) string {
+	return fmt.Sprintf("for %d of its pods no other place was found", places)
 }
 
 // unfit says why a chosen node must not go after all; empty means that it may.

@@ -185,7 +185,7 @@ func (c *Controller) rollBack(ctx context.Context, v *view, claim *v1.NodeClaim,
 	case reason == v1.ReasonUnderutilized && because.failed:
 		c.spare(v.now, claim, stuckFor, because.stays)
 	case reason == v1.ReasonUnderutilized:
-		c.spare(v.now, claim, time.Minute, because.stays)
+		c.hinder(v.now, claim, because.stays)
 	case because.failed:
 		c.noteFailure(v, claim, because.stays)
 	}
@@ -215,6 +215,7 @@ func (c *Controller) noteFailure(v *view, claim *v1.NodeClaim, why string) {
 // Later it comes after those that were not tried for longer.
 type aside struct {
 	until time.Time
+	pause time.Duration // how long that was, when it was said
 	why   block
 }
 
@@ -225,7 +226,7 @@ func (c *Controller) putAside(now time.Time, claim *v1.NodeClaim, d time.Duratio
 	if c.setAside == nil {
 		c.setAside = map[types.UID]aside{}
 	}
-	c.setAside[claim.UID] = aside{now.Add(d), why}
+	c.setAside[claim.UID] = aside{now.Add(d), d, why}
 }
 
 // reopen takes the disrupted taint off the node of a claim that is to stay.

@@ -135,7 +135,7 @@ func (c *Controller) carry(ctx context.Context, v *view, picks []int, said verdi
 				lost[index] = true
 			}
 			for _, n := range command.Nodes {
-				c.spare(v.now, n.Claim, hinderedFor, why)
+				c.hinder(v.now, n.Claim, why)
 				said[n.Claim.UID] = verdict{block{noPlace, why}, v1.ReasonUnderutilized}
 			}
 			continue
@@ -209,9 +209,15 @@ func (c *Controller) abandon(ctx context.Context, v *view, command *consolidate.
 	return errors.Join(failed...)
 }
 
-// hinderedFor is how long a node waits whose command could not be carried out, mostly since others have
+// hinderedFor is how long a node waits at first whose command could not be carried out, mostly since others have
 // taken its pods' places.
 const hinderedFor = 20 * time.Second
+
+// hinder lets such a node wait: twice as long each time, up to stuckFor.
+func (c *Controller) hinder(now time.Time, claim *v1.NodeClaim, why string) {
+	before := c.setAside[claim.UID].pause
+	c.spare(now, claim, max(hinderedFor, min(2*before, stuckFor)), why)
+}
 
 // spare lets a node wait, and be looked at anew then.
 func (c *Controller) spare(now time.Time, claim *v1.NodeClaim, pause time.Duration, why string) {
@@ -254,7 +260,7 @@ func (c *Controller) removeConfirmed(ctx context.Context, v *view, claims []*v1.
 	for _, claim := range claims {
 		n, _ := v.candidate(claim)
 		if why := stuckOn(n, refused); why != "" {
-			failed = append(failed, c.rollBack(ctx, v, claim, next{stays: why, failed: true}))
+			failed = append(failed, c.rollBack(ctx, v, claim, next{stays: why}))
 			continue
 		}
 		fine = append(fine, claim)

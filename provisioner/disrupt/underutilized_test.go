@@ -262,6 +262,30 @@ func TestSiblingsStay(t *testing.T) {
 	}
 }
 
+// TestPlaceTaken: a node that goes to save money stays at once when the place of a pod is taken, since
+// nobody looks for another, and is tried again soon; each time that it happens again, later.
+func TestPlaceTaken(t *testing.T) {
+	c := halfEmpty(2, "100%")
+	d, m, step := saving(c)
+	step(15 * time.Second)
+	if len(m.carried) != 1 {
+		t.Fatalf("%d commands", len(m.carried))
+	}
+	moves := m.carried[0]
+	c.DropPlans(moves.Pods()[0].UID)
+	step(9 * time.Second)
+	claim, _ := c.Snapshot().NodeClaims.Get(moves.Leaving[0].Name)
+	if chosen(claim) || len(d.deleted) > 0 {
+		t.Fatalf("the node is held, or goes: %v", claim.Status.Conditions)
+	}
+	for _, want := range []time.Duration{1, 2, 4, 8, 15, 15} {
+		if pause := d.setAside[claim.UID].pause; pause != want*hinderedFor {
+			t.Errorf("a pause of %v, not %v", pause, want*hinderedFor)
+		}
+		d.hinder(monday, claim, "its place is taken")
+	}
+}
+
 // versioned counts, and refuses a write on what is not the newest.
 type versioned struct {
 	counting

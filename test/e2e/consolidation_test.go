@@ -27,7 +27,7 @@ func TestConsolidation(t *testing.T) {
 	begun := time.Now()
 	most, fewest, longest := 0, nodes, time.Duration(0)
 	const least = (nodes + perNode - 1) / perNode
-	eventually(t, fmt.Sprintf("%d nodes are left", least), func() error {
+	within(t, 3*patience, fmt.Sprintf("%d nodes are left", least), func() error { // in rounds, as the budget allows
 		claims, going := s.claims(""), 0
 		for _, c := range claims {
 			if condition(c.Status.Conditions, v1.ConditionInstanceTerminating).Status != "True" &&

@@ -125,6 +125,12 @@ const patience = 3 * time.Minute
 // eventually waits until f returns no error. The last error says what was wrong.
 func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
+	within(t, patience, what, f)
+}
+
+// within is eventually for what takes longer, or less long.
+func within(t *testing.T, patience time.Duration, what string, f func() error) {
+	t.Helper()
 	begin, deadline := time.Now(), time.After(patience)
 	for {
 		err := f()
