@@ -105,7 +105,7 @@ func (v *view) allows(n candidate) bool {
 
 // unpriced says why the price of a node is not known.
 func unpriced(n candidate) string {
-	wrong := n.pool.PriceAnnotations()
+	wrong := n.pool.CostAnnotations()
 	for _, annotation := range slices.Sorted(maps.Keys(wrong)) {
 		return fmt.Sprintf("the NodePool's annotation %s %v", annotation, wrong[annotation])
 	}

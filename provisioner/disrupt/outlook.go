@@ -101,7 +101,7 @@ func (o *outlook) changed(v *view, in *problem.Input) (some map[types.UID]bool, 
 func poolVersions(v *view) map[types.UID]string {
 	versions := map[types.UID]string{}
 	for _, pool := range v.NodePools.All() {
-		versions[pool.UID] = fmt.Sprint(pool.Generation, pool.Annotations[v1.AnnotationConsolidationPayback],
+		versions[pool.UID] = fmt.Sprint(pool.Generation, pool.Annotations[v1.AnnotationConsolidationPayback], pool.Annotations[v1.AnnotationNodeSlack],
 			pool.Annotations[v1.AnnotationInstanceSurcharge], pool.Annotations[v1.AnnotationInterruptionCost])
 	}
 	return versions

@@ -45,6 +45,7 @@ func Build(in *Input) *Translation {
 	b.flexibility()
 	b.nodes()
 	b.addGroups()
+	b.slack()
 	b.anyOffer = b.offersOfAny()
 	b.eligibleKnown, b.admittedKnown = map[string]places{}, map[string]binpack.Set{}
 	b.runningKnown, b.reachKnown = map[string]binpack.Set{}, map[[2]int]binpack.Set{}

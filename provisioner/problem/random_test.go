@@ -229,6 +229,9 @@ func (d dice) pool(i int) *v1.NodePool {
 	if d.in(4) {
 		p.Spec.Limits = corev1.ResourceList{corev1.ResourceName(d.one("cpu", "nodes")): *resource.NewQuantity(int64(2+d.IntN(8)), resource.DecimalSI)}
 	}
+	if d.in(5) {
+		p.Annotations = map[string]string{v1.AnnotationNodeSlack: d.one("3%", "20%")}
+	}
 	return p
 }
 

@@ -193,7 +193,7 @@ func notUnderstood(pool *v1.NodePool, catalog *cloudprovider.Catalog, in *Input)
 	if pool.Spec.Replicas != nil {
 		return "spec.replicas: its nodes are there for pods, and none is bought for them"
 	}
-	wrong := pool.PriceAnnotations()
+	wrong := pool.CostAnnotations()
 	for _, annotation := range slices.Sorted(maps.Keys(wrong)) {
 		return fmt.Sprintf("metadata.annotations[%s]: %v", annotation, wrong[annotation])
 	}

@@ -185,6 +185,43 @@ func TestPlansAreCounted(t *testing.T) {
 	r.want("general-1() general-4() general-5(c)")
 }
 
+// TestSlowScheduler: pods keep their places as long as others of their batch come to theirs, however long that
+// takes, and are decided on anew when none has come for a while.
+func TestSlowScheduler(t *testing.T) {
+	r := newRig(t, nodePool("general"), waiting("a", "500m"), waiting("b", "500m"), waiting("c", "500m"))
+	r.step(0)
+	r.step(time.Second)
+	r.want("general-1(a b c)")
+	decided := r.now
+	r.join("general-1", "8")
+	open := r.claim("general-1")
+	v1.SetCondition(&open.Status.Conditions, metav1.Condition{Type: v1.ConditionInitialized, Status: metav1.ConditionTrue}, r.now)
+	r.seen(open)
+	at := func() time.Time {
+		p, _ := r.Cluster.Snapshot().Plans.Get("c")
+		return p.At
+	}
+	for _, name := range []string{"a", "b"} {
+		r.step(8 * time.Second)
+		p := r.server.next(waiting(name, "500m")).(*corev1.Pod)
+		p.Spec.NodeName = "general-1"
+		r.seen(p)
+		r.step(time.Second)
+		if !at().Equal(decided) {
+			t.Fatalf("%s has come, and c is decided on anew", name)
+		}
+	}
+	r.step(8 * time.Second)
+	if !at().Equal(decided) {
+		t.Error("b came 9 s ago, and c is decided on anew")
+	}
+	r.step(2 * time.Second)
+	r.step(time.Second)
+	if at().Equal(decided) {
+		t.Error("nobody has come for 11 s, and c waits for its place")
+	}
+}
+
 // join makes a NodeClaim's machine an open node of its name.
 func (r *rig) join(name, cpu string) {
 	c := r.claim(name)

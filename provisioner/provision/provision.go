@@ -74,6 +74,7 @@ type Controller struct {
 	tried  map[types.UID]time.Time                         // pods that found no place, and when
 	told   map[types.UID]telling                           // what each was told
 	lost   map[types.UID]loss                              // what pods that wait lost a place on a NodeClaim
+	flow   map[time.Time]time.Time                         // when a pod was last bound, of those decided at a time
 	unsure unsure                                          // claims that may have been written
 	rounds rounds                                          // of nodes that open together
 	left   map[types.UID]departure                         // pods whose places wait for those that come after them

@@ -16,6 +16,7 @@ import (
 // settle forgets places that are no longer to be waited for: the pod is bound or
 // gone, the machine will not come, or kube-scheduler gave the room to others.
 func (c *Controller) settle(now time.Time, s *state.Snapshot) {
+	c.noteFlow(now, s)
 	planned := map[*corev1.Node][]*corev1.Pod{} // by node that is open
 	var drop []types.UID
 	for uid, plan := range s.Plans.All() {
@@ -119,12 +120,29 @@ func (c *Controller) secondWave(pods []*corev1.Pod) {
 	}
 }
 
+// noteFlow notes that pods come to their places: kube-scheduler, which takes them one after the other, is at work on what
+// was decided with them.
+func (c *Controller) noteFlow(now time.Time, s *state.Snapshot) {
+	flow := map[time.Time]time.Time{}
+	for uid, plan := range s.Plans.All() {
+		if at, ok := c.flow[plan.At]; ok && flow[plan.At].IsZero() {
+			flow[plan.At] = at
+		}
+		p, ok := s.Pods.Namespaced(plan.Pod.Namespace, plan.Pod.Name)
+		if ok && p.UID == uid && p.Spec.NodeName != "" && p.Spec.NodeName != plan.Move.From {
+			flow[plan.At] = now
+		}
+	}
+	c.flow = flow
+}
+
 // stands reports whether a decided place is still one: the machine is on its
-// way, or it has opened so lately that kube-scheduler may not have looked.
+// way, or it has opened, or others came to what was decided with it, so lately that kube-scheduler may not have looked.
 func (c *Controller) stands(now time.Time, s *state.Snapshot, plan state.Plan) bool {
+	recent := func(at time.Time) bool { return now.Sub(at) < c.retry() || now.Sub(c.flow[plan.At]) < c.retry() }
 	if plan.NodeClaim == "" {
 		node, ok := s.Nodes.Get(plan.Node)
-		return ok && node.DeletionTimestamp == nil && now.Sub(plan.At) < c.retry()
+		return ok && node.DeletionTimestamp == nil && recent(plan.At)
 	}
 	claim, ok := s.NodeClaims.Get(plan.NodeClaim)
 	if !ok || claim.DeletionTimestamp != nil {
@@ -134,7 +152,7 @@ func (c *Controller) stands(now time.Time, s *state.Snapshot, plan state.Plan) b
 	if opened == nil || opened.Status != "True" {
 		return true // package lifecycle gives up nodes that do not come, or are not Ready
 	}
-	return now.Sub(opened.LastTransitionTime.Time) < c.retry() || now.Sub(plan.At) < c.retry()
+	return recent(opened.LastTransitionTime.Time) || recent(plan.At)
 }
 
 // unrest is how long a pod whose place others took waits at most for the others of its kind: as

@@ -85,6 +85,8 @@ const (
 	// AnnotationInterruptionCost on a NodePool is what it costs when the cloud takes back one of its
 	// machines; see NodePool.InterruptionCost.
 	AnnotationInterruptionCost = "stowage.sh/interruption-cost"
+	// AnnotationNodeSlack on a NodePool says how much of a new node plans leave free; see NodePool.NodeSlack.
+	AnnotationNodeSlack = "stowage.sh/node-slack"
 	// AnnotationSurge on a Deployment, on its pods or on a NodePool asks ("true") for a pod that is
 	// its Deployment's only one to be replaced before it ends, where its node goes.
 	AnnotationSurge = "stowage.sh/surge"

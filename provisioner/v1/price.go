@@ -22,15 +22,37 @@ func (p *NodePool) PreferencePrice() (share float64, err error) {
 	if !ok {
 		return PreferencePriceDefault, nil
 	}
-	number, percent := strings.CutSuffix(said, "%")
-	share, err = strconv.ParseFloat(number, 64)
-	if percent {
-		share /= 100
-	}
-	if err != nil || !(share >= 0 && share <= 1) { // nor is NaN
+	if share, ok = shareOf(said, 1); !ok {
 		return 0, errors.New("must be a share of the price from 0 to 1, such as 0.1 or 10%")
 	}
 	return share, nil
+}
+
+// NodeSlack is how much of the CPU and memory of a new node of the pool plans leave free, as a share of what is
+// allocatable: room for pods that kube-scheduler puts elsewhere than planned. The annotation AnnotationNodeSlack says
+// "0.03" or "3%"; without it, it is 0.
+func (p *NodePool) NodeSlack() (share float64, err error) {
+	said, ok := p.Annotations[AnnotationNodeSlack]
+	if !ok {
+		return 0, nil
+	}
+	if share, ok = shareOf(said, maxSlack); !ok {
+		return 0, errors.New("must be a share of a node from 0 to 0.5, such as 0.03 or 3%")
+	}
+	return share, nil
+}
+
+// maxSlack is more than anybody means: a guard against "90%" where 10 % was to be left free.
+const maxSlack = 0.5
+
+// shareOf reads "0.1" or "10%", and reports whether that is from 0 to most.
+func shareOf(said string, most float64) (share float64, ok bool) {
+	number, percent := strings.CutSuffix(said, "%")
+	share, err := strconv.ParseFloat(number, 64)
+	if percent {
+		share /= 100
+	}
+	return share, err == nil && share >= 0 && share <= most // which NaN is not
 }
 
 // InstanceSurcharge is what each node of the pool costs an hour beside its machine, a licence say. The
@@ -61,8 +83,8 @@ func (p *NodePool) dollars(annotation, what string) (micro int64, err error) {
 // maxDollars is more than such an amount may be: a guard against a slipped decimal point.
 const maxDollars = 1_000_000
 
-// PriceAnnotations lists what is wrong with the pool's annotations about prices, by annotation; none is nil.
-func (p *NodePool) PriceAnnotations() map[string]error {
+// CostAnnotations lists what is wrong with the pool's annotations about what plans may cost, by annotation; none is nil.
+func (p *NodePool) CostAnnotations() map[string]error {
 	var wrong map[string]error
 	note := func(annotation string, err error) {
 		if err != nil {
@@ -78,5 +100,7 @@ func (p *NodePool) PriceAnnotations() map[string]error {
 	note(AnnotationInstanceSurcharge, err)
 	_, err = p.InterruptionCost()
 	note(AnnotationInterruptionCost, err)
+	_, err = p.NodeSlack()
+	note(AnnotationNodeSlack, err)
 	return wrong
 }

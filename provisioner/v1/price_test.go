@@ -26,6 +26,26 @@ func TestPreferencePrice(t *testing.T) {
 	}
 }
 
+func TestNodeSlack(t *testing.T) {
+	if share, err := new(v1.NodePool).NodeSlack(); err != nil || share != 0 {
+		t.Errorf("nothing said: %v, %v", share, err)
+	}
+	for said, want := range map[string]float64{"0": 0, "0.25": 0.25, "3%": 0.03, "50%": 0.5} {
+		p := &v1.NodePool{}
+		p.Annotations = map[string]string{v1.AnnotationNodeSlack: said}
+		if share, err := p.NodeSlack(); err != nil || share != want {
+			t.Errorf("%q: %v, %v; want %v", said, share, err, want)
+		}
+	}
+	for _, said := range []string{"", "3", "51%", "-1%", "NaN", "3 %"} {
+		p := &v1.NodePool{}
+		p.Annotations = map[string]string{v1.AnnotationNodeSlack: said}
+		if share, err := p.NodeSlack(); err == nil || len(p.CostAnnotations()) != 1 {
+			t.Errorf("%q: %v, want an error", said, share)
+		}
+	}
+}
+
 func TestDollars(t *testing.T) {
 	if micro, err := new(v1.NodePool).InstanceSurcharge(); err != nil || micro != 0 {
 		t.Errorf("nothing said: %v, %v", micro, err)
@@ -42,7 +62,7 @@ func TestDollars(t *testing.T) {
 	for _, said := range []string{"", "free", "-0.05", "50m", "1Ki", "1e3", "1000000", "$1", "0,05"} {
 		p := &v1.NodePool{}
 		p.Annotations = map[string]string{v1.AnnotationInstanceSurcharge: said}
-		if surcharge, err := p.InstanceSurcharge(); err == nil || len(p.PriceAnnotations()) != 1 {
+		if surcharge, err := p.InstanceSurcharge(); err == nil || len(p.CostAnnotations()) != 1 {
 			t.Errorf("%q: %v, want an error", said, surcharge)
 		}
 	}

@@ -25,7 +25,7 @@ func (p *NodePool) Validate(known map[string][]string) field.ErrorList {
 		at := field.NewPath("metadata", "annotations").Key(AnnotationConsolidationPayback)
 		v.invalid(at, p.Annotations[AnnotationConsolidationPayback], err.Error())
 	}
-	wrong := p.PriceAnnotations()
+	wrong := p.CostAnnotations()
 	for _, annotation := range slices.Sorted(maps.Keys(wrong)) {
 		v.invalid(field.NewPath("metadata", "annotations").Key(annotation), p.Annotations[annotation], wrong[annotation].Error())
 	}

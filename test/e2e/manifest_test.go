@@ -44,8 +44,9 @@ type pool struct {
 	Limits, Labels, Startup, Annotations string
 	// After is consolidateAfter, Never when empty; Budget is all when empty.
 	After, Budget string
-	// Payback is that of consolidation, the default when empty.
-	Payback string
+	// Payback is that of consolidation, the default when empty; Slack is the share of a new node that plans leave
+	// free, none when empty.
+	Payback, Slack string
 	// Grace is the terminationGracePeriod, none when empty; Expire is expireAfter, Never when empty.
 	Grace, Expire string
 	// Class is the EC2NodeClass, the scene's when empty.
@@ -57,7 +58,12 @@ type pool struct {
 const poolManifest = `
 apiVersion: karpenter.sh/v1
 kind: NodePool
-metadata: {name: {{.Name}}{{with .Payback}}, annotations: {stowage.sh/consolidation-payback: {{.}}}{{end}}}
+metadata:
+  name: {{.Name}}
+  annotations:
+    stowage.example/scene: {{.Scene}}
+    {{with .Payback}}stowage.sh/consolidation-payback: {{.}}{{end}}
+    {{with .Slack}}stowage.sh/node-slack: {{.}}{{end}}
 spec:
   {{with .Replicas}}replicas: {{.}}{{end}}
   {{with .Weight}}weight: {{.}}{{end}}

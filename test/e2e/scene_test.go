@@ -212,7 +212,8 @@ func (s *scene) told(kind, name, reason, words string) {
 		var others []string
 		for _, e := range list.Items {
 			// NodeClaims have names that only their pool's prefix says.
-			if !strings.HasPrefix(e.InvolvedObject.Name, name) || e.Source.Component != "karpenter" {
+			elsewhere := e.InvolvedObject.Namespace != "" && e.InvolvedObject.Namespace != s.name
+			if elsewhere || !strings.HasPrefix(e.InvolvedObject.Name, name) || e.Source.Component != "karpenter" {
 				continue
 			}
 			if strings.Contains(e.Message, words) {

@@ -12,11 +12,28 @@ import (
 )
 
 // TestPlanComesTrue: a thousand pods of twenty Deployments, some spread over zones and some kept
-// apart, packed tight, find their places on the nodes that were bought for them at first; a few
-// may need another, since kube-scheduler decides.
+// apart, packed tight, find their places on the nodes that were bought for them at first. Where no node has room to
+// spare a few may need another, since kube-scheduler decides; where a few percent are left free, none does, unless the
+// machine that runs this is busy with other things.
 func TestPlanComesTrue(t *testing.T) {
 	start(t)
-	s := newScene(t, "tight", class{})
+	for _, test := range []struct {
+		name, slack string
+		late        float64 // the most, of all NodeClaims
+	}{{"tight", "", 1.0 / 6}, {"slack", "4%", 1.0 / 20}} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScene(t, test.name, class{})
+			late, all := s.thousand(test.slack)
+			if float64(late) > test.late*float64(all) {
+				t.Errorf("%d of %d NodeClaims came later than the others", late, all)
+			}
+		})
+	}
+}
+
+// thousand runs the pods, and counts the NodeClaims, and those that came later than the others.
+func (s *scene) thousand(slack string) (late, claims int) {
+	s.Helper()
 	total := 0
 	var all []pods
 	for i := range 20 {
@@ -31,19 +48,24 @@ func TestPlanComesTrue(t *testing.T) {
 		all = append(all, p)
 		total += p.Count
 	}
+	eventually(s.T, "all pods are made", func() error {
+		if n := len(s.pods("")); n != total {
+			return fmt.Errorf("%d are", n)
+		}
+		return nil
+	})
 	for _, p := range all { // all of them are one batch
 		s.told("Pod", p.Name, "FailedScheduling", "Stowage finds no place")
 	}
-	s.pool(pool{Types: "m5.large, m5.xlarge, m5.2xlarge, m5.4xlarge, c5.xlarge, c5.2xlarge, c5.4xlarge, r5.large, r5.xlarge, r5.2xlarge"})
+	s.pool(pool{Slack: slack, Types: "m5.large, m5.xlarge, m5.2xlarge, m5.4xlarge, c5.xlarge, c5.2xlarge, c5.4xlarge, r5.large, r5.xlarge, r5.2xlarge"})
 	var used []corev1.Pod
 	for _, p := range all {
 		used = append(used, s.running(p.Name, p.Count)...)
 	}
-	claims := s.claims("")
-	slices.SortFunc(claims, func(a, b v1.NodeClaim) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
-	late := 0
-	for _, c := range claims {
-		if c.CreationTimestamp.Sub(claims[0].CreationTimestamp.Time) > 3*time.Second {
+	made := s.claims("")
+	slices.SortFunc(made, func(a, b v1.NodeClaim) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	for i := 1; i < len(made); i++ {
+		if late > 0 || made[i].CreationTimestamp.Sub(made[i-1].CreationTimestamp.Time) > 3*time.Second { // of another batch
 			late++
 		}
 	}
@@ -54,11 +76,12 @@ func TestPlanComesTrue(t *testing.T) {
 	for _, n := range s.nodes() {
 		has += n.Status.Allocatable.Cpu().AsApproximateFloat64()
 	}
-	t.Logf("%d pods on %d nodes of %d NodeClaims, %d of them later than the others; %.1f %% of the CPU is asked for", total, len(s.hosts(used)), len(claims), late, 100*asked/has)
+	s.Logf("%d pods on %d nodes of %d NodeClaims, %d of them later than the others; %.1f %% of the CPU is asked for", total, len(s.hosts(used)), len(made), late, 100*asked/has)
 	if 100*asked < 95*has {
-		t.Errorf("only %.1f %% of the CPU is asked for: that is no tight plan", 100*asked/has)
+		s.Errorf("only %.1f %% of the CPU is asked for: that is no tight plan", 100*asked/has)
 	}
-	if late*6 > len(claims) {
-		t.Errorf("%d of %d NodeClaims came later than the others", late, len(claims))
+	if nodes := len(s.hosts(used)); nodes != len(made) {
+		s.Errorf("%d of %d nodes are not used", len(made)-nodes, len(made))
 	}
+	return late, len(made)
 }
