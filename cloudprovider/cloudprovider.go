@@ -24,6 +24,9 @@ const (
 	Reserved = "reserved"
 )
 
+// Dedicated is the tenancy of machines on hardware that no other account's machines are on.
+const Dedicated = "dedicated"
+
 // An Offering is one thing that can be bought: an instance type, in a zone, as
 // a capacity type. It is comparable, so it is its own map key.
 type Offering struct {
@@ -31,17 +34,22 @@ type Offering struct {
 	// Reservation names the one that the machine is taken from, where the capacity
 	// type is reserved: there may be several for an instance type in a zone.
 	Reservation string
+	// Tenancy is Dedicated, or empty for hardware that is shared.
+	Tenancy string
 	// Placement names where among the cloud's hardware the machine stands, where that was
 	// asked for: another placement may run out while this one does not.
 	Placement string
 }
 
-// String returns "type/zone/capacity type", "/reservation" if there is one, and
-// "@placement" if there is one: the form of ParseOffering.
+// String returns "type/zone/capacity type", and "/reservation", "+tenancy" and "@placement" if
+// there is one: the form of ParseOffering.
 func (o Offering) String() string {
 	s := o.InstanceType + "/" + o.Zone + "/" + o.CapacityType
 	if o.Reservation != "" {
 		s += "/" + o.Reservation
+	}
+	if o.Tenancy != "" {
+		s += "+" + o.Tenancy
 	}
 	if o.Placement != "" {
 		s += "@" + o.Placement
@@ -49,24 +57,26 @@ func (o Offering) String() string {
 	return s
 }
 
-// Compare orders offerings by instance type, zone, capacity type, reservation and placement.
+// Compare orders offerings by instance type, zone, capacity type, reservation, tenancy and placement.
 func (o Offering) Compare(p Offering) int {
 	return cmp.Or(cmp.Compare(o.InstanceType, p.InstanceType), cmp.Compare(o.Zone, p.Zone),
-		cmp.Compare(o.CapacityType, p.CapacityType), cmp.Compare(o.Reservation, p.Reservation), cmp.Compare(o.Placement, p.Placement))
+		cmp.Compare(o.CapacityType, p.CapacityType), cmp.Compare(o.Reservation, p.Reservation),
+		cmp.Compare(o.Tenancy, p.Tenancy), cmp.Compare(o.Placement, p.Placement))
 }
 
 // ParseOffering reads what String writes.
 func ParseOffering(s string) (Offering, error) {
 	what, placement, placed := strings.Cut(s, "@")
+	what, tenancy, alone := strings.Cut(what, "+")
 	parts := strings.Split(what, "/")
 	switch {
-	case slices.Contains(parts, "") || placed && placement == "":
+	case slices.Contains(parts, "") || placed && placement == "" || alone && tenancy != Dedicated:
 	case len(parts) == 3:
-		return Offering{InstanceType: parts[0], Zone: parts[1], CapacityType: parts[2], Placement: placement}, nil
+		return Offering{InstanceType: parts[0], Zone: parts[1], CapacityType: parts[2], Tenancy: tenancy, Placement: placement}, nil
 	case len(parts) == 4 && parts[2] == Reserved:
-		return Offering{parts[0], parts[1], parts[2], parts[3], placement}, nil
+		return Offering{parts[0], parts[1], parts[2], parts[3], tenancy, placement}, nil
 	}
-	return Offering{}, fmt.Errorf("offering %q is not of the form type/zone/capacityType, nor type/zone/%s/reservation, either with @placement after it", s, Reserved)
+	return Offering{}, fmt.Errorf("offering %q is not of the form type/zone/capacityType, nor type/zone/%s/reservation, either with +%s and @placement after it", s, Reserved, Dedicated)
 }
 
 // Resources are quantities by Kubernetes resource name: cpu in millicores,
@@ -117,6 +127,9 @@ type Catalog struct {
 	// nobody asked for any. PlacementLabels are their keys, wherever there may be some.
 	Placements      map[string]map[string]string
 	PlacementLabels []string
+	// Tenancies are the labels that nodes have from the tenancy of their machine, by its name, in
+	// place of those of the instance type; nil where there is none to choose.
+	Tenancies map[string]map[string]string
 	// LabelAliases maps the keys of labels that others will write on a node, once it has
 	// joined, to those that have the same value: a CSI driver has its own name for the zone.
 	LabelAliases map[string]string
@@ -149,19 +162,23 @@ func (c *Catalog) OfferingLabels(o Offering) map[string]string {
 	return labels
 }
 
-// BoughtLabels returns the labels that come with an offering's reservation and placement. It
+// BoughtLabels returns the labels that come with an offering's reservation, tenancy and placement. It
 // is shared: nobody may write to it.
 func (c *Catalog) BoughtLabels(o Offering) map[string]string {
-	reserved, placed := c.Reservations[o.Reservation].Labels, c.Placements[o.Placement]
-	switch {
-	case len(placed) == 0:
-		return reserved
-	case len(reserved) == 0:
-		return placed
+	bought, shared := c.Reservations[o.Reservation].Labels, true
+	for _, more := range []map[string]string{c.Tenancies[o.Tenancy], c.Placements[o.Placement]} {
+		switch {
+		case len(more) == 0:
+			continue
+		case len(bought) == 0:
+			bought = more
+			continue
+		case shared:
+			bought, shared = maps.Clone(bought), false
+		}
+		maps.Copy(bought, more)
 	}
-	both := maps.Clone(reserved)
-	maps.Copy(both, placed)
-	return both
+	return bought
 }
 
 // InstanceType finds an instance type by name in O(log n).

@@ -20,7 +20,7 @@ var header = []string{"region", "type", "zone", "capacityType", "usdPerHour"}
 //	region,type,zone,capacityType,usdPerHour
 //
 // where an empty zone means every zone of the region, and capacityType is
-// on-demand or spot. Lines that begin with # are comments. Rows of other
+// on-demand or spot, with +dedicated after it for machines on hardware that is not shared. Lines that begin with # are comments. Rows of other
 // regions are checked and left out; a file without a row of the region is an
 // error, as is an offering that stands twice. Errors begin with name, which is
 // the file's, the line and the column, counted in bytes from 1.
@@ -68,7 +68,11 @@ func WriteCSV(w io.Writer, t *Table) error {
 		return fmt.Errorf("writing prices: %w", err)
 	}
 	for o, p := range t.All() {
-		if err := out.Write([]string{t.region, o.InstanceType, o.Zone, o.CapacityType, p.decimal()}); err != nil {
+		capacityType := o.CapacityType
+		if o.Tenancy != "" {
+			capacityType += "+" + o.Tenancy
+		}
+		if err := out.Write([]string{t.region, o.InstanceType, o.Zone, capacityType, p.decimal()}); err != nil {
 			return fmt.Errorf("writing prices: %w", err)
 		}
 	}
@@ -92,7 +96,8 @@ func parseRow(record []string) (cloudprovider.Offering, MicroUSD, error) {
 		return cloudprovider.Offering{}, 0, fmt.Errorf("%d fields, want %d: %s", len(record), len(header), strings.Join(header, ","))
 	}
 	region := record[0]
-	o := cloudprovider.Offering{InstanceType: record[1], Zone: record[2], CapacityType: record[3]}
+	capacityType, tenancy, alone := strings.Cut(record[3], "+")
+	o := cloudprovider.Offering{InstanceType: record[1], Zone: record[2], CapacityType: capacityType, Tenancy: tenancy}
 	if region == "" {
 		return o, 0, &fieldError{0, "is empty"}
 	}
@@ -105,6 +110,9 @@ func parseRow(record []string) (cloudprovider.Offering, MicroUSD, error) {
 	if o.CapacityType != cloudprovider.OnDemand && o.CapacityType != cloudprovider.Spot {
 		return o, 0, &fieldError{3, fmt.Sprintf("%q is neither on-demand nor spot", o.CapacityType)}
 	}
+	if alone && tenancy != cloudprovider.Dedicated {
+		return o, 0, &fieldError{3, fmt.Sprintf("%q: the only tenancy that has a price of its own is %s", record[3], cloudprovider.Dedicated)}
+	}
 	price, err := ParseMicroUSD(record[4])
 	if err != nil {
 		return o, 0, &fieldError{4, err.Error()}
@@ -112,7 +120,7 @@ func parseRow(record []string) (cloudprovider.Offering, MicroUSD, error) {
 	// The reader reuses its record, but strings are immutable and safe to keep;
 	// cloning lets go of the whole line that they are parts of.
 	o = cloudprovider.Offering{
-		InstanceType: strings.Clone(o.InstanceType), Zone: strings.Clone(o.Zone), CapacityType: strings.Clone(o.CapacityType),
+		InstanceType: strings.Clone(o.InstanceType), Zone: strings.Clone(o.Zone), CapacityType: strings.Clone(o.CapacityType), Tenancy: strings.Clone(o.Tenancy),
 	}
 	return o, price, nil
 }

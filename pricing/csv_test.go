@@ -124,3 +124,28 @@ func FuzzReadCSV(f *testing.F) {
 		}
 	})
 }
+
+// TestDedicatedInFiles: machines on hardware of their own have prices of their own, which a file keeps.
+func TestDedicatedInFiles(t *testing.T) {
+	const text = csvHeader + "us-east-1,m5.large,,on-demand,0.096\nus-east-1,m5.large,,on-demand+dedicated,0.106\n"
+	table, err := ReadCSV(strings.NewReader(text), "prices.csv", "us-east-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tenancy, want := range map[string]MicroUSD{"": 96_000, cloudprovider.Dedicated: 106_000} {
+		o := offering("m5.large", "us-east-1a", "on-demand")
+		o.Tenancy = tenancy
+		if got, ok := table.Price(o); !ok || got != want {
+			t.Errorf("%s costs %v, %v; want %v", o, got, ok, want)
+		}
+	}
+	var out strings.Builder
+	if err := WriteCSV(&out, table); err != nil || out.String() != text {
+		t.Errorf("written: %q, %v", out.String(), err)
+	}
+	for _, bad := range []string{"on-demand+host", "on-demand+"} {
+		if _, err := ReadCSV(strings.NewReader(csvHeader+"us-east-1,m5.large,,"+bad+",0.1\n"), "prices.csv", "us-east-1"); err == nil || !strings.Contains(err.Error(), "prices.csv:2:21: capacityType: ") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}

@@ -30,7 +30,8 @@ func PriceListRegion(region string) string {
 }
 
 // OnDemand fetches on-demand prices from the AWS Price List: of machines with one
-// operating system, its licence included, on shared tenancy; dedicated for bare metal that is not sold otherwise. A
+// operating system, its licence included, on hardware that is shared and on such that is dedicated. Bare metal that is
+// listed as dedicated alone costs the same either way: nobody shares it. A
 // product that cannot be read is left out and listed in Table.Skipped.
 type OnDemand struct {
 	// Client of the Price List, in PriceListRegion(Region).
@@ -89,7 +90,7 @@ func (s System) named(what string) string {
 func (s OnDemand) Fetch(ctx context.Context) (*Table, error) {
 	prices := map[cloudprovider.Offering]MicroUSD{}
 	var skipped []string
-	// Dedicated first: a shared price replaces it.
+	// Dedicated first: of bare metal, a shared price replaces it.
 	for _, tenancy := range []string{tenancyDedicated, tenancyShared} {
 		found := map[cloudprovider.Offering]MicroUSD{}
 		pages := awspricing.NewGetProductsPaginator(s.Client, s.query(tenancy))
@@ -107,8 +108,10 @@ func (s OnDemand) Fetch(ctx context.Context) (*Table, error) {
 					skipped = append(skipped, err.Error())
 					continue
 				}
-				o := cloudprovider.Offering{InstanceType: p.instanceType, CapacityType: cloudprovider.OnDemand}
-				found[o] = max(found[o], p.price) // two products of one type: the higher, in any order
+				p.tenancy = tenancy
+				for _, o := range p.offerings() {
+					found[o] = max(found[o], p.price) // two products of one type: the higher, in any order
+				}
 			}
 		}
 		for o, p := range found {
@@ -128,9 +131,6 @@ func (s OnDemand) query(tenancy string) *awspricing.GetProductsInput {
 	}
 	if s.System == Windows { // without those for whoever brings a licence, which have Linux's price
 		filters = append(filters, equals("licenseModel", licensed))
-	}
-	if tenancy == tenancyDedicated {
-		filters = append(filters, equals("productFamily", "Compute Instance (bare metal)"))
 	}
 	return &awspricing.GetProductsInput{ServiceCode: sdk.String("AmazonEC2"), FormatVersion: sdk.String("aws_v1"), Filters: filters}
 }

@@ -41,7 +41,8 @@ func TestParseProduct(t *testing.T) {
 		{"attributes missing", document(`"instanceType":"m5.large"`, hourly), 96_000, ""},
 		{"attributes of other kinds", document(plain+`,"vcpu":"2","other":"x"`, hourly), 96_000, ""},
 		{"metal", document(replace(`"m5.large"`, `"u-6tb1.metal"`)+`,"tenancy":"Dedicated"`, hourly), 96_000, ""},
-		{"dedicated", document(replace("Shared", "Dedicated"), hourly), 0, errNotWanted.Error()},
+		{"dedicated", document(replace("Shared", "Dedicated"), hourly), 96_000, ""},
+		{"on a host", document(replace("Shared", "Host"), hourly), 0, errNotWanted.Error()},
 		{"Windows", document(replace("Linux", "Windows"), hourly), 0, errNotWanted.Error()},
 		{"another region", document(replace("us-east-1", "us-east-1-bos-1"), hourly), 0, errNotWanted.Error()},
 		{"with SQL", document(replace("NA", "SQL Std"), hourly), 0, errNotWanted.Error()},
@@ -139,14 +140,25 @@ func TestOnDemand(t *testing.T) {
 			{named("m5.large", "Shared", "0.096"), named("m5.large", "Shared", "0.095")},
 			{named("m5.metal", "Shared", "4.608"), "{broken", document(strings.Replace(plain, "Linux", "RHEL", 1), hourly)},
 		},
-		"Dedicated": {{named("m5.metal", "Dedicated", "5.069"), named("u-6tb1.metal", "Dedicated", "33.652")}},
+		"Dedicated": {{named("m5.metal", "Dedicated", "5.069"), named("u-6tb1.metal", "Dedicated", "33.652"), named("m5.large", "Dedicated", "0.106"), named("m5.large", "Shared", "0.097")}},
 	}}
 	table, err := OnDemand{Client: list, Region: "us-east-1"}.Fetch(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if table.Len() != 3 || len(table.Skipped()) != 1 {
-		t.Errorf("%d prices, skipped %q; want 3 and the broken one", table.Len(), table.Skipped())
+	if table.Len() != 6 || len(table.Skipped()) != 1 {
+		t.Errorf("%d prices, skipped %q; want 3 of each tenancy and the broken one", table.Len(), table.Skipped())
+	}
+	for name, want := range map[string]MicroUSD{"m5.large": 106_000, "m5.metal": 5_069_000, "u-6tb1.metal": 33_652_000, "t2.micro": 0} {
+		o := offering(name, "us-east-1a", "on-demand")
+		o.Tenancy = cloudprovider.Dedicated
+		if got, ok := table.Price(o); got != want || ok != (want > 0) {
+			t.Errorf("%s costs %v (known: %v), want %v", o, got, ok, want)
+		}
+		o.CapacityType = cloudprovider.Spot
+		if got, ok := table.Price(o); ok {
+			t.Errorf("%s costs %v, which nobody says", o, got)
+		}
 	}
 	for name, want := range map[string]MicroUSD{"m5.large": 96_000, "m5.metal": 4_608_000, "u-6tb1.metal": 33_652_000} {
 		if got, ok := table.Price(offering(name, "us-east-1a", "on-demand")); got != want || !ok {

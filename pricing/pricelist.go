@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
 )
 
 // A product is a document of the AWS Price List, as far as we use it. The API
@@ -88,13 +90,22 @@ func parseProduct(document, region string, system System) (onDemandPrice, error)
 func (a attributes) wanted(region string, system System) bool {
 	is := func(value, want string) bool { return value == "" || strings.EqualFold(value, want) }
 	return a.InstanceType != "" && is(a.RegionCode, region) && is(a.OperatingSystem, system.String()) && (system == Linux || is(a.LicenseModel, licensed)) &&
-		is(a.PreInstalledSw, "NA") && is(a.CapacityStatus, "Used") && (is(a.Tenancy, tenancyShared) || a.metal())
+		is(a.PreInstalledSw, "NA") && is(a.CapacityStatus, "Used") && (is(a.Tenancy, tenancyShared) || is(a.Tenancy, tenancyDedicated))
 }
 
-// metal reports whether the product is a whole machine that is sold to one
-// customer only: some types of bare metal are not listed as shared.
-func (a attributes) metal() bool {
-	return strings.EqualFold(a.Tenancy, tenancyDedicated) && strings.Contains(a.InstanceType, ".metal")
+// offerings that the price is of. Bare metal is sold to one customer whole, and some of it is not
+// listed as shared.
+func (p onDemandPrice) offerings() []cloudprovider.Offering {
+	shared := cloudprovider.Offering{InstanceType: p.instanceType, CapacityType: cloudprovider.OnDemand}
+	if !strings.EqualFold(p.tenancy, tenancyDedicated) {
+		return []cloudprovider.Offering{shared}
+	}
+	dedicated := shared
+	dedicated.Tenancy = cloudprovider.Dedicated
+	if strings.Contains(p.instanceType, ".metal") {
+		return []cloudprovider.Offering{shared, dedicated}
+	}
+	return []cloudprovider.Offering{dedicated}
 }
 
 // currency that prices of a region are in.

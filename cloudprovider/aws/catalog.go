@@ -93,7 +93,8 @@ func BuildCatalog(types []TypeInfo, o CatalogOptions) (*cloudprovider.Catalog, e
 	m.memoryOverhead = int64(math.Round(o.VMMemoryOverheadPercent * million))
 
 	c := &cloudprovider.Catalog{Region: o.Region, LabelDomains: slices.Clone(labelDomains), LabelAliases: maps.Clone(labelAliases), ReservationLabels: slices.Clone(reservationLabels),
-		Placements: o.PlacementGroup.placements(), PlacementLabels: slices.Clone(placementLabels)}
+		Placements: o.PlacementGroup.placements(), PlacementLabels: slices.Clone(placementLabels),
+		Tenancies: map[string]map[string]string{cloudprovider.Dedicated: {v1.LabelInstanceTenancy: cloudprovider.Dedicated}}}
 	for _, z := range o.Zones {
 		if z.ID != "" {
 			if c.ZoneLabels == nil {
@@ -148,8 +149,12 @@ func (o *CatalogOptions) offerings(t *TypeInfo) []cloudprovider.Offering {
 			continue
 		}
 		for _, c := range capacityTypes {
-			if t.CapacityTypes == nil || slices.Contains(t.CapacityTypes, c) {
-				offerings = append(offerings, o.PlacementGroup.place(cloudprovider.Offering{InstanceType: t.Name, Zone: z.Name, CapacityType: c})...)
+			if t.CapacityTypes != nil && !slices.Contains(t.CapacityTypes, c) {
+				continue
+			}
+			for _, tenancy := range o.PlacementGroup.tenancies() {
+				offering := cloudprovider.Offering{InstanceType: t.Name, Zone: z.Name, CapacityType: c, Tenancy: tenancy}
+				offerings = append(offerings, o.PlacementGroup.place(offering)...)
 			}
 		}
 	}

@@ -23,8 +23,7 @@ func (m *machine) labels(t *TypeInfo, region string) map[string]string {
 		v1.LabelInstanceCapabilityFlex: strconv.FormatBool(strings.Contains(t.Family(), "-flex")),
 		v1.LabelInstanceCPU:            strconv.FormatInt(t.VCPUs, 10),
 		v1.LabelInstanceMemory:         strconv.FormatInt(t.MemoryMiB, 10),
-		// The prices are those of shared machines; dedicated ones are not offered.
-		v1.LabelInstanceTenancy: "default",
+		v1.LabelInstanceTenancy:        tenancyShared, // nodes of dedicated offerings have their own
 	}
 	if m.windows() {
 		l[corev1.LabelOSStable] = "windows"

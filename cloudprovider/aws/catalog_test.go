@@ -301,7 +301,9 @@ func TestOfferings(t *testing.T) {
 	// use1-az3 is an old zone without newer types.
 	want := []cloudprovider.Offering{
 		{InstanceType: "m7g.large", Zone: "us-east-1a", CapacityType: "on-demand"},
+		{InstanceType: "m7g.large", Zone: "us-east-1a", CapacityType: "on-demand", Tenancy: "dedicated"},
 		{InstanceType: "m7g.large", Zone: "us-east-1a", CapacityType: "spot"},
+		{InstanceType: "m7g.large", Zone: "us-east-1a", CapacityType: "spot", Tenancy: "dedicated"},
 	}
 	if diff := cmp.Diff(want, find(t, c, "m7g.large").Offerings); diff != "" {
 		t.Errorf("offerings of m7g.large (-want +got):\n%s", diff)
@@ -316,8 +318,8 @@ func TestOfferings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.InstanceTypes) != 1 || len(c.InstanceTypes[0].Offerings) != 1 || c.InstanceTypes[0].Offerings[0].String() != "m5.large/us-east-1b/spot" {
-		t.Errorf("the catalog is %+v, want m5.large/us-east-1b/spot only", c.InstanceTypes)
+	if len(c.InstanceTypes) != 1 || len(c.InstanceTypes[0].Offerings) != 2 || c.InstanceTypes[0].Offerings[0].String() != "m5.large/us-east-1b/spot" {
+		t.Errorf("the catalog is %+v, want m5.large/us-east-1b/spot only, of each tenancy", c.InstanceTypes)
 	}
 	if c.ZoneLabels != nil {
 		t.Errorf("labels of zones without ID: %v", c.ZoneLabels)

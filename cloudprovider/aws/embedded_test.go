@@ -73,7 +73,7 @@ func TestEmbeddedCatalogs(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		for _, it := range c.InstanceTypes {
-			if len(it.Offerings) != 2*len(zones) {
+			if len(it.Offerings) != 2*2*len(zones) { // capacity types and tenancies
 				t.Errorf("%s: %s has %d offerings in %d zones", name, it.Name, len(it.Offerings), len(zones))
 			}
 			for r, n := range it.Capacity {

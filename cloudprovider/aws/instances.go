@@ -107,6 +107,9 @@ func instance(i types.Instance) cloudprovider.Instance {
 	}
 	if i.Placement != nil {
 		out.Offering.Zone = sdk.ToString(i.Placement.AvailabilityZone)
+		if i.Placement.Tenancy == types.TenancyDedicated {
+			out.Offering.Tenancy = cloudprovider.Dedicated
+		}
 	}
 	if i.InstanceLifecycle == types.InstanceLifecycleTypeSpot {
 		out.Offering.CapacityType = cloudprovider.Spot

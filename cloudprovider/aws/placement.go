@@ -84,11 +84,27 @@ func (g *PlacementGroup) place(o cloudprovider.Offering) []cloudprovider.Offerin
 	return out
 }
 
-// holds reports whether an offering is one that place makes.
+// tenancyShared is the label's value for machines on hardware that is shared.
+const tenancyShared = "default"
+
+// maxDedicatedPartitions is how many partitions a group of dedicated instances may have.
+const maxDedicatedPartitions = 2
+
+// tenancies of machines that the group takes, as in Offering.Tenancy. Of dedicated ones EC2's guide says
+// that spread groups take none, and partition groups some where there are few partitions. EC2 does not tell
+// which types can be dedicated: those that cannot have no price.
+func (g *PlacementGroup) tenancies() []string {
+	if g != nil && (g.Strategy == types.PlacementStrategySpread || g.Partitions > maxDedicatedPartitions) {
+		return []string{""}
+	}
+	return []string{"", cloudprovider.Dedicated}
+}
+
+// holds reports whether an offering is one that place makes of a tenancy that the group takes.
 func (g *PlacementGroup) holds(o cloudprovider.Offering) bool {
 	was := o
 	was.Placement = ""
-	return slices.Contains(g.place(was), o)
+	return slices.Contains(g.tenancies(), o.Tenancy) && slices.Contains(g.place(was), o)
 }
 
 // suits reports whether machines of a type can be in the group. Where EC2 did not say, cluster
@@ -103,13 +119,14 @@ func (g *PlacementGroup) suits(t *TypeInfo) bool {
 	return g.Strategy != types.PlacementStrategyCluster || !t.Burstable && !strings.Contains(t.Family(), "-flex")
 }
 
-// placementRequest says in a launch template where an offering's machine stands; nil for anywhere.
+// placementRequest says in a launch template where an offering's machine stands, and whether alone; nil
+// for anywhere.
 func placementRequest(o cloudprovider.Offering) *types.LaunchTemplatePlacementRequest {
-	if o.Placement == "" {
+	if o.Placement == "" && o.Tenancy == "" {
 		return nil
 	}
 	group, partition := readPlacement(o.Placement)
-	out := &types.LaunchTemplatePlacementRequest{GroupId: sdk.String(group)}
+	out := &types.LaunchTemplatePlacementRequest{GroupId: optional(group), Tenancy: types.Tenancy(o.Tenancy)}
 	if partition != 0 {
 		out.PartitionNumber = sdk.Int32(partition)
 	}

@@ -21,15 +21,16 @@ type launchPlan struct {
 	causes  []error
 }
 
-// A group is one CreateFleet: offerings of one capacity type, or of one reservation, in one
-// placement.
+// A group is one CreateFleet: offerings of one capacity type, or of one reservation, of one tenancy, in
+// one placement.
 type group struct {
 	capacityType string
 	// reservation that the instance is to come from; nil unless the capacity type is
 	// reserved. EC2's answer does not name it: so a fleet has but one.
 	reservation *Reservation
-	// place as in Offering.Placement: EC2 refuses a fleet with two overrides of one type and
-	// zone, and its answer does not name the partition.
+	// tenancy and place as in the Offering: EC2 refuses a fleet with two overrides of one type and
+	// zone, and its answer names neither the tenancy nor the partition.
+	tenancy    string
 	place      string
 	ranked     bool // as in cloudprovider.LaunchRequest
 	templates  []template
@@ -62,8 +63,8 @@ func (p *Provider) plan(ctx context.Context, c *Class, r cloudprovider.LaunchReq
 	}
 	var out launchPlan
 	type key struct {
-		image, capacityType, reservation, place string
-		pods, efas                              int64
+		image, capacityType, reservation, tenancy, place string
+		pods, efas                                       int64
 	}
 	made := map[key]template{}
 	subnets := p.addresses.subnetOf(c)
@@ -78,7 +79,7 @@ func (p *Provider) plan(ctx context.Context, c *Class, r cloudprovider.LaunchReq
 			out.refused, out.causes = append(out.refused, o), append(out.causes, cause)
 			continue
 		}
-		k := key{pl.image.ID, o.CapacityType, o.Reservation, o.Placement, pl.pods, pl.efas}
+		k := key{pl.image.ID, o.CapacityType, o.Reservation, o.Tenancy, o.Placement, pl.pods, pl.efas}
 		t, ok := made[k]
 		if !ok {
 			if t, err = p.template(c, r, pl); err != nil {
@@ -99,7 +100,7 @@ func place(c *Class, catalog *cloudprovider.Catalog, subnets map[string]Subnet, 
 	reservation, known := c.reservation(o.Reservation)
 	switch {
 	case !c.PlacementGroup.holds(o):
-		return placement{}, fmt.Errorf("%s: EC2NodeClass %s does not have the placement group", o, c.Name)
+		return placement{}, fmt.Errorf("%s: EC2NodeClass %s does not have the placement group, or not with this tenancy", o, c.Name)
 	case o.CapacityType == cloudprovider.Reserved && (!known || c.PlacementGroup.place(reservation.offering())[0] != o):
 		return placement{}, fmt.Errorf("%s: EC2NodeClass %s does not have the capacity reservation", o, c.Name)
 	case !slices.Contains([]string{cloudprovider.OnDemand, cloudprovider.Spot, cloudprovider.Reserved}, o.CapacityType):
@@ -124,16 +125,16 @@ func place(c *Class, catalog *cloudprovider.Catalog, subnets map[string]Subnet, 
 	return pl, nil
 }
 
-// add puts a placement into the last group, or begins another where capacity type
-// or reservation change or the group is full. The partitions of a placement group take
+// add puts a placement into the last group, or begins another where capacity type, reservation
+// or tenancy change or the group is full. The partitions of a placement group take
 // turns in the order of a request: each has a group of its own among the last ones.
 func (l *launchPlan) add(t template, pl placement) {
-	empty := group{capacityType: pl.offering.CapacityType, reservation: pl.reservation, place: pl.offering.Placement}
+	empty := group{capacityType: pl.offering.CapacityType, reservation: pl.reservation, tenancy: pl.offering.Tenancy, place: pl.offering.Placement}
 	last := len(l.groups) - 1
-	for last >= 0 && l.groups[last].capacityType == empty.capacityType && l.groups[last].reservation == empty.reservation && l.groups[last].place != empty.place {
+	for last >= 0 && l.groups[last].like(&empty) && l.groups[last].place != empty.place {
 		last--
 	}
-	if last < 0 || l.groups[last].capacityType != empty.capacityType || l.groups[last].reservation != empty.reservation {
+	if last < 0 || !l.groups[last].like(&empty) {
 		l.groups = append(l.groups, empty)
 		last = len(l.groups) - 1
 	}
@@ -152,6 +153,11 @@ func (l *launchPlan) add(t template, pl placement) {
 	pl.template = len(g.templates)
 	g.templates = append(g.templates, t)
 	g.placements = append(g.placements, pl)
+}
+
+// like reports whether two groups differ in nothing but the placement.
+func (g *group) like(other *group) bool {
+	return g.capacityType == other.capacityType && g.reservation == other.reservation && g.tenancy == other.tenancy
 }
 
 // offerings lists the group's, in order.

@@ -117,7 +117,7 @@ func TestCatalogIsKept(t *testing.T) {
 		return c
 	}
 	first := get()
-	if len(first.InstanceTypes) != 3 || len(first.InstanceTypes[0].Offerings) != 4 || first.ZoneLabels["us-west-2b"]["topology.k8s.aws/zone-id"] != "usw2-az2" {
+	if len(first.InstanceTypes) != 3 || len(first.InstanceTypes[0].Offerings) != 8 || first.ZoneLabels["us-west-2b"]["topology.k8s.aws/zone-id"] != "usw2-az2" {
 		t.Fatalf("the catalog is %+v", first)
 	}
 	news := testClass()
@@ -130,7 +130,7 @@ func TestCatalogIsKept(t *testing.T) {
 	onlyARM.Images, onlyARM.Subnets = onlyARM.Images[1:], onlyARM.Subnets[:1]
 	h.Classes.Put(onlyARM)
 	arm := get()
-	if len(arm.InstanceTypes) != 1 || arm.InstanceTypes[0].Name != "c7g.large" || len(arm.InstanceTypes[0].Offerings) != 2 {
+	if len(arm.InstanceTypes) != 1 || arm.InstanceTypes[0].Name != "c7g.large" || len(arm.InstanceTypes[0].Offerings) != 4 {
 		t.Errorf("with an arm64 image and one zone the catalog is %+v", arm.InstanceTypes)
 	}
 	h.Inventory.current.Store(&stock{types: testTypes()})

@@ -32,6 +32,8 @@ type Reservation struct {
 	// Available is how many machines were left at Counted, by EC2's clock.
 	Available int64
 	Counted   time.Time
+	// Tenancy of its machines, as in Offering.Tenancy.
+	Tenancy string
 }
 
 // ReservationFromEC2 converts a description that EC2 gave at counted. Now is the time by which
@@ -46,6 +48,9 @@ func ReservationFromEC2(r types.CapacityReservation, counted, now time.Time) Res
 		Tags: map[string]string{}, Available: int64(sdk.ToInt32(r.AvailableInstanceCount)), Counted: counted,
 	}
 	out.ReservationType = cmp.Or(out.ReservationType, v1.ReservationDefault)
+	if r.Tenancy == types.CapacityReservationTenancyDedicated {
+		out.Tenancy = cloudprovider.Dedicated
+	}
 	for _, t := range r.Tags {
 		out.Tags[sdk.ToString(t.Key)] = sdk.ToString(t.Value)
 	}
@@ -109,7 +114,7 @@ func (r *Reservation) Selected(terms []v1.CapacityReservationSelectorTerm) bool 
 
 // offering takes a machine from the reservation.
 func (r *Reservation) offering() cloudprovider.Offering {
-	return cloudprovider.Offering{InstanceType: r.InstanceType, Zone: r.AvailabilityZone, CapacityType: cloudprovider.Reserved, Reservation: r.ID}
+	return cloudprovider.Offering{InstanceType: r.InstanceType, Zone: r.AvailabilityZone, CapacityType: cloudprovider.Reserved, Reservation: r.ID, Tenancy: r.Tenancy}
 }
 
 // labels of every node from the reservation.

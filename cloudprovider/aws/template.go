@@ -115,6 +115,9 @@ func joinLabels(c *Class, r cloudprovider.LaunchRequest, pl placement) map[strin
 		maps.Copy(labels, pl.reservation.labels())
 	}
 	maps.Copy(labels, c.PlacementGroup.placements()[pl.offering.Placement])
+	if pl.offering.Tenancy != "" {
+		labels[v1.LabelInstanceTenancy] = pl.offering.Tenancy
+	}
 	return labels
 }
 

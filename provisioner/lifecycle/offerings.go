@@ -38,7 +38,7 @@ func (c *Controller) offerings(now time.Time, claim *v1.NodeClaim, catalog *clou
 	return offerings, nil
 }
 
-// derive lists the offerings that meet a claim's requirements and labels, hold its requests,
+// derive lists the offerings, on shared hardware if that may be, that meet a claim's requirements and labels, hold its requests,
 // did not just run out, are promised to no other claim and have a price: one of unknown
 // price is never bought on a guess.
 func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudprovider.Catalog) []cloudprovider.Offering {
@@ -50,6 +50,7 @@ func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudpr
 	known, prices := knownLabels(catalog), c.Prices.Table()
 	snapshot := c.Cluster.Snapshot()
 	pool, _ := snapshot.NodePools.Get(claim.Labels[v1.LabelNodePool])
+	dedicated := v1.RefusesShared(claim.Spec.Requirements, claim.Labels)
 	own, overlays, promised := ownLabels(claim, known), problem.OverlaysOf(snapshot), map[string]int64{}
 	if len(catalog.Reservations) > 0 {
 		promised = problem.Promised(snapshot)
@@ -61,6 +62,9 @@ func (c *Controller) derive(now time.Time, claim *v1.NodeClaim, catalog *cloudpr
 			continue
 		}
 		for _, o := range t.Offerings {
+			if (o.Tenancy != "") != dedicated {
+				continue
+			}
 			on := offeringLabels(catalog, o)
 			usedUp := o.Reservation != "" && catalog.Reservations[o.Reservation].Left <= promised[o.Reservation]
 			if usedUp || c.Availability.Unavailable(now, o) || !meets(claim.Spec.Requirements, on, known) || !bears(claim.Labels, on, known) {

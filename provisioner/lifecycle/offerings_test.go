@@ -60,6 +60,42 @@ func book(c *cloudprovider.Catalog, price func(cloudprovider.Offering) (pricing.
 	return pricing.NewBook(pricing.NewTable(c.Region, "the test", prices))
 }
 
+// TestDedicatedIsForWhoAsks: a claim without a plan that leaves both kinds of hardware gets that which is shared.
+func TestDedicatedIsForWhoAsks(t *testing.T) {
+	c := catalog()
+	c.Tenancies = map[string]map[string]string{cloudprovider.Dedicated: {v1.LabelTenancy: cloudprovider.Dedicated}}
+	for i := range c.InstanceTypes {
+		kind := &c.InstanceTypes[i]
+		kind.Labels[v1.LabelTenancy] = "default"
+		kind.Offerings = append(kind.Offerings, cloudprovider.Offering{InstanceType: kind.Name, Zone: "a", CapacityType: cloudprovider.OnDemand, Tenancy: cloudprovider.Dedicated})
+	}
+	prices := book(c, func(o cloudprovider.Offering) (pricing.MicroUSD, bool) {
+		if o.Tenancy != "" {
+			return 1, true // though nobody would sell it for less
+		}
+		return 2, true
+	})
+	controller := &Controller{Cluster: state.New(), Availability: &cloudprovider.Availability{}, Prices: prices}
+	for _, want := range []string{"default", cloudprovider.Dedicated, ""} {
+		claim := &v1.NodeClaim{}
+		if want != "" {
+			claim.Spec.Requirements = []v1.Requirement{{Key: v1.LabelTenancy, Operator: corev1.NodeSelectorOpIn, Values: []string{want}}}
+		}
+		offerings, err := controller.offerings(noon, claim, c)
+		if err != nil || len(offerings) == 0 {
+			t.Fatalf("%q: %v, %v", want, offerings, err)
+		}
+		for _, o := range offerings {
+			if (o.Tenancy == cloudprovider.Dedicated) != (want == cloudprovider.Dedicated) {
+				t.Errorf("%q: %s", want, o)
+			}
+			if got := offeringLabels(c, o)[v1.LabelTenancy]; (got == cloudprovider.Dedicated) != (want == cloudprovider.Dedicated) {
+				t.Errorf("%q: the node's label is %q", want, got)
+			}
+		}
+	}
+}
+
 func TestOfferings(t *testing.T) {
 	in := func(key string, values ...string) v1.Requirement {
 		return v1.Requirement{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values}

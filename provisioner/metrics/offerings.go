@@ -73,6 +73,9 @@ func (o *Offerings) Collect(out chan<- prometheus.Metric) {
 			t := &catalog.InstanceTypes[i]
 			types[t.Name] = t
 			for _, offering := range t.Offerings {
+				if offering.Tenancy != "" {
+					continue // no label tells it from that on shared hardware
+				}
 				r, reserved := catalog.Reservations[offering.Reservation]
 				has := !o.from.Availability.Unavailable(now, offering) && (!reserved || r.Left > 0)
 				offering.Reservation, offering.Placement = "", "" // several of one kind are one to the reader

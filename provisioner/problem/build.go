@@ -34,7 +34,9 @@ func Build(in *Input) *Translation {
 	b := &builder{in: in, t: t}
 	t.volumes = &volumes{Storage: in.Snapshot.Storage, nodes: in.Snapshot.Nodes, batch: in.Pods, bins: t.Bins, standBack: in.standBack, lost: in.Lost}
 	b.groups, b.terms = groupsOf(in, t)
-	b.pools(mentioned(b.groups).Union(in.Overlays.mentioned()))
+	overlaid := in.Overlays.mentioned()
+	overlaid.Delete(v1.LabelTenancy) // it may change the price of what nobody asks for
+	b.pools(mentioned(b.groups).Union(overlaid))
 	b.learnLimits()
 	b.p = &binpack.Problem{Resources: b.dimensions(), MaxSteps: in.MaxSteps}
 	b.t.Problem = b.p

@@ -59,7 +59,7 @@ func committedOf(in *Input) *committed {
 	known := map[pricing.Use]int{}
 	add := func(m machine, o cloudprovider.Offering, on labels.Set) {
 		p := in.priceOf(nil, on, o)
-		if o.CapacityType != cloudprovider.OnDemand || !p.known || !coverable(on) {
+		if o.CapacityType != cloudprovider.OnDemand || !p.known || !coverable(on, o) {
 			return
 		}
 		use, ok := pricing.Use{Offering: o, OnDemand: p.listed, Price: p.machine}, false
@@ -105,6 +105,7 @@ func runsAs(node *corev1.Node) cloudprovider.Offering {
 	if node.Labels["eks.amazonaws.com/capacityType"] == "SPOT" {
 		o.CapacityType = cloudprovider.Spot
 	}
+	o.Tenancy = v1.Tenancy(node.Labels)
 	return o
 }
 
@@ -120,12 +121,12 @@ func (b *builder) covered(rows []Row) []Row {
 		for _, row := range rows {
 			p := b.in.priceOf(row.Pool, &row, row.Offering)
 			units, ok := c.list[k].Draw(row.Offering, p.listed)
-			if !ok || units > most || !coverable(&row) {
+			if !ok || units > most || !coverable(&row, row.Offering) {
 				continue
 			}
 			row.Commitment, row.uncovered, row.draw = &c.list[k], row.Price, units
 			row.Price, row.told = p.surcharge, told(&c.list[k], units, p.listed)
-			row.variant += (k + 1) * maxVariants // a node is covered by one, whichever of its offerings it becomes
+			row.variant += apart + (k+1)*maxVariants // a node is covered by one, whichever of its offerings it becomes
 			more = append(more, row)
 		}
 	}
@@ -383,7 +384,7 @@ func (in *Input) Used(launches []Launch) []Use {
 	uses, counts := slices.Clone(c.uses), slices.Clone(c.counts)
 	for i := range launches {
 		o := launches[i].Rows[0].Offering
-		if p := in.priceOf(nil, launches[i].Rows[0], o); p.known && coverable(launches[i].Rows[0]) {
+		if p := in.priceOf(nil, launches[i].Rows[0], o); p.known && coverable(launches[i].Rows[0], o) {
 			uses, counts = append(uses, pricing.Use{Offering: o, OnDemand: p.listed, Price: p.machine}), append(counts, 1)
 		}
 	}

@@ -19,7 +19,7 @@ func (in *Input) BillOf(launches []Launch, keep func(claim string, joined bool) 
 	}
 	for i := range launches {
 		row := launches[i].Rows[0]
-		if p := in.priceOf(row.Pool, row, row.Offering); coverable(row) {
+		if p := in.priceOf(row.Pool, row, row.Offering); coverable(row, row.Offering) {
 			uses, counts = append(uses, pricing.Use{Offering: row.Offering, OnDemand: p.listed, Price: p.machine}), append(counts, 1)
 		}
 	}

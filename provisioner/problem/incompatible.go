@@ -240,7 +240,7 @@ func noRows(pool *v1.NodePool, in *Input) string {
 	catalog, any := in.Catalogs[pool.Name], *pool
 	template := &any.Spec.Template
 	template.Spec.Requirements, template.Metadata.Labels = nil, nil
-	rows, _ := rowsOf(&any, in, nil)
+	rows, _ := rowsOf(&any, in, sets.New(v1.LabelTenancy))
 	if os := unpricedSystem(catalog, in); len(rows) == 0 && os != "" {
 		return "what its NodeClass's machines cost with " + os + " is not known: that is another price than with Linux"
 	}

@@ -104,6 +104,7 @@ func LaunchedAs(claim *v1.NodeClaim) cloudprovider.Offering {
 		InstanceType: claim.Labels[corev1.LabelInstanceTypeStable],
 		Zone:         claim.Labels[corev1.LabelTopologyZone],
 		CapacityType: claim.Labels[v1.LabelCapacityType],
+		Tenancy:      v1.Tenancy(claim.Labels),
 	}
 }
 

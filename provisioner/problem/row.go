@@ -16,6 +16,10 @@ import (
 	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 )
 
+// apart is what the variants of offerings on dedicated hardware are numbered from: a node is on one
+// kind of hardware, whichever of its offerings it becomes.
+const apart = maxVariants
+
 // maxVariants bounds the rows made of one offering for the values of a
 // NodePool's multi-valued labels.
 const maxVariants = 64
@@ -132,7 +136,8 @@ func rowsOf(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, er
 
 // offeredRows lists what a NodePool may buy, without prices, in the order of the
 // catalog. mentioned holds the label keys that any pod of the batch, or an
-// overlay, speaks of. A nil slice with an error means that the NodePool asks for
+// overlay, speaks of. Dedicated hardware is only there where it is asked for: the NodePool takes
+// nothing else, or pods speak of it. A nil slice with an error means that the NodePool asks for
 // something that is not understood.
 func offeredRows(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Row, error) {
 	catalog := in.Catalogs[pool.Name]
@@ -147,7 +152,7 @@ func offeredRows(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Ro
 	if err != nil {
 		return nil, err
 	}
-	n := 0
+	n, dedicated := 0, mentioned.Has(v1.LabelTenancy) || v1.RefusesShared(pool.Spec.Template.Spec.Requirements, pool.Spec.Template.Metadata.Labels)
 	for t := range catalog.InstanceTypes {
 		n += len(catalog.InstanceTypes[t].Offerings) * len(variants)
 	}
@@ -161,10 +166,16 @@ func offeredRows(pool *v1.NodePool, in *Input, mentioned sets.Set[string]) ([]Ro
 				if in.Unavailable != nil && o.Reservation == "" && in.Unavailable(o) {
 					continue
 				}
+				if o.Tenancy != "" && !dedicated {
+					continue
+				}
 				for i, chosen := range variants {
 					row.Type, row.Offering, row.zone = kind, o, catalog.ZoneLabels[o.Zone]
 					row.bought = catalog.BoughtLabels(o)
 					row.variant, row.chosen = i, chosen
+					if o.Tenancy != "" {
+						row.variant += apart
+					}
 					yield(&row)
 				}
 			}

@@ -53,12 +53,13 @@ func newWorld() *world {
 //
 // where prices are in thousandths of a dollar and "?" is unknown. A tenth of cpu
 // and memory is not allocatable. Of reservation cr-1 in zone a three are left. With
-// partitions=2 before the prices, offerings are there for each of two partitions.
+// partitions=2 before the prices, offerings are there for each of two partitions. dedicated=110 is the
+// price on demand on hardware of its own.
 func (w *world) defineCatalog(text string) error {
 	w.catalog = &cloudprovider.Catalog{
 		Region: "r1", ZoneLabels: map[string]map[string]string{"a": {"cloud/zone-id": "z1"}, "b": {"cloud/zone-id": "z2"}, "c": {"cloud/zone-id": "z3"}},
-		LabelDomains: []string{"cloud"}, Reservations: map[string]cloudprovider.Reservation{},
-		Placements: map[string]map[string]string{},
+		LabelDomains: []string{"cloud", "karpenter.k8s.aws"}, Reservations: map[string]cloudprovider.Reservation{},
+		Placements: map[string]map[string]string{}, Tenancies: map[string]map[string]string{cloudprovider.Dedicated: {v1.LabelTenancy: cloudprovider.Dedicated}},
 	}
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
@@ -94,9 +95,12 @@ func (w *world) defineCatalog(text string) error {
 				if partitions, err = w.partition(value); err != nil {
 					return fmt.Errorf("%s of %s: %w", key, kind.Name, err)
 				}
-			case key == "spot" || key == "on-demand":
+			case key == "spot" || key == "on-demand" || key == "dedicated":
 				for _, zone := range zones {
 					o := cloudprovider.Offering{InstanceType: kind.Name, Zone: zone, CapacityType: key}
+					if key == "dedicated" {
+						o.CapacityType, o.Tenancy, kind.Labels[v1.LabelTenancy] = cloudprovider.OnDemand, key, "default"
+					}
 					for _, partition := range partitions {
 						o.Placement = partition
 						kind.Offerings = append(kind.Offerings, o)

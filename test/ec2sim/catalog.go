@@ -3,6 +3,7 @@ package ec2sim
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 )
@@ -91,6 +92,9 @@ func (t InstanceType) sells(zone string) bool {
 func (t InstanceType) pool(zone, capacityType string) cloudprovider.Offering {
 	return cloudprovider.Offering{InstanceType: t.Name, Zone: zone, CapacityType: capacityType}
 }
+
+// standsAlone says whether EC2 has the type with dedicated tenancy: it has no T2.
+func (t InstanceType) standsAlone() bool { return !strings.HasPrefix(t.Name, "t2.") }
 
 // typeFields are the filters of DescribeInstanceTypes that are understood. EC2 has
 // some sixty; these are the ones that tell nodes apart.

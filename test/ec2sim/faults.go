@@ -192,7 +192,7 @@ func (s *Server) Restock(pool cloudprovider.Offering) {
 
 // covers says whether the shortage is about the offering.
 func (x *Shortage) covers(o cloudprovider.Offering) bool {
-	for _, f := range [][2]string{{x.Pool.InstanceType, o.InstanceType}, {x.Pool.Zone, o.Zone}, {x.Pool.CapacityType, o.CapacityType}, {x.Pool.Placement, o.Placement}} {
+	for _, f := range [][2]string{{x.Pool.InstanceType, o.InstanceType}, {x.Pool.Zone, o.Zone}, {x.Pool.CapacityType, o.CapacityType}, {x.Pool.Tenancy, o.Tenancy}, {x.Pool.Placement, o.Placement}} {
 		if f[0] != "" && f[0] != f[1] {
 			return false
 		}

@@ -291,7 +291,7 @@ func (s *Server) rank(all []candidate, capacityType, by string) []candidate {
 	}
 	var list []ranked
 	for _, c := range all {
-		o := cloudprovider.Offering{InstanceType: c.spec.instanceType, Zone: c.spec.zone, CapacityType: capacityType}
+		o := cloudprovider.Offering{InstanceType: c.spec.instanceType, Zone: c.spec.zone, CapacityType: capacityType, Tenancy: c.spec.tenancy}
 		price, ok := s.price(o)
 		if !ok {
 			// Last, but small enough that the sum for price-capacity-optimized does not

@@ -41,7 +41,10 @@ func (s *Server) resolve(sp spec, capacityType string) (site, error) {
 			wireArch(at.kind.Arch), wireArch(at.image.Arch))
 	}
 	// What has no price is not sold: a test takes a pool off the market by SetPrice.
-	_, priced := s.price(at.kind.pool(at.subnet.Zone, capacityType))
+	if err := s.checkTenancy(sp, at.kind); err != nil {
+		return at, err
+	}
+	_, priced := s.price(sp.pool(at, capacityType))
 	if !at.kind.sells(at.subnet.Zone) || !priced && sp.target == "" || capacityType == cloudprovider.Spot && at.kind.NoSpot {
 		return at, fail("InvalidFleetConfiguration", "Your requested instance type (%s) is not supported in your requested Availability Zone (%s).", at.kind.Name, at.subnet.Zone)
 	}
@@ -49,6 +52,13 @@ func (s *Server) resolve(sp spec, capacityType string) (site, error) {
 		return at, err
 	}
 	return at, s.checkIdentity(sp, capacityType)
+}
+
+// pool is where a spec is launched from.
+func (sp spec) pool(at site, capacityType string) cloudprovider.Offering {
+	o := at.kind.pool(at.subnet.Zone, capacityType)
+	o.Tenancy = sp.tenancy
+	return o
 }
 
 // checkIdentity checks what a machine is to others: groups, profile and tags.
@@ -86,7 +96,7 @@ func (s *Server) launch(sp spec, capacityType string, maxPrice int64) (*instance
 	if err != nil {
 		return nil, err
 	}
-	pool := at.kind.pool(at.subnet.Zone, capacityType)
+	pool := sp.pool(at, capacityType)
 	if price, _ := s.price(pool); capacityType == cloudprovider.Spot && maxPrice > 0 && price > maxPrice {
 		return nil, fail("SpotMaxPriceTooLow", "Your Spot request price of %s is lower than the minimum required Spot request fulfillment price of %s.", dollars(maxPrice), dollars(price))
 	}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/stowage-sh/stowage/cloudprovider"
 )
 
 // A PlacementGroup says how instances stand among the hardware.
@@ -24,6 +26,9 @@ func (s *Server) Group(g PlacementGroup) {
 	s.world.PlacementGroups = append(slices.Clone(s.world.PlacementGroups), g)
 }
 
+// maxDedicatedPartitions is how many partitions a group of dedicated instances may have.
+const maxDedicatedPartitions = 2
+
 // spreadLimit is how many instances a spread group takes in a zone.
 const spreadLimit = 7
 
@@ -37,17 +42,39 @@ func placementStrategies(t InstanceType) []string {
 	return []string{"cluster", "partition", "spread"}
 }
 
-// readPlacement reads into which group, and which partition of it, a spec goes.
-func readPlacement(p params) (group string, partition int, err error) {
-	group = p.str("GroupId")
+// readPlacement reads into which group, and which partition of it, a spec goes, and whether alone.
+func (sp *spec) readPlacement(p params) (err error) {
+	sp.group = p.str("GroupId")
 	if name := p.str("GroupName"); name != "" {
-		return "", 0, fail("UnsupportedOperation", "A placement group by its name (%s) is not simulated; name its ID", name)
+		return fail("UnsupportedOperation", "A placement group by its name (%s) is not simulated; name its ID", name)
 	}
-	partition, err = p.integer("PartitionNumber", 0)
-	if err == nil && partition != 0 && group == "" {
+	switch tenancy := p.str("Tenancy"); tenancy {
+	case "", "default":
+	case cloudprovider.Dedicated:
+		sp.tenancy = tenancy
+	default:
+		return fail("UnsupportedOperation", "The tenancy %q is not simulated", tenancy)
+	}
+	sp.partition, err = p.integer("PartitionNumber", 0)
+	if err == nil && sp.partition != 0 && sp.group == "" {
 		err = fail("InvalidParameterCombination", "A partition number needs a placement group")
 	}
-	return group, partition, err
+	return err
+}
+
+// checkTenancy refuses what EC2 does not have on dedicated hardware: some types, spread groups, and
+// partition groups of more than two partitions.
+func (s *Server) checkTenancy(sp spec, kind InstanceType) error {
+	if sp.tenancy == "" {
+		return nil
+	}
+	crowded := slices.ContainsFunc(s.world.PlacementGroups, func(g PlacementGroup) bool {
+		return g.ID == sp.group && (g.Strategy == "spread" || g.Partitions > maxDedicatedPartitions)
+	})
+	if crowded || !kind.standsAlone() {
+		return fail("Unsupported", "The requested configuration is currently not supported. Please check the documentation for supported configurations.")
+	}
+	return nil
 }
 
 // placed finds the place of a launch in the spec's placement group: its name as in
@@ -112,6 +139,9 @@ func (s *Server) wirePlacement(i *instance, zone Zone) wirePlacement {
 	w := wirePlacement{Zone: zone.Name, ZoneID: zone.ID, Tenancy: "default"}
 	group, number, _ := strings.Cut(i.offering.Placement, ":")
 	w.Group = group
+	if i.offering.Tenancy != "" {
+		w.Tenancy = i.offering.Tenancy
+	}
 	w.Partition, _ = strconv.Atoi(number) // "" is 0, which is not told
 	return w
 }

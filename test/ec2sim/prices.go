@@ -16,7 +16,22 @@ func (s *Server) price(o cloudprovider.Offering) (int64, bool) {
 	if p, ok := s.prices[o.String()]; ok {
 		return p, p >= 0
 	}
+	if o.Tenancy == cloudprovider.Dedicated {
+		return s.dedicatedPrice(o)
+	}
 	return s.opts.Price(o)
+}
+
+// dedicatedPrice follows from that on shared hardware: it is a tenth more, as in the real list, but for
+// bare metal, which nobody shares. The caller holds the lock.
+func (s *Server) dedicatedPrice(o cloudprovider.Offering) (int64, bool) {
+	t, known := s.typeNamed(o.InstanceType)
+	o.Tenancy = ""
+	price, sold := s.price(o)
+	if !t.BareMetal {
+		price += price / 10
+	}
+	return price, known && sold && t.standsAlone()
 }
 
 // SetPrice changes the price of an offering, in millionths of a dollar per hour.
@@ -119,13 +134,15 @@ func (s *Server) describeSpotPriceHistory(p params) (any, error) {
 // A productQuery is a request to GetProducts.
 type productQuery struct {
 	ServiceCode string
-	Filters     []struct{ Type, Field, Value string }
+	Filters     []productFilter
 	NextToken   string
 	MaxResults  int
 }
 
+type productFilter struct{ Type, Field, Value string }
+
 // servePricing answers GetProducts: one product for each type that is sold on
-// demand in the region, bare metal under Dedicated tenancy as in the real list.
+// demand in the region with the tenancy that is asked for; bare metal is under Dedicated alone, as some of it is in the real list.
 func (s *Server) servePricing(q request) (any, error) {
 	if q.action != "GetProducts" {
 		return nil, fail("InvalidAction", "The action %s is not valid for this web service.", q.action)
@@ -179,11 +196,15 @@ func (s *Server) currency() string {
 // product is the price list's entry of a type, a JSON document in a string.
 func (s *Server) product(t InstanceType, in productQuery) (string, bool) {
 	// On-demand prices are the region's, so any zone's will do; see SetPrice.
-	micro, ok := s.price(t.pool(s.world.Zones[0].Name, cloudprovider.OnDemand))
+	pool := t.pool(s.world.Zones[0].Name, cloudprovider.OnDemand)
+	system, tenancy := "Linux", "Shared"
+	if t.BareMetal || slices.ContainsFunc(in.Filters, func(f productFilter) bool { return f.Field == "tenancy" && f.Value == "Dedicated" }) {
+		tenancy, pool.Tenancy = "Dedicated", cloudprovider.Dedicated
+	}
+	micro, ok := s.price(pool)
 	if !ok {
 		return "", false
 	}
-	system := "Linux"
 	for _, f := range in.Filters {
 		if f.Field == "operatingSystem" && f.Value == "Windows" && t.Arch != "arm64" {
 			system = f.Value
@@ -193,11 +214,11 @@ func (s *Server) product(t InstanceType, in productQuery) (string, bool) {
 	// These are what a query filters by; a filter on anything else finds nothing.
 	attributes := map[string]string{
 		"instanceType": t.Name, "regionCode": s.opts.Region, "operatingSystem": system, "preInstalledSw": "NA",
-		"tenancy": "Shared", "capacitystatus": "Used", "licenseModel": "No License required", "marketoption": "OnDemand",
+		"tenancy": tenancy, "capacitystatus": "Used", "licenseModel": "No License required", "marketoption": "OnDemand",
 		"productFamily": "Compute Instance", "serviceCode": "AmazonEC2", "operation": "RunInstances", "locationType": "AWS Region",
 	}
 	if t.BareMetal {
-		attributes["tenancy"], attributes["productFamily"] = "Dedicated", "Compute Instance (bare metal)"
+		attributes["productFamily"] = "Compute Instance (bare metal)"
 	}
 	// All filters are TERM_MATCH: equal, and all of them.
 	for _, f := range in.Filters {

@@ -18,6 +18,8 @@ type CapacityReservation struct {
 	Targeted bool
 	// Block makes it a capacity block, and Interruptible one that its owner may take back.
 	Block, Interruptible bool
+	// Dedicated ones are of machines on hardware that is not shared.
+	Dedicated bool
 	// End of it; zero for none.
 	End  time.Time
 	Tags map[string]string
@@ -71,7 +73,7 @@ func (s *Server) available(r CapacityReservation) int {
 // it names, or one that is open to all; "" for none.
 func (s *Server) within(sp spec, kind InstanceType, zone, fleet string) (id string, err error) {
 	for _, r := range s.world.Reservations {
-		fits := r.InstanceType == kind.Name && r.Zone == zone
+		fits := r.InstanceType == kind.Name && r.Zone == zone && r.Dedicated == (sp.tenancy != "")
 		template, target := r.market()
 		switch {
 		case sp.target == "" && cmp.Or(sp.preference, "open") == "open" && fits && !r.Targeted && target == cloudprovider.OnDemand && s.available(r) > 0:
@@ -149,6 +151,9 @@ func (s *Server) describeCapacityReservations(p params) (any, error) {
 		}
 		if r.Targeted {
 			w.Criteria = "targeted"
+		}
+		if r.Dedicated {
+			w.Tenancy = cloudprovider.Dedicated
 		}
 		if r.Block {
 			w.Kind = "capacity-block"

@@ -172,6 +172,11 @@ func TestProducts(t *testing.T) {
 	if p, ok := table.Price(pool("m5.large", "b", "on-demand")); !ok || p != 96_001 {
 		t.Errorf("the product reads m5.large as %v, %v", p, ok)
 	}
+	alone := pool("m5.large", "b", "on-demand")
+	alone.Tenancy = cloudprovider.Dedicated
+	if p, ok := table.Price(alone); !ok || p != 105_601 {
+		t.Errorf("the product reads m5.large on hardware of its own as %v, %v", p, ok)
+	}
 	if _, ok := table.Price(cloudprovider.Offering{InstanceType: "m5.metal", CapacityType: cloudprovider.OnDemand}); !ok {
 		t.Error("the product finds no price of bare metal")
 	}

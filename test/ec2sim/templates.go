@@ -35,6 +35,7 @@ type spec struct {
 	nested                            bool   // virtualization
 	group                             string // the placement group's ID; "" for none
 	partition                         int    // of it; 0 for any
+	tenancy                           string // dedicated, or "" for hardware that is shared
 }
 
 // templateName is what EC2 lets a name be. The slash matters: Karpenter's names
@@ -52,7 +53,7 @@ func readSpec(p params) (spec, error) {
 	sp.preference, sp.target = reservations.str("CapacityReservationPreference"), reservations.sub("CapacityReservationTarget").str("CapacityReservationId")
 	sp.market = p.sub("InstanceMarketOptions").str("MarketType")
 	var err error
-	if sp.group, sp.partition, err = readPlacement(p.sub("Placement")); err != nil {
+	if err := sp.readPlacement(p.sub("Placement")); err != nil {
 		return sp, err
 	}
 	// A profile is named, or told by its ARN, which ends in the name.

@@ -59,6 +59,8 @@ type Offering struct {
 	CapacityType string `json:"capacityType"`
 	// Reservation that the machine is taken from, where the capacity type is reserved.
 	Reservation string `json:"reservation,omitempty"`
+	// Tenancy is "dedicated", or empty for hardware that is shared.
+	Tenancy string `json:"tenancy,omitempty"`
 	// Commitment that covers the machine; PricePerHour is then 0.
 	Commitment string `json:"commitment,omitempty"`
 	// InterruptionRiskPerHour is the part of PricePerHour that interruptions are expected to cost.
@@ -295,7 +297,8 @@ func nodeOf(n *newNode) Node {
 
 func offeringOf(row *problem.Row) Offering {
 	o := row.Offering
-	out := Offering{InstanceType: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType, Reservation: o.Reservation, PricePerHour: dollars(row.Price), InterruptionRiskPerHour: dollars(row.Risk)}
+	out := Offering{InstanceType: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType, Reservation: o.Reservation, Tenancy: o.Tenancy,
+		PricePerHour: dollars(row.Price), InterruptionRiskPerHour: dollars(row.Risk)}
 	if row.Commitment != nil {
 		out.Commitment = row.Commitment.Name
 	}

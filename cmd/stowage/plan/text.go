@@ -130,15 +130,20 @@ func (p *Plan) writeNodes(b *strings.Builder) {
 	}
 }
 
-// capacity names the capacity type and, of what is reserved or committed, by what.
+// capacity names the capacity type, the tenancy if it is not the usual one and, of what is reserved or
+// committed, by what.
 func capacity(row *problem.Row) string {
+	words := row.Offering.CapacityType
+	if row.Offering.Tenancy != "" {
+		words += " " + row.Offering.Tenancy
+	}
 	if row.Commitment != nil {
-		return row.Offering.CapacityType + " (" + row.Commitment.Name + ")"
+		return words + " (" + row.Commitment.Name + ")"
 	}
-	if row.Offering.Reservation == "" {
-		return row.Offering.CapacityType
+	if row.Offering.Reservation != "" {
+		words += " " + row.Offering.Reservation
 	}
-	return row.Offering.CapacityType + " " + row.Offering.Reservation
+	return words
 }
 
 // share says how much of a resource is asked for, in percent.
