@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -86,36 +87,23 @@ func (s System) named(what string) string {
 	return what + " with " + s.String()
 }
 
-// Fetch asks for all products, page by page.
+// Fetch asks for all products, page by page. Where the Price List cannot be asked for those of Local Zones, the region's
+// prices are there all the same.
 func (s OnDemand) Fetch(ctx context.Context) (*Table, error) {
 	prices := map[cloudprovider.Offering]MicroUSD{}
 	var skipped []string
 	// Dedicated first: of bare metal, a shared price replaces it.
 	for _, tenancy := range []string{tenancyDedicated, tenancyShared} {
-		found := map[cloudprovider.Offering]MicroUSD{}
-		pages := awspricing.NewGetProductsPaginator(s.Client, s.query(tenancy))
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
+		for _, where := range []pricingtypes.Filter{equals("regionCode", s.Region), contains("regionCode", s.Region+"-")} {
+			found, wrong, err := s.list(ctx, tenancy, where)
+			if _, refused := errors.AsType[*pricingtypes.InvalidParameterException](err); refused && where.Type == pricingtypes.FilterTypeContains {
+				wrong, err = []string{err.Error()}, nil
+			}
 			if err != nil {
-				return nil, fmt.Errorf("listing products of %s: %w", s.Region, err)
+				return nil, err
 			}
-			for _, document := range page.PriceList {
-				p, err := parseProduct(document, s.Region, s.System)
-				if errors.Is(err, errNotWanted) || err == nil && p.tenancy != "" && p.tenancy != tenancy {
-					continue
-				}
-				if err != nil {
-					skipped = append(skipped, err.Error())
-					continue
-				}
-				p.tenancy = tenancy
-				for _, o := range p.offerings() {
-					found[o] = max(found[o], p.price) // two products of one type: the higher, in any order
-				}
-			}
-		}
-		for o, p := range found {
-			prices[o] = p
+			skipped = append(skipped, wrong...)
+			maps.Copy(prices, found)
 		}
 	}
 	slices.Sort(skipped)
@@ -124,15 +112,46 @@ func (s OnDemand) Fetch(ctx context.Context) (*Table, error) {
 	return t, nil
 }
 
-func (s OnDemand) query(tenancy string) *awspricing.GetProductsInput {
+// list asks for the products of one tenancy somewhere, and says what of them could not be read.
+func (s OnDemand) list(ctx context.Context, tenancy string, where pricingtypes.Filter) (prices map[cloudprovider.Offering]MicroUSD, skipped []string, err error) {
+	prices = map[cloudprovider.Offering]MicroUSD{}
+	pages := awspricing.NewGetProductsPaginator(s.Client, s.query(tenancy, where))
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, nil, fmt.Errorf("listing products of %s: %w", sdk.ToString(where.Value), err)
+		}
+		for _, document := range page.PriceList {
+			p, err := parseProduct(document, s.Region, s.System)
+			if errors.Is(err, errNotWanted) || err == nil && p.tenancy != "" && p.tenancy != tenancy {
+				continue
+			}
+			if err != nil {
+				skipped = append(skipped, err.Error())
+				continue
+			}
+			p.tenancy = tenancy
+			for _, o := range p.offerings() {
+				prices[o] = max(prices[o], p.price) // two products of one type: the higher, in any order
+			}
+		}
+	}
+	return prices, skipped, nil
+}
+
+func (s OnDemand) query(tenancy string, where pricingtypes.Filter) *awspricing.GetProductsInput {
 	filters := []pricingtypes.Filter{
-		equals("regionCode", s.Region), equals("serviceCode", "AmazonEC2"), equals("operatingSystem", s.System.String()),
+		where, equals("serviceCode", "AmazonEC2"), equals("operatingSystem", s.System.String()),
 		equals("preInstalledSw", "NA"), equals("capacitystatus", "Used"), equals("marketoption", "OnDemand"), equals("tenancy", tenancy),
 	}
 	if s.System == Windows { // without those for whoever brings a licence, which have Linux's price
 		filters = append(filters, equals("licenseModel", licensed))
 	}
 	return &awspricing.GetProductsInput{ServiceCode: sdk.String("AmazonEC2"), FormatVersion: sdk.String("aws_v1"), Filters: filters}
+}
+
+func contains(field, part string) pricingtypes.Filter {
+	return pricingtypes.Filter{Field: sdk.String(field), Type: pricingtypes.FilterTypeContains, Value: sdk.String(part)}
 }
 
 func equals(field, value string) pricingtypes.Filter {

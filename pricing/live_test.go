@@ -1,6 +1,7 @@
 package pricing
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	awspricing "github.com/aws/aws-sdk-go-v2/service/pricing"
+	pricingtypes "github.com/aws/aws-sdk-go-v2/service/pricing/types"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 )
@@ -44,7 +46,9 @@ func TestParseProduct(t *testing.T) {
 		{"dedicated", document(replace("Shared", "Dedicated"), hourly), 96_000, ""},
 		{"on a host", document(replace("Shared", "Host"), hourly), 0, errNotWanted.Error()},
 		{"Windows", document(replace("Linux", "Windows"), hourly), 0, errNotWanted.Error()},
-		{"another region", document(replace("us-east-1", "us-east-1-bos-1"), hourly), 0, errNotWanted.Error()},
+		{"another region", document(replace("us-east-1", "us-east-2"), hourly), 0, errNotWanted.Error()},
+		{"another region's Local Zones", document(replace("us-east-1", "us-east-2-bos-1"), hourly), 0, errNotWanted.Error()},
+		{"Local Zones", document(replace("us-east-1", "us-east-1-bos-1"), hourly), 96_000, ""},
 		{"with SQL", document(replace("NA", "SQL Std"), hourly), 0, errNotWanted.Error()},
 		{"unused reservation", document(replace("Used", "UnusedCapacityReservation"), hourly), 0, errNotWanted.Error()},
 		{"no instance type", document(`"regionCode":"us-east-1"`, hourly), 0, errNotWanted.Error()},
@@ -97,10 +101,11 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-// A priceList serves pages of documents by tenancy.
+// A priceList serves pages of documents by tenancy, with " local" after it for those of Local Zones.
 type priceList struct {
 	pages   map[string][][]string
-	failAt  int // the call that fails, from 1; 0 for none
+	failAt  int   // the call that fails, from 1; 0 for none
+	failure error // of that; one that may be over soon when nil
 	calls   int
 	filters []string
 }
@@ -108,10 +113,13 @@ type priceList struct {
 func (p *priceList) GetProducts(_ context.Context, in *awspricing.GetProductsInput, _ ...func(*awspricing.Options)) (*awspricing.GetProductsOutput, error) {
 	p.calls++
 	if p.calls == p.failAt {
-		return nil, errors.New("throttled")
+		return nil, cmp.Or(p.failure, errors.New("throttled"))
 	}
-	tenancy := ""
+	tenancy, local := "", ""
 	for _, f := range in.Filters {
+		if f.Type == pricingtypes.FilterTypeContains {
+			local = " local"
+		}
 		p.filters = append(p.filters, sdk.ToString(f.Field)+"="+sdk.ToString(f.Value))
 		if sdk.ToString(f.Field) == "tenancy" {
 			tenancy = sdk.ToString(f.Value)
@@ -123,7 +131,10 @@ func (p *priceList) GetProducts(_ context.Context, in *awspricing.GetProductsInp
 			return nil, err
 		}
 	}
-	pages := p.pages[tenancy]
+	pages := p.pages[tenancy+local]
+	if len(pages) == 0 {
+		return &awspricing.GetProductsOutput{}, nil
+	}
 	out := &awspricing.GetProductsOutput{PriceList: pages[page]}
 	if page+1 < len(pages) {
 		out.NextToken = sdk.String(fmt.Sprint(page + 1))
@@ -165,14 +176,48 @@ func TestOnDemand(t *testing.T) {
 			t.Errorf("%s costs %v (known: %v), want %v", name, got, ok, want)
 		}
 	}
-	if list.calls != 3 || !strings.Contains(strings.Join(list.filters, " "), "regionCode=us-east-1 serviceCode=AmazonEC2 operatingSystem=Linux") {
+	if list.calls != 5 || !strings.Contains(strings.Join(list.filters, " "), "regionCode=us-east-1 serviceCode=AmazonEC2 operatingSystem=Linux") {
 		t.Errorf("%d calls with filters %q", list.calls, list.filters)
 	}
-	for call := 1; call <= 3; call++ {
+	for call := 1; call <= 5; call++ {
 		failing := &priceList{pages: list.pages, failAt: call}
 		if table, err := (OnDemand{Client: failing, Region: "us-east-1"}).Fetch(t.Context()); err == nil || table != nil {
 			t.Errorf("with call %d failing: %v, %v; want no table and an error", call, table, err)
 		}
+	}
+}
+
+// TestLocalZones have prices of their own, on shared and on dedicated hardware; what is not listed there costs what
+// it does in the region, and so does everything where the Price List does not understand the question.
+func TestLocalZones(t *testing.T) {
+	listed := func(name, where, price string) string {
+		return document(`"instanceType":"`+name+`","regionCode":"`+where+`"`, strings.Replace(hourly, "0.0960000000", price, 1))
+	}
+	list := &priceList{pages: map[string][][]string{
+		"Shared":          {{listed("m5.large", "us-west-2", "0.096"), listed("t3.micro", "us-west-2", "0.0104")}},
+		"Shared local":    {{listed("m5.large", "us-west-2-lax-1", "0.115")}, {listed("m5.large", "us-west-2-wl1-las-wlz-1", "0.13"), listed("m5.large", "us-west-20", "1")}},
+		"Dedicated local": {{listed("m5.large", "us-west-2-lax-1", "0.122")}},
+	}}
+	table, err := OnDemand{Client: list, Region: "us-west-2"}.Fetch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for o, want := range map[cloudprovider.Offering]MicroUSD{
+		offering("m5.large", "us-west-2a", "on-demand"):                                                                   96_000,
+		offering("m5.large", "us-west-2-lax-1a", "on-demand"):                                                             115_000,
+		offering("m5.large", "us-west-2-lax-1b", "on-demand"):                                                             115_000,
+		offering("m5.large", "us-west-2-wl1-las-wlz-1", "on-demand"):                                                      130_000,
+		offering("t3.micro", "us-west-2-lax-1a", "on-demand"):                                                             10_400,
+		{InstanceType: "m5.large", Zone: "us-west-2-lax-1a", CapacityType: "on-demand", Tenancy: cloudprovider.Dedicated}: 122_000,
+	} {
+		if got, ok := table.Price(o); got != want || !ok {
+			t.Errorf("%s costs %v (known: %v), want %v", o, got, ok, want)
+		}
+	}
+	list.calls, list.failAt, list.failure = 0, 2, &pricingtypes.InvalidParameterException{}
+	table, err = OnDemand{Client: list, Region: "us-west-2"}.Fetch(t.Context())
+	if err != nil || len(table.Skipped()) != 1 {
+		t.Errorf("%v, and it is not told that nothing is known of Local Zones", err)
 	}
 }
 

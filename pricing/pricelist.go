@@ -47,8 +47,10 @@ var errNotWanted = errors.New("not the price of such a machine by the hour")
 // An onDemandPrice is what a product says.
 type onDemandPrice struct {
 	instanceType string
-	tenancy      string
-	price        MicroUSD
+	// zones is the group of Local or Wavelength Zones that it holds in, "us-east-1-bos-1"; "" for the region.
+	zones   string
+	tenancy string
+	price   MicroUSD
 }
 
 // parseProduct reads a document of the Price List for a region and a system. The error is
@@ -64,6 +66,9 @@ func parseProduct(document, region string, system System) (onDemandPrice, error)
 		return onDemandPrice{}, errNotWanted
 	}
 	found := onDemandPrice{instanceType: a.InstanceType, tenancy: a.Tenancy}
+	if isLocal(a.RegionCode, region) {
+		found.zones = a.RegionCode
+	}
 	for _, offer := range slices.Sorted(maps.Keys(p.Terms.OnDemand)) {
 		dimensions := p.Terms.OnDemand[offer].PriceDimensions
 		for _, code := range slices.Sorted(maps.Keys(dimensions)) {
@@ -89,14 +94,18 @@ func parseProduct(document, region string, system System) (onDemandPrice, error)
 // lacks was not asked about, one with another value is another product.
 func (a attributes) wanted(region string, system System) bool {
 	is := func(value, want string) bool { return value == "" || strings.EqualFold(value, want) }
-	return a.InstanceType != "" && is(a.RegionCode, region) && is(a.OperatingSystem, system.String()) && (system == Linux || is(a.LicenseModel, licensed)) &&
+	return a.InstanceType != "" && (is(a.RegionCode, region) || isLocal(a.RegionCode, region)) && is(a.OperatingSystem, system.String()) && (system == Linux || is(a.LicenseModel, licensed)) &&
 		is(a.PreInstalledSw, "NA") && is(a.CapacityStatus, "Used") && (is(a.Tenancy, tenancyShared) || is(a.Tenancy, tenancyDedicated))
 }
+
+// isLocal reports whether the Price List's region code is that of Local or Wavelength Zones of a region, which have
+// prices of their own: "us-east-1-bos-1", with the zone us-east-1-bos-1a.
+func isLocal(code, region string) bool { return strings.HasPrefix(code, region+"-") }
 
 // offerings that the price is of. Bare metal is sold to one customer whole, and some of it is not
 // listed as shared.
 func (p onDemandPrice) offerings() []cloudprovider.Offering {
-	shared := cloudprovider.Offering{InstanceType: p.instanceType, CapacityType: cloudprovider.OnDemand}
+	shared := cloudprovider.Offering{InstanceType: p.instanceType, Zone: p.zones, CapacityType: cloudprovider.OnDemand}
 	if !strings.EqualFold(p.tenancy, tenancyDedicated) {
 		return []cloudprovider.Offering{shared}
 	}

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
@@ -14,8 +15,11 @@ type Table struct {
 	region string
 	source string
 	// prices by offering. The zone may be empty: that price holds in every zone
-	// of the region that has none of its own.
+	// of the region that has none of its own. It may be without its letter: then it is the
+	// price of a group of Local Zones.
 	prices map[cloudprovider.Offering]MicroUSD
+	// local tells that there are prices of Local Zones.
+	local bool
 	// capacityTypes that the table speaks for: where it has no price for one
 	// of their offerings, there is none.
 	capacityTypes []string
@@ -41,20 +45,29 @@ func NewTable(region, source string, prices map[cloudprovider.Offering]MicroUSD)
 		if !slices.Contains(t.capacityTypes, o.CapacityType) {
 			t.capacityTypes = append(t.capacityTypes, o.CapacityType)
 		}
+		t.local = t.local || o.Zone != "" && o.Zone == groupOf(o.Zone)
 	}
 	slices.Sort(t.capacityTypes)
 	return t
 }
 
+// groupOf is the zone group of a Local Zone: its name without the letter.
+func groupOf(zone string) string { return strings.TrimRight(zone, "abcdefghijklmnopqrstuvwxyz") }
+
 // Price returns what an hour of o costs; not ok when that is not known. The
-// zone's own price goes before the region's. Reserved capacity is paid for
+// zone's own price goes before that of its Local Zones, and this before the region's. Reserved capacity is paid for
 // already: an hour of it costs 0, whatever the table holds.
 func (t *Table) Price(o cloudprovider.Offering) (price MicroUSD, ok bool) {
 	if o.CapacityType == cloudprovider.Reserved {
 		return 0, true
 	}
 	o.Placement = "" // where a machine stands costs nothing
-	if price, ok = t.prices[o]; !ok {
+	price, ok = t.prices[o]
+	if !ok && t.local {
+		o.Zone = groupOf(o.Zone)
+		price, ok = t.prices[o]
+	}
+	if !ok {
 		o.Zone = ""
 		price, ok = t.prices[o]
 	}

@@ -76,8 +76,8 @@ func newAccount(t *testing.T, more ...ec2sim.InstanceType) *account {
 }
 
 // newAccountAt is an account whose cluster runs a version of Kubernetes, in a region
-// that sells these types.
-func newAccountAt(t *testing.T, version string, types []ec2sim.InstanceType) *account {
+// that sells these types and, after the changes, has more than others.
+func newAccountAt(t *testing.T, version string, types []ec2sim.InstanceType, changes ...func(*ec2sim.World)) *account {
 	world := ec2sim.NewWorld(region, ec2sim.Cluster{Name: cluster.Name, Version: version})
 	// A second, smaller subnet beside the first.
 	world.Subnets = append(world.Subnets, ec2sim.Subnet{
@@ -85,6 +85,9 @@ func newAccountAt(t *testing.T, version string, types []ec2sim.InstanceType) *ac
 	})
 	// A security group that no class finds at first.
 	world.SecurityGroups = append(world.SecurityGroups, ec2sim.SecurityGroup{ID: "sg-0a9b8c7d6e5f40312", Name: "more"})
+	for _, change := range changes {
+		change(world)
+	}
 	kube := fake.NewClientset()
 	sim, err := ec2sim.Start(ec2sim.Options{
 		Region: region, World: world, Client: kube, Delays: &ec2sim.Delays{Forget: time.Hour}, Types: types,

@@ -141,6 +141,12 @@ type productQuery struct {
 
 type productFilter struct{ Type, Field, Value string }
 
+// keeps reports whether a product with this attribute passes: all filters that are asked for here are TERM_MATCH, equal, or
+// CONTAINS, a part of it.
+func (f productFilter) keeps(is string) bool {
+	return f.Type == "TERM_MATCH" && is == f.Value || f.Type == "CONTAINS" && strings.Contains(is, f.Value)
+}
+
 // servePricing answers GetProducts: one product for each type that is sold on
 // demand in the region with the tenancy that is asked for; bare metal is under Dedicated alone, as some of it is in the real list.
 func (s *Server) servePricing(q request) (any, error) {
@@ -220,9 +226,8 @@ func (s *Server) product(t InstanceType, in productQuery) (string, bool) {
 	if t.BareMetal {
 		attributes["productFamily"] = "Compute Instance (bare metal)"
 	}
-	// All filters are TERM_MATCH: equal, and all of them.
 	for _, f := range in.Filters {
-		if attributes[f.Field] != f.Value {
+		if !f.keeps(attributes[f.Field]) {
 			return "", false
 		}
 	}
