@@ -54,7 +54,7 @@ func newWorld() *world {
 // where prices are in thousandths of a dollar and "?" is unknown. A tenth of cpu
 // and memory is not allocatable. Of reservation cr-1 in zone a three are left. With
 // partitions=2 before the prices, offerings are there for each of two partitions. dedicated=110 is the
-// price on demand on hardware of its own.
+// price on demand on hardware of its own. on-request=efa,… names what machines have only if they are started with it.
 func (w *world) defineCatalog(text string) error {
 	w.catalog = &cloudprovider.Catalog{
 		Region: "r1", ZoneLabels: map[string]map[string]string{"a": {"cloud/zone-id": "z1"}, "b": {"cloud/zone-id": "z2"}, "c": {"cloud/zone-id": "z3"}},
@@ -90,6 +90,8 @@ func (w *world) defineCatalog(text string) error {
 				w.catalog.Reservations[name] = cloudprovider.Reservation{Offering: o, Left: left, Labels: map[string]string{"cloud/reservation": name}}
 			case strings.HasPrefix(key, "label:"):
 				kind.Labels[strings.TrimPrefix(key, "label:")] = value
+			case key == "on-request":
+				kind.OnRequest = strings.Split(value, ",")
 			case key == "partitions":
 				var err error
 				if partitions, err = w.partition(value); err != nil {
