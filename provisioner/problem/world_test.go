@@ -99,18 +99,7 @@ func (w *world) defineCatalog(text string) error {
 				}
 			case key == "spot" || key == "on-demand" || key == "dedicated":
 				for _, zone := range zones {
-					o := cloudprovider.Offering{InstanceType: kind.Name, Zone: zone, CapacityType: key}
-					if key == "dedicated" {
-						o.CapacityType, o.Tenancy, kind.Labels[v1.LabelTenancy] = cloudprovider.OnDemand, key, "default"
-					}
-					for _, partition := range partitions {
-						o.Placement = partition
-						kind.Offerings = append(kind.Offerings, o)
-					}
-					o.Placement = ""
-					if milli, err := strconv.ParseInt(value, 10, 64); err == nil {
-						w.prices[o] = pricing.MicroUSD(milli * 1000)
-					}
+					w.sell(&kind, cloudprovider.Offering{InstanceType: kind.Name, Zone: zone, CapacityType: key}, partitions, value)
 				}
 			default:
 				n, err := strconv.ParseInt(strings.TrimSuffix(value, "Gi"), 10, 64)
@@ -128,6 +117,21 @@ func (w *world) defineCatalog(text string) error {
 	}
 	slices.SortFunc(w.catalog.InstanceTypes, func(a, b cloudprovider.InstanceType) int { return cmp.Compare(a.Name, b.Name) })
 	return nil
+}
+
+// sell adds an offering to a type, in each of the partitions, for thousandths of a dollar.
+func (w *world) sell(kind *cloudprovider.InstanceType, o cloudprovider.Offering, partitions []string, price string) {
+	if o.CapacityType == "dedicated" {
+		o.CapacityType, o.Tenancy, kind.Labels[v1.LabelTenancy] = cloudprovider.OnDemand, cloudprovider.Dedicated, "default"
+	}
+	for _, partition := range partitions {
+		o.Placement = partition
+		kind.Offerings = append(kind.Offerings, o)
+	}
+	o.Placement = ""
+	if milli, err := strconv.ParseInt(price, 10, 64); err == nil {
+		w.prices[o] = pricing.MicroUSD(milli * 1000)
+	}
 }
 
 // partition adds so many placements to the catalog, and returns their names.
