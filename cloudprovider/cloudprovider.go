@@ -105,8 +105,27 @@ type InstanceType struct {
 	// VolumeLimits says how many volumes a node is expected to be able to attach, by CSI
 	// driver, if nothing better is known. A driver that is not there has no limit.
 	VolumeLimits map[string]int64
+	// OnRequest names the extended resources that a machine has only if it is started with them: see
+	// LaunchRequest.Extended and StartedFor.
+	OnRequest []string
 	// Offerings lists where and how the type can be had, in order.
 	Offerings []Offering
+}
+
+// StartedFor returns what a machine of the type is that is started for a load which asks for some extended
+// resources: without those that it has on request and that nobody asks for.
+func (t *InstanceType) StartedFor(extended []string) *InstanceType {
+	lacks := func(name string, _ int64) bool {
+		return slices.Contains(t.OnRequest, name) && !slices.Contains(extended, name)
+	}
+	without := *t
+	without.Capacity, without.Allocatable = maps.Clone(t.Capacity), maps.Clone(t.Allocatable)
+	maps.DeleteFunc(without.Capacity, lacks)
+	maps.DeleteFunc(without.Allocatable, lacks)
+	if len(without.Capacity) == len(t.Capacity) && len(without.Allocatable) == len(t.Allocatable) {
+		return t
+	}
+	return &without
 }
 
 // A Catalog is what can be bought under one NodeClass at one time, by name. It

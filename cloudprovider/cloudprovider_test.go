@@ -30,6 +30,21 @@ func TestOfferingText(t *testing.T) {
 	}
 }
 
+// TestStartedFor: a machine lacks what it has on request and nobody asked for; the type itself stays whole.
+func TestStartedFor(t *testing.T) {
+	whole := &InstanceType{Capacity: Resources{"cpu": 1, "efa": 2, "gpu": 3}, Allocatable: Resources{"cpu": 1, "efa": 2, "gpu": 3}, OnRequest: []string{"efa", "none"}}
+	if got := whole.StartedFor([]string{"efa"}); got != whole {
+		t.Errorf("started with all that it has: %v", got)
+	}
+	got := whole.StartedFor([]string{"gpu"})
+	if len(got.Capacity) != 2 || len(got.Allocatable) != 2 || got.Capacity["gpu"] != 3 || got.Allocatable["cpu"] != 1 {
+		t.Errorf("started without: %v", got)
+	}
+	if len(whole.Capacity) != 3 || len(whole.Allocatable) != 3 {
+		t.Errorf("the type has become %v", whole)
+	}
+}
+
 // TestBoughtLabels: those of reservation, tenancy and placement are there together, and what the catalog has stays as it is.
 func TestBoughtLabels(t *testing.T) {
 	c := &Catalog{

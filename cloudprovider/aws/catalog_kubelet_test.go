@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
@@ -62,6 +63,11 @@ func TestKubeletOfUserData(t *testing.T) {
 		}
 	}
 	archive := "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/x-shellscript\n\n#!/bin/sh\n--b\nContent-Type: application/node.eks.aws\n\n" + config(reserved) + "\n--b--\n"
+	encoded := func(encoding, body string) string {
+		return strings.Replace(strings.Replace(archive, "node.eks.aws\n", "node.eks.aws\nContent-Transfer-Encoding: "+encoding+"\n", 1), config(reserved), body, 1)
+	}
+	inBase64 := base64.StdEncoding.EncodeToString([]byte(config(reserved)))
+	inBase64 = inBase64[:60] + "\r\n" + inBase64[60:]
 	parts := strings.Replace(archive, "text/x-shellscript\n\n#!/bin/sh", "application/node.eks.aws; charset=us-ascii\n\n"+config("      kubeReserved: {memory: 4Gi, cpu: 700m}"), 1)
 	parts = strings.Replace(parts, "{memory: 2Gi, cpu: 500m}", "{cpu: 500m}", 1)
 	runClassCases(t, []classCase{
@@ -70,6 +76,9 @@ func TestKubeletOfUserData(t *testing.T) {
 		{"spec.kubelet in place of one", with(v1.AMIFamilyBottlerocket, settings, "kubeReserved", `{"memory":"1Gi"}`), cloudprovider.Resources{"memory": (7577 - 1024 - 1024) * mib}},
 		{"a NodeConfig", with(v1.AMIFamilyAL2023, config(reserved)), cloudprovider.Resources{"memory": (7577 - 2048 - 100) * mib, "cpu": 1500, "pods": 6}},
 		{"a NodeConfig in an archive", with(v1.AMIFamilyAL2023, archive), cloudprovider.Resources{"memory": (7577 - 2048 - 100) * mib, "cpu": 1500}},
+		{"a NodeConfig in base64", with(v1.AMIFamilyAL2023, encoded("Base64", inBase64)), cloudprovider.Resources{"memory": (7577 - 2048 - 100) * mib, "cpu": 1500}},
+		{"a NodeConfig with quoted letters", with(v1.AMIFamilyAL2023, encoded("quoted-printable", strings.ReplaceAll(config(reserved), "kubeReserved", "kube=52eserved"))), cloudprovider.Resources{"cpu": 1500}},
+		{"a NodeConfig that is not in base64", with(v1.AMIFamilyAL2023, encoded("base64", "%%%")), cloudprovider.Resources{"memory": 6903 * mib}},
 		{"spec.kubelet over a NodeConfig, by key", with(v1.AMIFamilyAL2023, config(reserved), "kubeReserved", `{"memory":"1Gi"}`), cloudprovider.Resources{"memory": (7577 - 1024 - 100) * mib, "cpu": 1500}},
 		{"a script's doings", with(v1.AMIFamilyAL2023, "#!/bin/sh\n"), cloudprovider.Resources{"memory": 6903 * mib}},
 		{"another family's settings", with(v1.AMIFamilyCustom, settings), cloudprovider.Resources{"memory": 6903 * mib}},

@@ -18,6 +18,8 @@ const (
 	resourcePodENI      = "vpc.amazonaws.com/pod-eni"
 	resourcePrivateIPv4 = "vpc.amazonaws.com/PrivateIPv4Address"
 	resourceEFA         = "vpc.amazonaws.com/efa"
+	// A type has as many as a NodeOverlay says: its machines can have enclaves, and EC2 does not say how many.
+	resourceNitroSandbox = "eks.amazonaws.com/nitro-sandbox"
 )
 
 const (
@@ -173,6 +175,15 @@ func (m *machine) extended(t *TypeInfo) cloudprovider.Resources {
 		r[resourcePrivateIPv4] = max(0, t.IPv4PerENI-1)
 	}
 	return r
+}
+
+// onRequest names the extended resources for which a machine has to be launched with more than usual. The interfaces
+// that the NodeClass names are always there.
+func (m *machine) onRequest() []string {
+	if m.cards > 0 {
+		return []string{resourceNitroSandbox}
+	}
+	return []string{resourceNitroSandbox, resourceEFA}
 }
 
 // driverEBS is the CSI driver of EBS volumes.

@@ -84,7 +84,7 @@ func kubeletInUserData(spec *v1.EC2NodeClassSpec) map[string]any {
 				}
 			}
 			media, _, _ := mime.ParseMediaType(p.contentType)
-			if media == nodeConfigType && yaml.Unmarshal([]byte(p.body), &d) == nil {
+			if media == nodeConfigType && yaml.Unmarshal([]byte(p.text()), &d) == nil {
 				take(d.Spec.Kubelet.Config, func(key string) string { return key })
 			}
 		}

@@ -19,6 +19,8 @@ type coalescer struct {
 	run func(ctx context.Context, keys []string) map[string]error
 	// max is the size of the largest batch.
 	max int
+	// begin is told the size of a batch, and what it returns is called at its end; nil if nobody wants to know.
+	begin func(size int) (end func())
 
 	mu      sync.Mutex
 	busy    bool
@@ -78,6 +80,9 @@ func (c *coalescer) drain() {
 func (c *coalescer) bounded(ctx context.Context, keys []string) map[string]error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
 	defer cancel()
+	if c.begin != nil {
+		defer c.begin(len(keys))()
+	}
 	return c.run(ctx, keys)
 }
 

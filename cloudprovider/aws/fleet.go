@@ -170,6 +170,7 @@ func (p *Provider) refusals(g group, errs []types.CreateFleetError) outcome {
 			if !concerns(e, pl) {
 				continue
 			}
+			p.meter().LaunchFailed(pl.offering, pl.subnet.ZoneID, cause.Code)
 			if spreadIsFull(cause) && !slices.Contains(out.full, pl.offering.Zone) {
 				out.full = append(out.full, pl.offering.Zone)
 			}

@@ -161,6 +161,7 @@ func stateOf(s types.InstanceStateName) cloudprovider.InstanceState {
 // come while another is under way go out together.
 func (p *Provider) Terminate(ctx context.Context, id string) error {
 	if err := p.terminations.do(ctx, id); err != nil {
+		p.meter().TerminationFailed()
 		return fmt.Errorf("terminating %s: %w", id, err)
 	}
 	return nil

@@ -19,10 +19,23 @@ const (
 	interfaceEFAOnly = "efa-only"
 )
 
-// interfaces are the network interfaces of a machine with so many EFAs, the primary one first; none
+// efaCard is the first network card of a type that has an EFA. EC2 does not tell which have one; where a type has
+// more cards than EFAs, the first is for the primary interface alone (EC2 User Guide, "Maximize network
+// bandwidth on Amazon EC2 instances with multiple network cards").
+func (p *Provider) efaCard(instanceType string) int32 {
+	for _, t := range p.Inventory.current.Load().types {
+		if t.Name == instanceType && t.EFAs < t.NetworkCards {
+			return 1
+		}
+	}
+	return 0
+}
+
+// interfaces are the network interfaces of a machine with so many EFAs, the first of them on card efaCard, the
+// primary one first; none
 // where EC2 makes the one interface that every machine has, by itself. Those of the class go before
 // EFAs. The security groups belong to each interface then: EC2 does not take them besides.
-func interfaces(c *Class, efas int64) []interfaceRequest {
+func interfaces(c *Class, efas int64, efaCard int32) []interfaceRequest {
 	spec := &c.Spec
 	var all []interfaceRequest
 	switch {
@@ -37,6 +50,11 @@ func interfaces(c *Class, efas int64) []interfaceRequest {
 		slices.SortFunc(all, func(a, b interfaceRequest) int {
 			return cmp.Or(cmp.Compare(*a.NetworkCardIndex, *b.NetworkCardIndex), cmp.Compare(*a.DeviceIndex, *b.DeviceIndex))
 		})
+	case efas > 0 && efaCard > 0:
+		all = []interfaceRequest{{NetworkCardIndex: sdk.Int32(0), DeviceIndex: sdk.Int32(0)}}
+		for n := range int32(efas) {
+			all = append(all, interfaceRequest{NetworkCardIndex: sdk.Int32(efaCard + n), DeviceIndex: sdk.Int32(0), InterfaceType: sdk.String(interfaceEFAOnly)})
+		}
 	case efas > 0:
 		// One on each card. Beyond the first card device 0 is not the primary interface's index.
 		for n := range int32(efas) {

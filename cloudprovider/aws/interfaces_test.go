@@ -56,7 +56,7 @@ func TestInterfaces(t *testing.T) {
 			"0/0  [sg-1] prefixes 2 tracks 90 0 60; 0/1  [sg-1] tracks 90 0 60; 1/1 efa-only [sg-1]"},
 		{"one named", v1.EC2NodeClassSpec{NetworkInterfaces: cards[1:2], AssociatePublicIPAddress: &yes}, 0, "0/0  [sg-1] public true"},
 	} {
-		got := saidInterfaces(interfaces(&Class{SecurityGroups: []string{"sg-1"}, Spec: c.spec}, c.efas))
+		got := saidInterfaces(interfaces(&Class{SecurityGroups: []string{"sg-1"}, Spec: c.spec}, c.efas, 0))
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s:\n%s", c.name, diff)
 		}
@@ -86,6 +86,56 @@ func TestLaunchWithEFA(t *testing.T) {
 		data := h.fake.templates[0].LaunchTemplateData
 		if got := saidInterfaces(data.NetworkInterfaces); got != c.want || (c.want == "") != (len(data.SecurityGroupIds) == 2) {
 			t.Errorf("%v: interfaces %q and groups %v, want %q", c.extended, got, data.SecurityGroupIds, c.want)
+		}
+	}
+}
+
+// TestFirstCardWithoutEFA: where a type has a card more than EFAs, the first card has the primary interface alone.
+func TestFirstCardWithoutEFA(t *testing.T) {
+	h := newHarness(t)
+	types := testTypes()
+	types[1].EFAs, types[1].NetworkCards = 2, 3
+	h.Inventory.current.Store(&stock{types: types})
+	r := h.request("m5.large/us-west-2a/on-demand")
+	r.Extended = []string{"vpc.amazonaws.com/efa"}
+	if _, err := h.Launch(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	want := "0/0  [sg-1 sg-2]; 1/0 efa-only [sg-1 sg-2]; 2/0 efa-only [sg-1 sg-2]"
+	if got := saidInterfaces(h.fake.templates[0].LaunchTemplateData.NetworkInterfaces); got != want {
+		t.Errorf("interfaces %q, want %q", got, want)
+	}
+}
+
+// TestEnclaves: a machine has them turned on if pods ask for a sandbox, and what is had on request is not promised
+// to others.
+func TestEnclaves(t *testing.T) {
+	for _, c := range []struct {
+		extended []string
+		want     bool
+	}{{nil, false}, {[]string{"vpc.amazonaws.com/efa"}, false}, {[]string{"eks.amazonaws.com/nitro-sandbox"}, true}} {
+		h := newHarness(t)
+		r := h.request("m5.large/us-west-2a/on-demand")
+		r.Extended = c.extended
+		if _, err := h.Launch(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		o := h.fake.templates[0].LaunchTemplateData.EnclaveOptions
+		if got := o != nil && *o.Enabled; got != c.want {
+			t.Errorf("%v: enclaves %v", c.extended, got)
+		}
+	}
+	named := &v1.EC2NodeClassSpec{AMIFamily: v1.AMIFamilyAL2023, NetworkInterfaces: []v1.NetworkInterface{{}, {NetworkCardIndex: 0, DeviceIndex: 1, InterfaceType: v1.InterfaceTypeEFAOnly}}}
+	for _, c := range []struct {
+		spec *v1.EC2NodeClassSpec
+		want []string
+	}{{nil, []string{resourceNitroSandbox, resourceEFA}}, {named, []string{resourceNitroSandbox}}} {
+		m, err := newMachine(c.spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, m.onRequest()); diff != "" {
+			t.Errorf("on request:\n%s", diff)
 		}
 	}
 }

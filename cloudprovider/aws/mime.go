@@ -2,11 +2,13 @@ package aws
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
+	"mime/quotedprintable"
 	"net/mail"
 	"net/textproto"
 	"strings"
@@ -45,6 +47,24 @@ func userParts(data string) ([]part, error) {
 		return []part{{contentType: nodeConfigType, body: data}}, nil
 	}
 	return []part{{contentType: shellType, body: data}}, nil
+}
+
+// text returns the body as it is meant: an archive may hold it encoded. One that cannot be decoded is as it stands.
+func (p part) text() string {
+	var decoded io.Reader
+	switch encoding := strings.TrimSpace(p.header.Get("Content-Transfer-Encoding")); {
+	case strings.EqualFold(encoding, "base64"):
+		decoded = base64.NewDecoder(base64.StdEncoding, strings.NewReader(p.body)) // which skips line breaks
+	case strings.EqualFold(encoding, "quoted-printable"):
+		decoded = quotedprintable.NewReader(strings.NewReader(p.body))
+	default:
+		return p.body
+	}
+	text, err := io.ReadAll(decoded)
+	if err != nil {
+		return p.body
+	}
+	return string(text)
 }
 
 func hasPrefixFold(s, prefix string) bool {

@@ -50,6 +50,8 @@ type placement struct {
 	pods int64
 	// efas that the machine is to have: all of its type, where pods ask for any.
 	efas int64
+	// efaCard is the first network card that has one.
+	efaCard int32
 }
 
 // plan translates r's offerings. It sorts nothing.
@@ -65,6 +67,7 @@ func (p *Provider) plan(ctx context.Context, c *Class, r cloudprovider.LaunchReq
 	type key struct {
 		image, capacityType, reservation, tenancy, place string
 		pods, efas                                       int64
+		efaCard                                          int32
 	}
 	made := map[key]template{}
 	subnets := p.addresses.subnetOf(c)
@@ -79,7 +82,10 @@ func (p *Provider) plan(ctx context.Context, c *Class, r cloudprovider.LaunchReq
 			out.refused, out.causes = append(out.refused, o), append(out.causes, cause)
 			continue
 		}
-		k := key{pl.image.ID, o.CapacityType, o.Reservation, o.Tenancy, o.Placement, pl.pods, pl.efas}
+		if pl.efas > 0 {
+			pl.efaCard = p.efaCard(o.InstanceType)
+		}
+		k := key{pl.image.ID, o.CapacityType, o.Reservation, o.Tenancy, o.Placement, pl.pods, pl.efas, pl.efaCard}
 		t, ok := made[k]
 		if !ok {
 			if t, err = p.template(c, r, pl); err != nil {

@@ -18,7 +18,7 @@ type EC2 interface {
 	TerminateInstances(ctx context.Context, in *ec2.TerminateInstancesInput, opts ...func(*ec2.Options)) (*ec2.TerminateInstancesOutput, error)
 }
 
-// Config says what a Provider works with. All fields but ReservedCapacity and Refused
+// Config says what a Provider works with. All fields but ReservedCapacity, Refused and Meter
 // are needed.
 type Config struct {
 	// Region of EC2.
@@ -41,6 +41,8 @@ type Config struct {
 	// says so: the launch got another one, or failed for another reason. It may be
 	// nil. It is called by many goroutines.
 	Refused func([]cloudprovider.Offering)
+	// Meter counts failures and batches; nil for none. It is set before the first call.
+	Meter Meter
 }
 
 // Validate names the first field that is missing.
@@ -89,5 +91,6 @@ func New(c Config) (*Provider, error) {
 	}
 	p := &Provider{Config: c}
 	p.terminations.run, p.terminations.max = p.terminate, 500
+	p.terminations.begin = func(size int) func() { return p.meter().Batch(batchTerminate, size) }
 	return p, nil
 }

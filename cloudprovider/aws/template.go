@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -48,10 +49,13 @@ func (p *Provider) template(c *Class, r cloudprovider.LaunchRequest, pl placemen
 	if userData != "" {
 		data.UserData = sdk.String(base64.StdEncoding.EncodeToString([]byte(userData)))
 	}
-	if data.NetworkInterfaces = interfaces(c, pl.efas); data.NetworkInterfaces == nil {
+	if data.NetworkInterfaces = interfaces(c, pl.efas, pl.efaCard); data.NetworkInterfaces == nil {
 		data.SecurityGroupIds = c.SecurityGroups
 	}
 	data.Placement = placementRequest(pl.offering)
+	if slices.Contains(r.Extended, resourceNitroSandbox) {
+		data.EnclaveOptions = &types.LaunchTemplateEnclaveOptionsRequest{Enabled: sdk.Bool(true)}
+	}
 	tags := p.sharedTags(c, r)
 	data.TagSpecifications = []types.LaunchTemplateTagSpecificationRequest{{ResourceType: types.ResourceTypeNetworkInterface, Tags: ec2Tags(tags)}}
 	if p.ReservedCapacity {

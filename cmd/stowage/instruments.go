@@ -30,6 +30,7 @@ type instruments struct {
 	repair    *repair.Metrics
 	interrupt *interrupt.Metrics
 	cloud     *cloudMeter
+	requests  *requestMeter
 	// observer is nil if the user does not want to see the state of the cluster.
 	observer *metrics.Observer
 }
@@ -57,7 +58,7 @@ var vocabulary = metrics.Vocabulary{
 // newInstruments makes all metrics and registers them.
 func newInstruments(r prometheus.Registerer, of subject) (*instruments, error) {
 	i := &instruments{}
-	var errs [11]error
+	var errs [12]error
 	errs[0] = registerProcess(r, of)
 	i.provision, errs[1] = provision.NewMetrics(r)
 	i.lifecycle, errs[2] = lifecycle.NewMetrics(r)
@@ -66,6 +67,7 @@ func newInstruments(r prometheus.Registerer, of subject) (*instruments, error) {
 	i.repair, errs[9] = repair.NewMetrics(r)
 	i.interrupt, errs[10] = interrupt.NewMetrics(r)
 	i.cloud, errs[4] = newCloudMeter(r, "aws")
+	i.requests, errs[11] = newRequestMeter(r)
 	of.offerings.State, of.offerings.Now, of.offerings.Leading = of.cluster, of.now, of.leading
 	errs[5] = r.Register(metrics.NewOfferings(of.offerings))
 	if !of.unobserved {

@@ -138,6 +138,7 @@ func (w *wiring) measure() (err error) {
 		now:        time.Now,
 		unobserved: w.settings.unobserved,
 	})
+	w.cloud.provider.Meter = w.instruments.requests
 	return err
 }
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -60,7 +58,7 @@ func (c *Controller) buy(ctx context.Context, now time.Time, claim *v1.NodeClaim
 		Claim: claim.Name, UID: string(claim.UID),
 		Class: cloudprovider.NodeClassRef(claim.Spec.NodeClassRef), NodePool: claim.Labels[v1.LabelNodePool],
 		Offerings: offerings, Ranked: claim.Annotations[v1.AnnotationPriceOverlay] != "", Labels: own, Taints: launchTaints(claim),
-		Extended: extended(claim.Spec.Resources.Requests),
+		Extended: problem.Extended(claim),
 	})
 	if err == nil {
 		c.Availability.Had(now, instance.Offering)
@@ -81,17 +79,6 @@ func (c *Controller) sayFallback(claim *v1.NodeClaim, wanted []cloudprovider.Off
 		c.Events.Event(claim, corev1.EventTypeWarning, "SpotUnavailable",
 			fmt.Sprintf("%s was bought on demand in %s: of spot offerings %d were wanted, and none could be had", got.InstanceType, got.Zone, spot))
 	}
-}
-
-// extended names what a list has of resources that are not Kubernetes' own, sorted.
-func extended(list corev1.ResourceList) (names []string) {
-	for name, q := range list {
-		if strings.Contains(string(name), "/") && !q.IsZero() {
-			names = append(names, string(name))
-		}
-	}
-	slices.Sort(names)
-	return names
 }
 
 // bought is a machine, and the labels that its node will have.
@@ -118,6 +105,7 @@ func (c *Controller) launched(ctx context.Context, now time.Time, claim *v1.Node
 	claim.Status.ProviderID, claim.Status.ImageID = b.ProviderID, b.ImageID
 	if t, ok := catalog.InstanceType(b.Offering.InstanceType); ok {
 		t, _ = problem.OverlaysOf(c.Cluster.Snapshot()).Type(labels.Set(b.labels), t)
+		t = t.StartedFor(problem.Extended(claim))
 		claim.Status.Capacity, claim.Status.Allocatable = resourceList(t.Capacity), resourceList(t.Allocatable)
 	}
 	set(claim, now, v1.ConditionLaunched, metav1.ConditionTrue)

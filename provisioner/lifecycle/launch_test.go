@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/provisioner/state"
@@ -23,6 +24,36 @@ type asked struct {
 func (a *asked) Launch(_ context.Context, r cloudprovider.LaunchRequest) (cloudprovider.Instance, error) {
 	a.last = r
 	return cloudprovider.Instance{ID: "i-1"}, nil
+}
+
+// A recorder writes nothing, and agrees.
+type recorder struct{ state.Writer }
+
+func (recorder) Patch(context.Context, client.Object, client.Patch) error       { return nil }
+func (recorder) PatchStatus(context.Context, client.Object, client.Patch) error { return nil }
+
+// TestStatusPromisesWhatIsStarted: what a machine has only on request is in the NodeClaim's status if its load asks for
+// it, and not otherwise.
+func TestStatusPromisesWhatIsStarted(t *testing.T) {
+	c := catalog()
+	c.InstanceTypes[0].OnRequest = []string{"example.com/gpu"}
+	c.InstanceTypes[0].Capacity = c.InstanceTypes[0].Allocatable
+	for _, asks := range []bool{false, true} {
+		claim := &v1.NodeClaim{}
+		claim.Spec.Resources.Requests = corev1.ResourceList{"cpu": resource.MustParse("1")}
+		if asks {
+			claim.Spec.Resources.Requests["example.com/gpu"] = resource.MustParse("1")
+		}
+		got := bought{cloudprovider.Instance{ID: "i-1", Offering: cloudprovider.Offering{InstanceType: "gpu", Zone: "a", CapacityType: "spot"}}, map[string]string{}}
+		if err := (&Controller{Cluster: state.New(), Write: recorder{}}).launched(t.Context(), noon, claim, c, got); err != nil {
+			t.Fatal(err)
+		}
+		for _, list := range []corev1.ResourceList{claim.Status.Capacity, claim.Status.Allocatable} {
+			if _, has := list["example.com/gpu"]; has != asks || list.Cpu().Value() != 4 {
+				t.Errorf("asked for: %v, promised: %v", asks, list)
+			}
+		}
+	}
 }
 
 // TestLaunchNamesExtendedResources: the cloud hears of what it may have to start the machine with, and of

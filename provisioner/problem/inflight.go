@@ -2,6 +2,7 @@ package problem
 
 import (
 	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,6 +30,17 @@ func formsOf(in *Input, claim *v1.NodeClaim) []form {
 	return forms
 }
 
+// Extended names the extended resources that a NodeClaim's load asks for, sorted.
+func Extended(claim *v1.NodeClaim) (names []string) {
+	for name, q := range claim.Spec.Resources.Requests {
+		if strings.Contains(string(name), "/") && !q.IsZero() {
+			names = append(names, string(name))
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // decidedRows returns the offerings that were decided on for a claim and that the
 // catalog knows, as rows without a price.
 func decidedRows(in *Input, claim *v1.NodeClaim) []Row {
@@ -42,6 +54,7 @@ func decidedRows(in *Input, claim *v1.NodeClaim) []Row {
 		if kind, ok := catalog.InstanceType(o.InstanceType); ok {
 			row := rowAs(catalog, kind, o, own)
 			row.Type, row.capacityOverlaid = in.Overlays.Type(&row, kind)
+			row.Type = row.Type.StartedFor(Extended(claim))
 			rows = append(rows, row)
 		}
 	}

@@ -54,7 +54,7 @@ func newWorld() *world {
 // where prices are in thousandths of a dollar and "?" is unknown. A tenth of cpu
 // and memory is not allocatable. Of reservation cr-1 in zone a three are left. With
 // partitions=2 before the prices, offerings are there for each of two partitions. dedicated=110 is the
-// price on demand on hardware of its own.
+// price on demand on hardware of its own. on-request=efa,… names what machines have only if they are started with it.
 func (w *world) defineCatalog(text string) error {
 	w.catalog = &cloudprovider.Catalog{
 		Region: "r1", ZoneLabels: map[string]map[string]string{"a": {"cloud/zone-id": "z1"}, "b": {"cloud/zone-id": "z2"}, "c": {"cloud/zone-id": "z3"}},
@@ -90,6 +90,8 @@ func (w *world) defineCatalog(text string) error {
 				w.catalog.Reservations[name] = cloudprovider.Reservation{Offering: o, Left: left, Labels: map[string]string{"cloud/reservation": name}}
 			case strings.HasPrefix(key, "label:"):
 				kind.Labels[strings.TrimPrefix(key, "label:")] = value
+			case key == "on-request":
+				kind.OnRequest = strings.Split(value, ",")
 			case key == "partitions":
 				var err error
 				if partitions, err = w.partition(value); err != nil {
@@ -97,18 +99,7 @@ func (w *world) defineCatalog(text string) error {
 				}
 			case key == "spot" || key == "on-demand" || key == "dedicated":
 				for _, zone := range zones {
-					o := cloudprovider.Offering{InstanceType: kind.Name, Zone: zone, CapacityType: key}
-					if key == "dedicated" {
-						o.CapacityType, o.Tenancy, kind.Labels[v1.LabelTenancy] = cloudprovider.OnDemand, key, "default"
-					}
-					for _, partition := range partitions {
-						o.Placement = partition
-						kind.Offerings = append(kind.Offerings, o)
-					}
-					o.Placement = ""
-					if milli, err := strconv.ParseInt(value, 10, 64); err == nil {
-						w.prices[o] = pricing.MicroUSD(milli * 1000)
-					}
+					w.sell(&kind, cloudprovider.Offering{InstanceType: kind.Name, Zone: zone, CapacityType: key}, partitions, value)
 				}
 			default:
 				n, err := strconv.ParseInt(strings.TrimSuffix(value, "Gi"), 10, 64)
@@ -126,6 +117,21 @@ func (w *world) defineCatalog(text string) error {
 	}
 	slices.SortFunc(w.catalog.InstanceTypes, func(a, b cloudprovider.InstanceType) int { return cmp.Compare(a.Name, b.Name) })
 	return nil
+}
+
+// sell adds an offering to a type, in each of the partitions, for thousandths of a dollar.
+func (w *world) sell(kind *cloudprovider.InstanceType, o cloudprovider.Offering, partitions []string, price string) {
+	if o.CapacityType == "dedicated" {
+		o.CapacityType, o.Tenancy, kind.Labels[v1.LabelTenancy] = cloudprovider.OnDemand, cloudprovider.Dedicated, "default"
+	}
+	for _, partition := range partitions {
+		o.Placement = partition
+		kind.Offerings = append(kind.Offerings, o)
+	}
+	o.Placement = ""
+	if milli, err := strconv.ParseInt(price, 10, 64); err == nil {
+		w.prices[o] = pricing.MicroUSD(milli * 1000)
+	}
 }
 
 // partition adds so many placements to the catalog, and returns their names.

@@ -17,6 +17,7 @@ import (
 var bigTypes = []ec2sim.InstanceType{
 	{Name: "p4d.24xlarge", Arch: "amd64", VCPU: 96, MemoryMiB: 1179648, ENIs: 15, IPv4PerENI: 50, MoreCards: []int{15, 15, 15}, EFAs: 4, NetworkMbps: 400000, EBSMbps: 19000, Manufacturer: "Intel"},
 	{Name: "m8i.4xlarge", Arch: "amd64", VCPU: 16, MemoryMiB: 65536, ENIs: 8, IPv4PerENI: 30, NetworkMbps: 7500, EBSMbps: 5000, Manufacturer: "Intel", Nested: true},
+	{Name: "p6-b300.48xlarge", Arch: "amd64", VCPU: 192, MemoryMiB: 4194304, ENIs: 8, IPv4PerENI: 50, MoreCards: []int{1, 1}, EFAs: 2, NetworkMbps: 400000, EBSMbps: 19000, Manufacturer: "Intel", Enclaves: true},
 	{Name: "m4.large", Arch: "amd64", VCPU: 2, MemoryMiB: 8192, ENIs: 2, IPv4PerENI: 10, NetworkMbps: 450, EBSMbps: 450, Manufacturer: "Intel", Xen: true},
 }
 
@@ -48,7 +49,7 @@ func machined(t *testing.T, kind string, extended []string, edit func(*v1.EC2Nod
 	asked = map[string]string{}
 	for key, values := range b.sim.Requests("CreateLaunchTemplate")[0].Form {
 		key, ours := strings.CutPrefix(key, "LaunchTemplateData.")
-		if ours && (strings.HasPrefix(key, "NetworkInterface.") || strings.HasPrefix(key, "CpuOptions.")) && !strings.Contains(key, "SecurityGroupId") {
+		if ours && (strings.HasPrefix(key, "NetworkInterface.") || strings.HasPrefix(key, "CpuOptions.") || strings.HasPrefix(key, "EnclaveOptions.")) && !strings.Contains(key, "SecurityGroupId") {
 			asked[key] = values[0]
 		}
 	}
@@ -72,7 +73,13 @@ func TestMachinesAreAskedFor(t *testing.T) {
 			"NetworkInterface.3.NetworkCardIndex": "2", "NetworkInterface.3.DeviceIndex": "1", "NetworkInterface.3.InterfaceType": "efa",
 			"NetworkInterface.4.NetworkCardIndex": "3", "NetworkInterface.4.DeviceIndex": "1", "NetworkInterface.4.InterfaceType": "efa",
 		}, ""},
-		"no EFA asked for": {"p4d.24xlarge", nil, func(*v1.EC2NodeClassSpec) {}, map[string]string{}, ""},
+		"EFAs where the first card has none": {"p6-b300.48xlarge", []string{"vpc.amazonaws.com/efa"}, func(*v1.EC2NodeClassSpec) {}, map[string]string{
+			"NetworkInterface.1.NetworkCardIndex": "0", "NetworkInterface.1.DeviceIndex": "0",
+			"NetworkInterface.2.NetworkCardIndex": "1", "NetworkInterface.2.DeviceIndex": "0", "NetworkInterface.2.InterfaceType": "efa-only",
+			"NetworkInterface.3.NetworkCardIndex": "2", "NetworkInterface.3.DeviceIndex": "0", "NetworkInterface.3.InterfaceType": "efa-only",
+		}, ""},
+		"enclaves for pods": {"p6-b300.48xlarge", []string{"eks.amazonaws.com/nitro-sandbox"}, func(*v1.EC2NodeClassSpec) {}, map[string]string{"EnclaveOptions.Enabled": "true"}, ""},
+		"no EFA asked for":  {"p4d.24xlarge", nil, func(*v1.EC2NodeClassSpec) {}, map[string]string{}, ""},
 		"named interfaces": {"p4d.24xlarge", nil, func(s *v1.EC2NodeClassSpec) {
 			s.NetworkInterfaces = []v1.NetworkInterface{{InterfaceType: "interface"}, {NetworkCardIndex: 1, DeviceIndex: 1, InterfaceType: "efa-only"}}
 		}, map[string]string{

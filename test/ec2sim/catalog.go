@@ -44,6 +44,7 @@ type InstanceType struct {
 	Encrypts     bool // encryption in transit
 	NoSpot       bool // not sold as spot
 	Nested       bool // can run machines in the machine
+	Enclaves     bool // of Nitro
 	// Zones that sell it, by name; all when nil.
 	Zones []string
 }

@@ -132,6 +132,9 @@ func (t InstanceType) wire() wireType {
 		Placement:  placementStrategies(t),
 		Burstable:  t.Burstable, DedicatedHosts: !t.Burstable, AutoRecovery: true, Enclaves: "unsupported",
 	}
+	if t.Enclaves {
+		w.Enclaves = "supported"
+	}
 	if t.LocalDisks > 0 {
 		// Rounded down: the disks need not add up to the total, which is what counts.
 		w.Storage = &wireStorage{t.LocalDiskGB, []wireDisk{{t.LocalDiskGB / int64(t.LocalDisks), t.LocalDisks, "ssd"}}, "required"}

@@ -34,6 +34,7 @@ type (
 		RootKind    string         `xml:"rootDeviceType"`
 		Tokens      string         `xml:"metadataOptions>httpTokens,omitempty"`
 		Hops        string         `xml:"metadataOptions>httpPutResponseHopLimit,omitempty"`
+		Enclaves    bool           `xml:"enclaveOptions>enabled"`
 		Within      string         `xml:"capacityReservationId,omitempty"`
 		Preference  string         `xml:"capacityReservationSpecification>capacityReservationPreference,omitempty"`
 		Target      string         `xml:"capacityReservationSpecification>capacityReservationTarget>capacityReservationId,omitempty"`
@@ -91,7 +92,7 @@ func (s *Server) wireInstance(i *instance) wireInstance {
 		Placement: s.wirePlacement(i, zone), Arch: wireArch(i.kind.Arch), Token: i.token, Lifecycle: i.lifecycle(),
 		Tags: tagSet(i.tags), Hypervisor: cmp.Or(i.kind.hypervisor(), "nitro"), RootName: i.image.root(), RootKind: "ebs",
 		Tokens: i.spec.tokens, Hops: i.spec.hopLimit,
-		Within: i.within, Preference: cmp.Or(i.spec.preference, "open"), Target: i.spec.target,
+		Enclaves: i.spec.enclaves, Within: i.within, Preference: cmp.Or(i.spec.preference, "open"), Target: i.spec.target,
 	}
 	if i.reasonCode != "" {
 		w.StateReason = &wireReason{i.reasonCode, i.reason}

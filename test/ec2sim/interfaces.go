@@ -65,6 +65,9 @@ func (t InstanceType) carries(sp spec) error {
 		perCard[i.card]++
 		if slices.Contains([]string{"efa", "efa-only"}, i.kind) {
 			efas++
+			if i.card == 0 && t.EFAs < len(perCard) { // the first card has none where there are too few
+				return fail("InvalidParameterCombination", "EFA is not supported on network card 0 of %s.", t.Name)
+			}
 		}
 		if i.tracks && t.Xen {
 			return fail("InvalidParameterCombination", "Connection tracking timeouts cannot be set on %s, which is not built on Nitro.", t.Name)
@@ -77,6 +80,9 @@ func (t InstanceType) carries(sp spec) error {
 	}
 	if efas > t.EFAs {
 		return fail("AttachmentLimitExceeded", "EFA interface count %d exceeds the limit of %s, %d.", efas, t.Name, t.EFAs)
+	}
+	if sp.enclaves && !t.Enclaves {
+		return fail("Unsupported", "Nitro Enclaves are not supported on %s.", t.Name)
 	}
 	if sp.nested && !t.Nested {
 		return fail("InvalidParameterCombination", "Nested virtualization is not supported on %s.", t.Name)

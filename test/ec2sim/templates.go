@@ -32,7 +32,7 @@ type spec struct {
 	preference, target                string            // of capacity reservations
 	market                            string            // "" is on demand or as a fleet says
 	interfaces                        []networkInterface
-	nested                            bool   // virtualization
+	nested, enclaves                  bool   // virtualization, Nitro Enclaves
 	group                             string // the placement group's ID; "" for none
 	partition                         int    // of it; 0 for any
 	tenancy                           string // dedicated, or "" for hardware that is shared
@@ -76,6 +76,7 @@ func readSpec(p params) (spec, error) {
 		return sp, err
 	}
 	sp.nested = p.sub("CpuOptions").str("NestedVirtualization") == "enabled"
+	sp.enclaves = p.sub("EnclaveOptions").boolean("Enabled")
 	tags, err := p.tagsFor("TagSpecification", "instance", "volume", "network-interface", "spot-instances-request", "elastic-gpu")
 	if err != nil {
 		return sp, err

@@ -1,0 +1,31 @@
+package aws
+
+import "github.com/stowage-sh/stowage/cloudprovider"
+
+// A Meter counts what becomes of requests. Its methods are called by many goroutines.
+type Meter interface {
+	// LaunchFailed counts an offering that a fleet did not launch, in the zone of that ID. The reason is EC2's code.
+	LaunchFailed(o cloudprovider.Offering, zoneID, reason string)
+	// TerminationFailed counts an instance that was not given back.
+	TerminationFailed()
+	// Batch counts a request for so many things at once, of a kind of request. What it returns is called at its end.
+	Batch(kind string, size int) (end func())
+}
+
+// batchTerminate is the kind of a batch of terminations.
+const batchTerminate = "terminate_instances"
+
+// noMeter counts nothing.
+type noMeter struct{}
+
+func (noMeter) LaunchFailed(cloudprovider.Offering, string, string) {}
+func (noMeter) TerminationFailed()                                  {}
+func (noMeter) Batch(string, int) func()                            { return func() {} }
+
+// meter is the one of the configuration, or one that counts nothing.
+func (c *Config) meter() Meter {
+	if c.Meter == nil {
+		return noMeter{}
+	}
+	return c.Meter
+}
