@@ -294,6 +294,6 @@ func TestPricesAge(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.now = r.now.Add(time.Hour)
-		r.shows(`stowage_prices_age_seconds{capacity_type="spot"} 3600`, "stowage_prices_")
+		r.shows(`stowage_prices_age_seconds{capacity_type="spot",os="linux"} 3600`, "stowage_prices_")
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 )
 
@@ -42,7 +43,7 @@ func TestCommitted(t *testing.T) {
 			units := int64(0)
 			for _, row := range launches[i].Rows { // with minValues some take more
 				listed, _ := in.Prices.Price(row.Offering)
-				more, ok := row.Commitment.Draw(row.Offering, listed)
+				more, ok := row.Commitment.Draw(row.Offering, pricing.Linux, listed)
 				if units = max(units, more); !ok || row.Commitment != launches[i].Rows[0].Commitment {
 					t.Errorf("%s may be bought, and is not covered", row.Offering)
 				}

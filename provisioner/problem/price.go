@@ -51,10 +51,9 @@ func (in *Input) PriceOf(pool *v1.NodePool, on labels.Labels, o cloudprovider.Of
 	return p.all(), p.known
 }
 
-// coverable reports whether commitments may cover a node with these labels: those that are known are for Linux.
-func coverable(on labels.Labels) bool {
-	os := on.Get(corev1.LabelOSStable)
-	return os == "" || os == "linux"
+// systemOf is the operating system of a node with these labels; not ok for one that nothing is committed for.
+func systemOf(on labels.Labels) (pricing.System, bool) {
+	return pricing.SystemOf(on.Get(corev1.LabelOSStable))
 }
 
 // unpricedSystem names the operating system of a catalog's machines if no price is known for it; else "".
