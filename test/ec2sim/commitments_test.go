@@ -13,13 +13,9 @@ import (
 	stowage "github.com/stowage-sh/stowage/pricing"
 )
 
-// TestCommitments: what an account has paid for in advance becomes what an entry of a file would. There are
-// three plans that count, more than fit on a page.
-func TestCommitments(t *testing.T) {
-	h := start(t, Options{Types: FewTypes(), Region: "us-west-2"})
-	now := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+// commit has an account pay in advance for some things that count from now on, and for some that do not.
+func commit(h *harness, now time.Time) {
 	later := now.Add(24 * time.Hour)
-	h.SetPrice(cloudprovider.Offering{InstanceType: "m5.large", CapacityType: cloudprovider.OnDemand}, 96_000)
 	h.Commit([]ReservedInstances{
 		{ID: "ri-region", InstanceType: "m5.large", Count: 2, End: later},
 		{ID: "ri-size", InstanceType: "m5.xlarge", Count: 1, End: later.Add(time.Hour)},
@@ -37,6 +33,15 @@ func TestCommitments(t *testing.T) {
 		{ID: "sp-none", Type: "EC2Instance", Region: "us-west-2", Family: "z9", Commitment: "1", Percent: 40},
 		{ID: "sp-queued", Type: "Compute", Commitment: "1", Percent: 20, State: "queued"},
 	})
+}
+
+// TestCommitments: what an account has paid for in advance becomes what an entry of a file would. There are
+// three plans that count, more than fit on a page.
+func TestCommitments(t *testing.T) {
+	h := start(t, Options{Types: FewTypes(), Region: "us-west-2"})
+	now := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+	h.SetPrice(cloudprovider.Offering{InstanceType: "m5.large", CapacityType: cloudprovider.OnDemand}, 96_000)
+	commit(h, now)
 	account := stowage.Account{EC2: h.ec2, SavingsPlans: savingsplans.NewFromConfig(h.aws), Region: "us-west-2"}
 	read, err := account.Read(t.Context(), now)
 	if err != nil {
