@@ -2,11 +2,13 @@ package charts_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +42,11 @@ var functions = template.FuncMap{
 			return nil, errors.New(message)
 		}
 		return v, nil
+	},
+	"kindIs": func(kind string, v any) bool { return reflect.TypeOf(v).Kind().String() == kind },
+	"toJson": func(v any) (string, error) {
+		data, err := json.Marshal(v)
+		return string(data), err
 	},
 	"toYaml": func(v any) (string, error) {
 		data, err := yaml.Marshal(v)
@@ -343,7 +350,7 @@ func TestCommitments(t *testing.T) {
 	}
 	text := all["ConfigMap/stowage-commitments"].(*corev1.ConfigMap).Data["commitments.yaml"]
 	read, err := pricing.ReadCommitments(strings.NewReader(text), "the ConfigMap", "us-east-1", time.Time{})
-	if err != nil || len(read) != 1 || read[0].Amount != 2_500_000 {
+	if err != nil || len(read.Commitments) != 1 || read.Commitments[0].Amount != 2_500_000 {
 		t.Errorf("%v, %v, read from\n%s", read, err, text)
 	}
 	pod := all["Deployment/stowage"].(*appsv1.Deployment).Spec.Template.Spec
@@ -353,5 +360,47 @@ func TestCommitments(t *testing.T) {
 	}
 	if !slices.Contains(pod.Containers[0].Env, corev1.EnvVar{Name: "COMMITMENTS", Value: mount.MountPath + "/commitments.yaml"}) {
 		t.Errorf("COMMITMENTS is not the file in %s", mount.MountPath)
+	}
+}
+
+// TestCommitmentsOfAccount: the account's are no file.
+func TestCommitmentsOfAccount(t *testing.T) {
+	all, err := render(t, func(values map[string]any) {
+		setCluster(values)
+		values["settings"].(map[string]any)["commitments"] = "account"
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod := all["Deployment/stowage"].(*appsv1.Deployment).Spec.Template.Spec
+	if !slices.Contains(pod.Containers[0].Env, corev1.EnvVar{Name: "COMMITMENTS", Value: "account"}) {
+		t.Errorf("COMMITMENTS is not account in %v", pod.Containers[0].Env)
+	}
+	if all["ConfigMap/stowage-commitments"] != nil || len(pod.Volumes)+len(pod.Containers[0].VolumeMounts) > 0 {
+		t.Errorf("there is a file: %v", pod.Volumes)
+	}
+}
+
+// TestSpotInterruptions: the JSON in the values becomes the file that the controller reads, as it is.
+func TestSpotInterruptions(t *testing.T) {
+	const data = "{\"spot_advisor\": {\"us-east-1\": {\"Linux\": {\n\"m5.large\": {\"s\": 70, \"r\": 1}}}}}"
+	all, err := render(t, func(values map[string]any) {
+		setCluster(values)
+		values["settings"].(map[string]any)["spotInterruptions"] = data
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := all["ConfigMap/stowage-spot-interruptions"].(*corev1.ConfigMap).Data["spot-advisor-data.json"]
+	if _, err := pricing.ReadInterruptions(strings.NewReader(text), "the ConfigMap", "us-east-1"); err != nil || text != data {
+		t.Errorf("%v, of %s", err, text)
+	}
+	pod := all["Deployment/stowage"].(*appsv1.Deployment).Spec.Template.Spec
+	mount := pod.Containers[0].VolumeMounts[0]
+	if len(pod.Volumes) != 1 || mount.Name != pod.Volumes[0].Name || pod.Volumes[0].ConfigMap.Name != "stowage-spot-interruptions" {
+		t.Errorf("mount %v of %v", mount, pod.Volumes)
+	}
+	if !slices.Contains(pod.Containers[0].Env, corev1.EnvVar{Name: "SPOT_INTERRUPTIONS", Value: mount.MountPath + "/spot-advisor-data.json"}) {
+		t.Errorf("SPOT_INTERRUPTIONS is not the file in %s", mount.MountPath)
 	}
 }

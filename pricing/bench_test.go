@@ -60,7 +60,7 @@ func BenchmarkBill(b *testing.B) {
 	var uses []Use
 	for o, price := range t.All() {
 		if o.CapacityType == cloudprovider.OnDemand && len(uses) < 300 {
-			uses = append(uses, Use{o, price, price, 10})
+			uses = append(uses, Use{o, Linux, price, price, 10})
 		}
 	}
 	cs := Commitments{

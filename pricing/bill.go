@@ -11,6 +11,7 @@ import (
 // A Use is machines alike that run on demand for the hour.
 type Use struct {
 	Offering cloudprovider.Offering
+	System   System
 	// OnDemand is the price that Savings Plans take their discount off; Price is what an hour
 	// counts for where nothing covers it, which NodeOverlays may have changed.
 	OnDemand, Price MicroUSD
@@ -53,7 +54,7 @@ func (cs Commitments) Biller(uses []Use) *Biller {
 	b := &Biller{commitments: cs, uses: uses}
 	for c := range cs {
 		for u := range uses {
-			if units, ok := cs[c].Draw(uses[u].Offering, uses[u].OnDemand); ok {
+			if units, ok := cs[c].Draw(uses[u].Offering, uses[u].System, uses[u].OnDemand); ok {
 				b.cover = append(b.cover, covers{c, u, units})
 			}
 		}
@@ -70,7 +71,7 @@ func (b *Biller) compare(x, y covers) int {
 		saved = compareFractions(x.units, b.uses[x.use].OnDemand, y.units, b.uses[y.use].OnDemand)
 	}
 	return cmp.Or(cmp.Compare(c.rank(), d.rank()), saved, cmp.Compare(x.units, y.units),
-		b.uses[x.use].Offering.Compare(b.uses[y.use].Offering), cmp.Compare(c.Name, d.Name))
+		b.uses[x.use].Offering.Compare(b.uses[y.use].Offering), cmp.Compare(c.Name, d.Name), cmp.Compare(x.use, y.use))
 }
 
 // rank is the place of a commitment's kind among others.

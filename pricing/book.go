@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync/atomic"
 	"time"
 )
@@ -22,6 +23,8 @@ type Source interface {
 type Book struct {
 	current atomic.Pointer[Table]
 	sources []Source
+	// committed is when commitments were read last; nil if they never were.
+	committed atomic.Pointer[time.Time]
 }
 
 // NewBook returns a book that starts with the prices of t and is refreshed from
@@ -36,6 +39,20 @@ func NewBook(t *Table, sources ...Source) *Book {
 // Table returns the current prices, an immutable value. A decision takes one and
 // asks nothing else: prices of two tables need not fit together.
 func (b *Book) Table() *Table { return b.current.Load() }
+
+// At is Table at a time: what is committed counts only until it ends, however long ago it was read. A
+// table from which something has ended is another than before, and the same until more ends.
+func (b *Book) At(now time.Time) *Table {
+	for {
+		t := b.current.Load()
+		if !t.commitments.ended(now) {
+			return t
+		}
+		if next := t.WithCommitments(t.commitments.at(now)); b.current.CompareAndSwap(t, next) {
+			return next
+		}
+	}
+}
 
 // Refresh fetches from every source and swaps in what came, as of now. A source that
 // fails, or has nothing, keeps its old prices and does not stop the others: its
@@ -56,9 +73,21 @@ func (b *Book) Refresh(ctx context.Context, now time.Time) error {
 	return errors.Join(failed...)
 }
 
-// Commit replaces the commitments. Prices stay as they are.
-func (b *Book) Commit(cs Commitments) {
-	b.change(func(old *Table) *Table { return old.WithCommitments(cs) })
+// Commit replaces the commitments by those that were read at a time. Prices stay as they are, and so does
+// the table if nothing is committed anew: another would be planned with anew.
+func (b *Book) Commit(cs Commitments, now time.Time) {
+	if !reflect.DeepEqual(cs, b.Table().Commitments()) {
+		b.change(func(old *Table) *Table { return old.WithCommitments(cs) })
+	}
+	b.committed.Store(&now)
+}
+
+// Committed returns when commitments were read last; not ok if they never were.
+func (b *Book) Committed() (at time.Time, ok bool) {
+	if read := b.committed.Load(); read != nil {
+		return *read, true
+	}
+	return at, false
 }
 
 // Interruptions replaces what is known of how often machines on spot are taken back.

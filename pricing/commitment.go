@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 )
@@ -35,25 +36,68 @@ type Commitment struct {
 	// InstanceType and Zone that Reserved Instances are for; no zone means any of the region.
 	InstanceType, Zone string
 
-	// discount is what a Savings Plan takes off the on-demand price, in millionths; -1 for a plan
-	// that covers only what is in rates.
+	// system that Reserved Instances are for.
+	system System
+	// discount is what a Savings Plan takes off the on-demand price with Linux, in millionths; -1 for a
+	// plan that covers only what is in rates.
 	discount int64
-	// rates of a Savings Plan by instance type; they go before the discount.
-	rates map[string]MicroUSD
+	// rates of a Savings Plan by system and instance type; they go before the discount.
+	rates map[System]map[string]MicroUSD
+	// terms say how Amount is made up, where it ends; they do not change.
+	terms []term
 }
+
+// A term is what was bought at once: so much of an Amount, until end; zero for no end.
+type term struct {
+	amount int64
+	end    time.Time
+}
+
+// over reports whether the term has ended.
+func (t term) over(now time.Time) bool { return !t.end.IsZero() && !now.Before(t.end) }
 
 // Commitments of a region, in any order; names are unique. They are not changed.
 type Commitments []Commitment
 
+// ended reports whether any of the commitment has ended by a time.
+func (c *Commitment) ended(now time.Time) bool {
+	return slices.ContainsFunc(c.terms, func(t term) bool { return t.over(now) })
+}
+
+// ended reports whether any of them has.
+func (cs Commitments) ended(now time.Time) bool {
+	return slices.ContainsFunc(cs, func(c Commitment) bool { return c.ended(now) })
+}
+
+// at returns what is left of them at a time.
+func (cs Commitments) at(now time.Time) (left Commitments) {
+	for _, c := range cs {
+		if c.ended(now) {
+			c.terms = slices.DeleteFunc(slices.Clone(c.terms), func(t term) bool { return t.over(now) })
+			if len(c.terms) == 0 {
+				continue
+			}
+			c.Amount = 0
+			for _, t := range c.terms {
+				c.Amount += t.amount
+			}
+		}
+		left = append(left, c)
+	}
+	return left
+}
+
 // million is the whole of a discount, and the parts of a machine.
 const million = 1_000_000
 
-// Draw returns how much of the commitment's Amount one machine takes, all of the hour, given what
-// it costs on demand; not ok if the commitment does not cover it. Only what runs on demand is covered.
-func (c *Commitment) Draw(o cloudprovider.Offering, onDemand MicroUSD) (units int64, ok bool) {
+// Draw returns how much of the commitment's Amount one machine with a system takes, all of the hour, given
+// what it costs on demand; not ok if the commitment does not cover it. Only what runs on demand is covered.
+func (c *Commitment) Draw(o cloudprovider.Offering, system System, onDemand MicroUSD) (units int64, ok bool) {
 	family, size, _ := strings.Cut(o.InstanceType, ".")
 	switch {
 	case o.CapacityType != cloudprovider.OnDemand || onDemand <= 0:
+		return 0, false
+	case c.Kind == ReservedInstance && c.system != system:
 		return 0, false
 	case c.Kind == ReservedInstance && c.Family != "":
 		if c.Family == family {
@@ -65,14 +109,46 @@ func (c *Commitment) Draw(o cloudprovider.Offering, onDemand MicroUSD) (units in
 	case c.Family != "" && c.Family != family:
 		return 0, false
 	}
-	rate, ok := c.rates[o.InstanceType]
-	if !ok && c.discount < 0 {
+	rate, ok := c.rates[system][o.InstanceType]
+	if !ok && (c.discount < 0 || system != Linux) { // of a licence nothing is taken off
 		return 0, false
 	}
 	if !ok {
 		rate = MicroUSD(mulDiv(int64(onDemand), million-c.discount, million))
 	}
 	return max(1, int64(rate)), rate <= onDemand
+}
+
+// Unmatched says of each that covers nothing with a known price on demand in t, a line that begins with its name: of
+// an instance type or family that is misspelled, say, or not sold here.
+func (cs Commitments) Unmatched(t *Table) (lines []string) {
+	for i := range cs {
+		if known, matched := cs[i].matches(t); known && !matched {
+			lines = append(lines, cs[i].Name+": it covers no machine that has a price on demand in "+t.region)
+		}
+	}
+	return lines
+}
+
+// matches reports whether c covers anything that has a price on demand in t, if prices are known of machines
+// with its system. It costs O(prices).
+func (c *Commitment) matches(t *Table) (known, matched bool) {
+	for _, system := range Systems {
+		prices := t.For(system.label())
+		if c.Kind == ReservedInstance && c.system != system || !slices.Contains(prices.capacityTypes, cloudprovider.OnDemand) {
+			continue
+		}
+		known = true
+		for o, price := range prices.prices {
+			if c.Zone != "" { // the price is the region's
+				o.Zone = c.Zone
+			}
+			if _, ok := c.Draw(o, system, price); ok {
+				return true, true
+			}
+		}
+	}
+	return known, false
 }
 
 // Quantity is an amount in dollars, machines, or normalized units: for output only.

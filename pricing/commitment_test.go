@@ -14,11 +14,11 @@ var noon = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
 
 func mustCommit(t *testing.T, text string) Commitments {
 	t.Helper()
-	cs, err := ReadCommitments(strings.NewReader(text), "c.yaml", "us-east-1", noon)
+	read, err := ReadCommitments(strings.NewReader(text), "c.yaml", "us-east-1", noon)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cs
+	return read.Commitments
 }
 
 const three = `
@@ -119,20 +119,20 @@ func TestDraw(t *testing.T) {
 		{2, "m5.4xlarge", 128, true}, {2, "m5.metal", 0, false}, {2, "m5.metal-24xl", 768, true}, {2, "c5.large", 0, false},
 	} {
 		o := offering(c.offering, "us-east-1a", "on-demand")
-		if got, ok := cs[c.commitment].Draw(o, 100_000); got != c.want || ok != c.ok {
+		if got, ok := cs[c.commitment].Draw(o, Linux, 100_000); got != c.want || ok != c.ok {
 			t.Errorf("%s takes %d of %s (%v), want %d (%v)", o, got, cs[c.commitment].Name, ok, c.want, c.ok)
 		}
 		o.CapacityType = "spot"
-		if _, ok := cs[c.commitment].Draw(o, 100_000); ok {
+		if _, ok := cs[c.commitment].Draw(o, Linux, 100_000); ok {
 			t.Errorf("%s is covered by %s", o, cs[c.commitment].Name)
 		}
 	}
 }
 
-// TestReadCommitments: those of other regions, platforms and times are left out, and what is used elsewhere
-// is taken off.
+// TestReadCommitments: those of other regions, platforms and times are left out, which is said, and what is used
+// elsewhere is taken off.
 func TestReadCommitments(t *testing.T) {
-	cs := mustCommit(t, `
+	read, err := ReadCommitments(strings.NewReader(`
 commitments:
 - {name: a, kind: ReservedInstance, region: eu-west-1, instanceType: m5.large, count: 1}
 - {name: b, kind: ReservedInstance, region: us-east-1, instanceType: m5.large, count: 1, platform: Windows}
@@ -143,15 +143,141 @@ commitments:
 - {name: g, kind: ReservedInstance, region: us-east-1, instanceType: g5.xlarge, count: 3, usedElsewhere: 1.5}
 - {name: h, kind: ComputeSavingsPlan, dollarsPerHour: 1, discount: 20%, end: 2026-12-01}
 - {name: i, kind: ReservedInstance, region: us-east-1, instanceType: g5.2xlarge, count: 1, end: 2026-12-02}
-`)
-	want := Commitments{
-		{Name: "e", Kind: ComputeSavingsPlan, Amount: 600_000, discount: 125_000, rates: map[string]MicroUSD{}},
-		{Name: "f", Kind: ReservedInstance, Amount: 24, Family: "m5", InstanceType: "m5.large"},
-		{Name: "g", Kind: ReservedInstance, Amount: 1, InstanceType: "g5.xlarge"},
-		{Name: "i", Kind: ReservedInstance, Amount: 1, InstanceType: "g5.2xlarge"},
+- {name: j, kind: EC2InstanceSavingsPlan, region: us-esat-1, family: m5, dollarsPerHour: 1, discount: 20%}
+- {name: k, kind: ReservedInstance, region: us-east-1, instanceType: m5.large, count: 1, platform: SUSE Linux}
+`), "c.yaml", "us-east-1", noon)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, cs, cmp.AllowUnexported(Commitment{})); diff != "" {
+	want := Reading{Commitments{
+		{Name: "b", Kind: ReservedInstance, Amount: 1, InstanceType: "m5.large", system: Windows, terms: []term{{1, time.Time{}}}},
+		{Name: "e", Kind: ComputeSavingsPlan, Amount: 600_000, discount: 125_000, rates: map[System]map[string]MicroUSD{Linux: {}, Windows: {}},
+			terms: []term{{600_000, noon.Add(time.Second)}}},
+		{Name: "f", Kind: ReservedInstance, Amount: 24, Family: "m5", InstanceType: "m5.large", terms: []term{{24, time.Time{}}}},
+		{Name: "g", Kind: ReservedInstance, Amount: 1, InstanceType: "g5.xlarge", terms: []term{{1, time.Time{}}}},
+		{Name: "i", Kind: ReservedInstance, Amount: 1, InstanceType: "g5.2xlarge", terms: []term{{1, noon.Add(12 * time.Hour)}}},
+	}, []string{
+		"a: it is for region eu-west-1, and this is us-east-1",
+		"c: it is for dedicated machines, which no node is",
+		"d: it has ended 2026-12-01T12:00:00Z",
+		"h: it has ended 2026-12-01T00:00:00Z",
+		"j: it is for region us-esat-1, and this is us-east-1",
+		"k: it is for SUSE Linux, which no node has",
+	}}
+	if diff := cmp.Diff(want, *read, cmp.AllowUnexported(Commitment{}, term{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// TestEndsAtUse: what ends counts no more from then on, though nothing is read anew, and prices that are
+// planned with change once for it.
+func TestEndsAtUse(t *testing.T) {
+	b := NewBook(tableOf(1, 1, "", "on-demand"))
+	b.Commit(mustCommit(t, `
+commitments:
+- {name: a, kind: ComputeSavingsPlan, dollarsPerHour: 1, discount: 20%, end: 2026-12-01T13:00:00Z}
+- {name: b, kind: ComputeSavingsPlan, dollarsPerHour: 2, discount: 20%}
+`), noon)
+	first := b.At(noon.Add(time.Hour - 1))
+	if len(first.Commitments()) != 2 || first != b.Table() {
+		t.Errorf("before the end %v count", first.Commitments())
+	}
+	second := b.At(noon.Add(time.Hour))
+	if cs := second.Commitments(); len(cs) != 1 || cs[0].Name != "b" || cs[0].Amount != 2_000_000 {
+		t.Errorf("at the end %v count", cs)
+	}
+	if third := b.At(noon.Add(2 * time.Hour)); third != second || second == first {
+		t.Error("the table is not another once, and then the same")
+	}
+	if at, ok := b.Committed(); !ok || !at.Equal(noon) {
+		t.Errorf("read at %v", at)
+	}
+	b.Commit(second.Commitments(), noon.Add(time.Hour))
+	if at, _ := b.Committed(); b.Table() != second || !at.Equal(noon.Add(time.Hour)) {
+		t.Error("the same, read again, makes another table, or has the old age")
+	}
+}
+
+// TestUnited: plans that cover the same at the same rates are one, of which each part ends in its time: 1 + 2 dollars until
+// one o'clock, and then 2. 4 m5.large and 1 m5.2xlarge of a family are 4 × 4 + 16 units, as 128 quarters.
+func TestUnited(t *testing.T) {
+	cs := mustCommit(t, `
+commitments:
+- {name: c, kind: ReservedInstance, region: us-east-1, instanceType: m5.2xlarge, count: 1}
+- {name: b, kind: ReservedInstance, region: us-east-1, instanceType: m5.large, count: 4}
+- {name: d, kind: ReservedInstance, region: us-east-1, instanceType: m5.large, count: 4, zone: us-east-1a}
+- {name: e, kind: ReservedInstance, region: us-east-1, instanceType: m5.large, count: 4, platform: Windows}
+- {name: q, kind: ComputeSavingsPlan, dollarsPerHour: 2, rates: {m5.large: 0.07}}
+- {name: p, kind: ComputeSavingsPlan, dollarsPerHour: 1, rates: {m5.large: 0.07}, end: 2026-12-01T13:00:00Z}
+- {name: r, kind: ComputeSavingsPlan, dollarsPerHour: 1, rates: {m5.large: 0.07}, windowsRates: {m5.large: 0.16}}
+`).united()
+	amounts := func(cs Commitments) map[string]int64 {
+		all := map[string]int64{}
+		for _, c := range cs {
+			all[c.Name] = c.Amount
+		}
+		return all
+	}
+	want := map[string]int64{"b and 1 more": 128, "d": 4, "e": 4, "p and 1 more": 3_000_000, "r": 1_000_000}
+	if diff := cmp.Diff(want, amounts(cs)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	want["p and 1 more"] = 2_000_000
+	if diff := cmp.Diff(want, amounts(cs.at(noon.Add(time.Hour)))); diff != "" {
+		t.Errorf("after one o'clock (-want +got)\n%s", diff)
+	}
+}
+
+// TestCommittedWindows: a plan covers machines with Windows at their own rates, Reserved Instances for Windows those alone.
+// The plan's 0.20 dollars are 0.05 for each of two with Linux, at 0.05/0.10 first, since half of the price is saved; the 0.10 that are left
+// cover 0.10/0.16 = 62.5 % of the one with Windows, at 0.16/0.20. Of another the Reserved Instance pays all. Left: 37.5 % of 0.20.
+func TestCommittedWindows(t *testing.T) {
+	cs := mustCommit(t, `
+commitments:
+- {name: a, kind: ComputeSavingsPlan, dollarsPerHour: 0.20, discount: 50%, windowsRates: {m5.large: 0.16}}
+- {name: b, kind: ReservedInstance, region: us-east-1, instanceType: c5.large, count: 1, platform: Windows}
+`)
+	windows := func(name string) Use {
+		u := use(name, 200_000, 1)
+		u.System = Windows
+		return u
+	}
+	uses := []Use{windows("m5.large"), use("m5.large", 100_000, 2), windows("c5.large")}
+	if diff := cmp.Diff(Bill{75_000, []int64{0, 0}}, cs.Biller(uses).Bill(counts(uses))); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	for _, u := range []Use{windows("r5.large"), use("c5.large", 85_000, 1)} { // no rate; and no Windows
+		i := 0
+		if u.System == Linux {
+			i = 1
+		}
+		if _, ok := cs[i].Draw(u.Offering, u.System, u.OnDemand); ok {
+			t.Errorf("%s is covered by %s", u.Offering, cs[i].Name)
+		}
+	}
+}
+
+// TestUnmatched: what covers nothing that is sold is told, if prices are known of such machines.
+func TestUnmatched(t *testing.T) {
+	cs := mustCommit(t, `
+commitments:
+- {name: good, kind: ReservedInstance, region: us-east-1, instanceType: a1.2xlarge, count: 1}
+- {name: zonal, kind: ReservedInstance, region: us-east-1, zone: us-east-1a, instanceType: a1.large, count: 1}
+- {name: all, kind: ComputeSavingsPlan, dollarsPerHour: 1, discount: 20%}
+- {name: typo, kind: ReservedInstance, region: us-east-1, instanceType: a1.lrage, count: 1}
+- {name: family, kind: EC2InstanceSavingsPlan, region: us-east-1, family: a11, dollarsPerHour: 1, discount: 20%}
+- {name: windows, kind: ReservedInstance, region: us-east-1, instanceType: a2.large, count: 1, platform: Windows}
+`)
+	linux := tableOf(100, 1, "", "on-demand")
+	want := []string{"typo: it covers no machine that has a price on demand in us-east-1", "family: it covers no machine that has a price on demand in us-east-1"}
+	if diff := cmp.Diff(want, cs.Unmatched(linux)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	windows := tableOf(190, 1, "", "on-demand")
+	windows.os = "windows"
+	want = append(want, "windows: it covers no machine that has a price on demand in us-east-1")
+	if diff := cmp.Diff(want, cs.Unmatched(linux.with(windows))); diff != "" {
+		t.Errorf("where prices with Windows are known (-want +got)\n%s", diff)
 	}
 }
 
@@ -202,7 +328,7 @@ func ri(fields string) string {
 // TestCommitmentsOutliveARefresh: what is committed stays when prices change.
 func TestCommitmentsOutliveARefresh(t *testing.T) {
 	b := NewBook(tableOf(1, 1, "", "spot"), sourceFunc(func() (*Table, error) { return tableOf(2, 1, "", "spot"), nil }))
-	b.Commit(mustCommit(t, three))
+	b.Commit(mustCommit(t, three), noon)
 	if err := b.Refresh(t.Context(), noon); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +30,7 @@ type entry struct {
 	DollarsPerHour number            `json:"dollarsPerHour"`
 	Discount       string            `json:"discount"`
 	Rates          map[string]number `json:"rates"`
+	WindowsRates   map[string]number `json:"windowsRates"`
 	UsedElsewhere  number            `json:"usedElsewhere"`
 	End            string            `json:"end"`
 }
@@ -52,17 +54,28 @@ func (n *number) UnmarshalJSON(text []byte) error {
 // maxCount is the most Reserved Instances that one entry may have.
 const maxCount = 1_000_000
 
-// linux and shared are the platform and tenancy of the nodes that there are.
-const linux, shared = "Linux/UNIX", "default"
+// linux, windows and shared are the platforms and the tenancy of the nodes that there are.
+const linux, windows, shared = "Linux/UNIX", "Windows", "default"
 
 // platforms of Reserved Instances, as DescribeReservedInstances has them, without those for a VPC.
-var platforms = []string{linux, "SUSE Linux", "Red Hat Enterprise Linux", "Red Hat Enterprise Linux with HA", "Windows", "Windows with SQL Server Standard",
+var platforms = []string{linux, "SUSE Linux", "Red Hat Enterprise Linux", "Red Hat Enterprise Linux with HA", windows, "Windows with SQL Server Standard",
 	"Windows with SQL Server Web", "Windows with SQL Server Enterprise", "Linux with SQL Server Standard", "Linux with SQL Server Web", "Linux with SQL Server Enterprise"}
 
-// ReadCommitments reads the commitments of a file, YAML or JSON, that count in a region at a time: those
-// of other regions, that have ended, or that are for other machines than Linux on shared hardware are checked
-// and left out. Errors begin with name, which is the file's, and name entry and field.
-func ReadCommitments(r io.Reader, name, region string, now time.Time) (Commitments, error) {
+// A Reading is what a source says of commitments.
+type Reading struct {
+	// Commitments that count in a region at a time.
+	Commitments Commitments
+	// LeftOut are the others: those of other regions, that have ended, or that are for other machines than
+	// there are. Each is a line that begins with the name and says why.
+	LeftOut []string
+}
+
+// leaveOut notes one that does not count.
+func (r *Reading) leaveOut(name, why string) { r.LeftOut = append(r.LeftOut, name+": "+why) }
+
+// ReadCommitments reads the commitments of a file, YAML or JSON. All of them are checked. Errors begin
+// with name, which is the file's, and name entry and field.
+func ReadCommitments(r io.Reader, name, region string, now time.Time) (*Reading, error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
@@ -83,7 +96,7 @@ func ReadCommitments(r io.Reader, name, region string, now time.Time) (Commitmen
 	if list.Commitments == nil {
 		return nil, fmt.Errorf("%s: commitments: is missing: a list is wanted, which may be []", name)
 	}
-	var all Commitments
+	all := &Reading{}
 	seen := map[string]bool{}
 	for i, raw := range list.Commitments {
 		var e entry
@@ -103,9 +116,11 @@ func ReadCommitments(r io.Reader, name, region string, now time.Time) (Commitmen
 			}
 			return nil, fmt.Errorf("%s: %s: %w", name, at, err)
 		}
-		if e.counts(region, now) {
-			all = append(all, c)
+		if why := e.useless(region, now); why != "" {
+			all.leaveOut(e.Name, why)
+			continue
 		}
+		all.Commitments = append(all.Commitments, c)
 	}
 	return all, nil
 }
@@ -129,12 +144,25 @@ func wrong(field, format string, args ...any) error {
 	return errors.New(field + ": " + fmt.Sprintf(format, args...))
 }
 
-// counts reports whether the commitment is any good to nodes of a region at a time.
-func (e *entry) counts(region string, now time.Time) bool {
-	here := e.Region == region || e.Kind == ComputeSavingsPlan
-	ours := e.Kind != ReservedInstance || cmp.Or(e.Platform, linux) == linux && cmp.Or(e.Tenancy, shared) == shared
+// useless says why the commitment is of no use to nodes of a region at a time; "" if it is of use.
+func (e *entry) useless(region string, now time.Time) string {
 	end, _ := e.end() // it has been read
-	return here && ours && (end.IsZero() || now.Before(end))
+	switch {
+	case e.Kind != ComputeSavingsPlan && e.Region != region:
+		return fmt.Sprintf("it is for region %s, and this is %s", e.Region, region)
+	case e.Kind == ReservedInstance && e.platform() != linux && e.platform() != windows:
+		return fmt.Sprintf("it is for %s, which no node has", e.Platform)
+	case e.Kind == ReservedInstance && cmp.Or(e.Tenancy, shared) != shared:
+		return "it is for dedicated machines, which no node is"
+	case term{end: end}.over(now):
+		return "it has ended " + end.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// platform is that of Reserved Instances. Whether they were bought for a VPC is the same to everybody.
+func (e *entry) platform() string {
+	return strings.TrimSuffix(cmp.Or(e.Platform, linux), " (Amazon VPC)")
 }
 
 // end is the time from which it does not count; zero if there is none.
@@ -152,8 +180,7 @@ func (e *entry) end() (at time.Time, err error) {
 }
 
 // commitment checks what is written, and returns what it means.
-func (e *entry) commitment() (Commitment, error) {
-	e.Platform = strings.TrimSuffix(e.Platform, " (Amazon VPC)") // the same to everybody
+func (e *entry) commitment() (c Commitment, err error) {
 	switch {
 	case e.Name == "":
 		return Commitment{}, wrong("name", "is missing")
@@ -163,13 +190,17 @@ func (e *entry) commitment() (Commitment, error) {
 	if err := e.misplaced(); err != nil {
 		return Commitment{}, err
 	}
-	if _, err := e.end(); err != nil {
+	end, err := e.end()
+	if err != nil {
 		return Commitment{}, err
 	}
 	if e.Kind == ReservedInstance {
-		return e.reserved()
+		c, err = e.reserved()
+	} else {
+		c, err = e.plan()
 	}
-	return e.plan()
+	c.terms = []term{{c.Amount, end}}
+	return c, err
 }
 
 // misplaced names a field that the kind does not have, or lacks.
@@ -191,6 +222,7 @@ func (e *entry) misplaced() error {
 		{"dollarsPerHour", e.DollarsPerHour != "", plan, true},
 		{"discount", e.Discount != "", plan, false},
 		{"rates", e.Rates != nil, plan, false},
+		{"windowsRates", e.WindowsRates != nil, plan, false},
 	} {
 		switch {
 		case f.has && !f.may:
@@ -204,7 +236,7 @@ func (e *entry) misplaced() error {
 
 // plan reads a Savings Plan.
 func (e *entry) plan() (Commitment, error) {
-	c := Commitment{Name: e.Name, Kind: e.Kind, Family: e.Family, discount: -1, rates: map[string]MicroUSD{}}
+	c := Commitment{Name: e.Name, Kind: e.Kind, Family: e.Family, discount: -1, rates: map[System]map[string]MicroUSD{}}
 	if strings.Contains(e.Family, ".") {
 		return c, wrong("family", "%q is an instance type, not a family such as m5", e.Family)
 	}
@@ -217,7 +249,7 @@ func (e *entry) plan() (Commitment, error) {
 		return c, wrong("usedElsewhere", "%v", err)
 	}
 	c.Amount = max(0, int64(dollars-used))
-	if e.Discount == "" && len(e.Rates) == 0 {
+	if e.Discount == "" && len(e.Rates) == 0 && len(e.WindowsRates) == 0 {
 		return c, wrong("discount", "is missing, and there are no rates: one of them says what the plan's hours cost")
 	}
 	if e.Discount != "" {
@@ -228,25 +260,36 @@ func (e *entry) plan() (Commitment, error) {
 		}
 		c.discount = int64(d) / 100
 	}
-	for kind, rate := range e.Rates {
-		if c.rates[kind], err = ParseMicroUSD(string(rate)); err != nil {
-			return c, wrong("rates["+kind+"]", "%v", err)
-		}
+	if c.rates[Linux], err = rates("rates", e.Rates); err == nil {
+		c.rates[Windows], err = rates("windowsRates", e.WindowsRates)
 	}
-	return c, nil
+	return c, err
+}
+
+// rates reads a field of rates by instance type.
+func rates(field string, written map[string]number) (map[string]MicroUSD, error) {
+	read := map[string]MicroUSD{}
+	for _, kind := range slices.Sorted(maps.Keys(written)) {
+		rate, err := ParseMicroUSD(string(written[kind]))
+		if err != nil {
+			return nil, wrong(field+"["+kind+"]", "%v", err)
+		}
+		read[kind] = rate
+	}
+	return read, nil
 }
 
 // reserved reads Reserved Instances.
 func (e *entry) reserved() (Commitment, error) {
 	c := Commitment{Name: e.Name, Kind: e.Kind, InstanceType: e.InstanceType, Zone: e.Zone}
 	family, size, ok := strings.Cut(e.InstanceType, ".")
-	regional := e.Zone == "" && cmp.Or(e.Platform, linux) == linux && cmp.Or(e.Tenancy, shared) == shared
+	regional := e.Zone == "" && e.platform() == linux && cmp.Or(e.Tenancy, shared) == shared
 	switch {
 	case !ok:
 		return c, wrong("instanceType", "%q is not an instance type, such as m5.large", e.InstanceType)
 	case e.Zone != "" && !strings.HasPrefix(e.Zone, e.Region):
 		return c, wrong("zone", "%q is not a zone of region %s", e.Zone, e.Region)
-	case !slices.Contains(platforms, cmp.Or(e.Platform, linux)):
+	case !slices.Contains(platforms, e.platform()):
 		return c, wrong("platform", "%q is none of %s", e.Platform, strings.Join(platforms, ", "))
 	case !slices.Contains([]string{shared, "dedicated"}, cmp.Or(e.Tenancy, shared)):
 		return c, wrong("tenancy", "%q is neither default nor dedicated", e.Tenancy)
@@ -258,6 +301,9 @@ func (e *entry) reserved() (Commitment, error) {
 	used, err := ParseAmount(cmp.Or(string(e.UsedElsewhere), "0"))
 	if err != nil {
 		return c, wrong("usedElsewhere", "%q is not a number of machines", e.UsedElsewhere)
+	}
+	if e.platform() == windows {
+		c.system = Windows
 	}
 	each := int64(1)
 	if e.SizeFlexible != nil && *e.SizeFlexible || e.SizeFlexible == nil && regional && flexible(e.InstanceType) {

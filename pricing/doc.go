@@ -2,8 +2,9 @@
 //
 // A [Table] is an immutable set of prices of one region, from the tables built
 // into the binary ([Embedded]), from a file ([ReadCSV]), or from AWS ([OnDemand],
-// [Spot]), and of [Commitments]: what of on-demand use is paid for already. A [Book] holds the current table behind one pointer: readers never
-// wait for the network and never see half an update.
+// [Spot]), and of [Commitments]: what of on-demand use is paid for already, by a
+// file ([ReadCommitments]) or an AWS account ([Account]). A [Book] holds the current
+// table behind one pointer: readers never wait for the network and never see half an update.
 //
 // The laws: prices are integers, millionths of a dollar per hour, converted
 // without floating point where they enter; a price that is not known is not

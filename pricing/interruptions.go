@@ -31,7 +31,7 @@ func ReadInterruptions(r io.Reader, name, region string) (Interruptions, error) 
 		} `json:"spot_advisor"`
 	}
 	if err := json.NewDecoder(r).Decode(&file); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: JSON is wanted, such as spot-advisor-data.json: %w", name, err)
 	}
 	types := file.Advisor[region]["Linux"]
 	if len(types) == 0 {

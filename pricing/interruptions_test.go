@@ -23,8 +23,9 @@ func TestInterruptions(t *testing.T) {
 		t.Errorf("after a refresh: %v", got)
 	}
 	for text, want := range map[string]string{
-		"":   "advisor.json: EOF",
-		"{}": "advisor.json: spot_advisor.us-east-1.Linux: is missing or empty",
+		"":                  "advisor.json: JSON is wanted, such as spot-advisor-data.json: EOF",
+		"commitments: []\n": "advisor.json: JSON is wanted, such as spot-advisor-data.json: invalid character 'c' looking for beginning of value",
+		"{}":                "advisor.json: spot_advisor.us-east-1.Linux: is missing or empty",
 		`{"spot_advisor": {"us-east-1": {"Linux": {"m5.large": {"s": 1}}}}}`: "advisor.json: spot_advisor.us-east-1.Linux.m5.large.r: must be a band from 0 to 4",
 		`{"spot_advisor": {"us-east-1": {"Linux": {"m5.large": {"r": 5}}}}}`: "advisor.json: spot_advisor.us-east-1.Linux.m5.large.r: must be a band from 0 to 4",
 	} {

@@ -52,12 +52,27 @@ const (
 	Windows
 )
 
+// Systems lists them.
+var Systems = []System{Linux, Windows}
+
 // String names it as the Price List does.
 func (s System) String() string {
 	if s == Windows {
 		return "Windows"
 	}
 	return "Linux"
+}
+
+// SystemOf returns the system that a value of the label kubernetes.io/os names, of which "" is Linux; not ok for
+// one that has no prices.
+func SystemOf(label string) (System, bool) {
+	switch label {
+	case "", "linux":
+		return Linux, true
+	case Windows.label():
+		return Windows, true
+	}
+	return 0, false
 }
 
 // label is the value of the label kubernetes.io/os that Table.os holds.

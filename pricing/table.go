@@ -169,6 +169,13 @@ func (t *Table) with(next *Table) *Table {
 	return merged
 }
 
+// WithSystem returns a table that has also prices of machines with another operating system than Linux.
+func (t *Table) WithSystem(system System, prices *Table) *Table {
+	other := *prices
+	other.os = system.label()
+	return t.with(&other)
+}
+
 // withSystem returns t with the prices of another operating system.
 func (t *Table) withSystem(next *Table) *Table {
 	merged := *t

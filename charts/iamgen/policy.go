@@ -13,8 +13,8 @@ import (
 type document struct {
 	name string // of the file, without .json
 	when string // it is needed, as the end of a sentence
-	// reads says that the document takes all Describe actions of EC2, which IAM cannot
-	// restrict to resources.
+	// reads says that the document takes all Describe actions of EC2 that no other has. IAM
+	// cannot restrict them to resources.
 	reads      bool
 	statements []statement
 }
@@ -144,7 +144,26 @@ func documents() []document {
 		statements: []statement{
 			{"ReadQueue", call("sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:DeleteMessage"), []string{"arn:" + partition + ":sqs:" + region + ":" + account + ":" + queue}, nil},
 		},
+	}, {
+		name: "commitments", when: "with `--commitments account`, also of `stowage plan`",
+		statements: []statement{
+			{"ReadReservedInstances", call("ec2:DescribeReservedInstances"), []string{"*"}, inRegion},
+			// They are of no region.
+			{"ReadSavingsPlans", call("savingsplans:DescribeSavingsPlans", "savingsplans:DescribeSavingsPlanRates"), []string{"*"}, nil},
+		},
 	}}
+}
+
+// states reports whether any of the documents names the action.
+func states(docs []document, name string) bool {
+	for _, d := range docs {
+		for _, s := range d.statements {
+			if slices.ContainsFunc(s.actions, func(a action) bool { return a.name == name }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // complete fills in the reads, and holds the documents against the calls: each call is
@@ -156,7 +175,7 @@ func complete(docs []document, made callers) ([]document, error) {
 			continue
 		}
 		for _, name := range made.actions() {
-			if strings.HasPrefix(name, "ec2:Describe") {
+			if strings.HasPrefix(name, "ec2:Describe") && !states(docs, name) {
 				docs[i].statements[0].actions = append(docs[i].statements[0].actions, action{name: name})
 			}
 		}

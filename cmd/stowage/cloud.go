@@ -39,7 +39,8 @@ type cloud struct {
 	prices        *pricing.Book
 	availability  *cloudprovider.Availability
 
-	commitmentsFile string
+	commitments commitmentSource // nil for none
+	told        map[string]bool  // what was said of commitments
 }
 
 // newCloud makes the clients from the SDK's own chain of configuration, asks for
@@ -64,6 +65,7 @@ func newCloud(ctx context.Context, kube *rest.Config, s *settings) (*cloud, erro
 		iam:          iam.NewFromConfig(cfg),
 		classes:      &aws.Classes{},
 		availability: &cloudprovider.Availability{},
+		told:         map[string]bool{},
 	}
 	c.interruptions = &aws.Interruptions{Queue: s.interruptionQueue, SQS: sqs.NewFromConfig(cfg), EC2: c.ec2}
 	if c.version, err = newKubeVersion(ctx, kube, s.clusterVersion); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -33,6 +34,7 @@ type planFlags struct {
 	reserved   string
 	committed  string
 	advisor    string
+	notes      []string // on what was read
 
 	// The answer: its form, the work that goes into it, and whether a pod without a
 	// place is a failure.
@@ -98,7 +100,7 @@ func (f *planFlags) run(cmd *cobra.Command, now func() time.Time) error {
 	if err := f.validate(); err != nil {
 		return usageError(err)
 	}
-	market, err := f.market(now())
+	market, err := f.market(cmd.Context(), now())
 	if err != nil {
 		return usageError(err)
 	}
@@ -122,7 +124,7 @@ func (f *planFlags) run(cmd *cobra.Command, now func() time.Time) error {
 	if err != nil {
 		return err
 	}
-	for _, note := range slices.Concat(set.Notes(), made.Notes) {
+	for _, note := range slices.Concat(f.notes, set.Notes(), made.Notes) {
 		cmd.PrintErrln("note: " + note)
 	}
 	write := made.WriteText
@@ -200,7 +202,7 @@ func (f *planFlags) read(cmd *cobra.Command) (set *manifest.Set, selecting []cli
 // market reads what can be bought, from files or from the binary. With files for
 // both, a region may be planned for of which the binary has no prices. Capacity blocks
 // are about to end by now.
-func (f *planFlags) market(now time.Time) (*plan.Market, error) {
+func (f *planFlags) market(ctx context.Context, now time.Time) (*plan.Market, error) {
 	m := &plan.Market{Region: f.region, Zones: f.zones, Source: "embedded, of " + aws.EmbeddedDate}
 	if err := m.Validate(); err != nil {
 		return nil, err
@@ -230,11 +232,9 @@ func (f *planFlags) market(now time.Time) (*plan.Market, error) {
 		return nil, err
 	}
 	if f.committed != "" {
-		committed, err := readCommitments(f.committed, f.region, now)
-		if err != nil {
+		if m.Prices, err = f.commit(ctx, m.Prices, now); err != nil {
 			return nil, err
 		}
-		m.Prices = m.Prices.WithCommitments(committed)
 	}
 	if f.advisor != "" {
 		rates, err := readInterruptions(f.advisor, f.region)

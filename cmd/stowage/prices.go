@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"reflect"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
@@ -33,22 +32,8 @@ func (c *cloud) newPrices(ctx context.Context, cfg sdk.Config, s *settings) erro
 		}
 		c.prices.Interruptions(rates)
 	}
-	if c.commitmentsFile = s.commitments; c.commitmentsFile != "" {
-		if err := c.readCommitments(ctx); err != nil {
-			return usageError(err)
-		}
-	}
-	return nil
+	return c.openCommitments(ctx, cfg, s.commitments)
 }
 
 // refreshPrices fetches prices anew.
 func (c *cloud) refreshPrices(ctx context.Context) error { return c.prices.Refresh(ctx, time.Now()) }
-
-// readCommitments reads the file of commitments anew. On an error the old ones stay.
-func (c *cloud) readCommitments(context.Context) error {
-	read, err := readCommitments(c.commitmentsFile, c.region, time.Now())
-	if err == nil && !reflect.DeepEqual(read, c.prices.Table().Commitments()) { // another table is planned with anew
-		c.prices.Commit(read)
-	}
-	return err
-}

@@ -117,7 +117,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.catalogInterval, "instance-type-refresh-interval", 12*time.Hour, "time between refreshes of instance types")
 	f.DurationVar(&s.priceInterval, "price-refresh-interval", 12*time.Hour, "time between refreshes of prices")
 	f.DurationVar(&s.spotPriceWindow, "spot-price-window", 0, "time whose mean spot price decisions go by, up to a week; 0: the present price")
-	f.StringVar(&s.commitments, "commitments", "", commitmentsUsage+"; read anew every minute")
+	f.StringVar(&s.commitments, "commitments", "", commitmentsUsage+"; a file is read anew every minute, the account every hour")
 	f.StringVar(&s.spotInterruptions, "spot-interruptions", "", interruptionsUsage)
 	f.Int64Var(&s.maxSteps, "max-steps", 0, "step budget of the solver; 0 for its own formula")
 	f.BoolVar(&s.nominate, "nominate-pods", true, "tell kube-scheduler which node each pod was planned for")

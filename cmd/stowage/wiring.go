@@ -68,7 +68,7 @@ func (w *wiring) wire(ctx context.Context) error {
 		return err
 	}
 	if w.settings.commitments != "" {
-		if err := w.manager.Add(manager.RunnableFunc(refresh("commitments", commitmentsInterval, w.cloud.readCommitments))); err != nil {
+		if err := w.manager.Add(manager.RunnableFunc(refresh("commitments", commitmentsInterval(w.settings.commitments), w.cloud.readCommitments))); err != nil {
 			return err
 		}
 	}

@@ -14,12 +14,12 @@ import (
 // commit has a Savings Plan of so many dollars an hour pay half of the on-demand price, and prices the nodes anew.
 func (w *world) commit(dollars string) {
 	w.t.Helper()
-	var err error
-	w.commitments, err = pricing.ReadCommitments(strings.NewReader(
+	read, err := pricing.ReadCommitments(strings.NewReader(
 		"commitments: [{name: plan, kind: ComputeSavingsPlan, discount: 50%, dollarsPerHour: "+dollars+"}]"), "file", "", time.Time{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.commitments = read.Commitments
 	running := w.input().Running(nil)
 	for i := range w.nodes {
 		n := &w.nodes[i]

@@ -108,11 +108,11 @@ func TestBudgetsHideNoSavings(t *testing.T) {
 	}
 	now := monday.Add(time.Hour)
 	in := mover.Input(context.Background(), now, cluster.Snapshot())
-	list, err := pricing.ReadCommitments(strings.NewReader("commitments: [{name: plan, kind: ComputeSavingsPlan, discount: 50%, dollarsPerHour: 0.05}]"), "file", "", now)
+	read, err := pricing.ReadCommitments(strings.NewReader("commitments: [{name: plan, kind: ComputeSavingsPlan, discount: 50%, dollarsPerHour: 0.05}]"), "file", "", now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	in.Prices = in.Prices.WithCommitments(list)
+	in.Prices = in.Prices.WithCommitments(read.Commitments)
 	v := newView(in.Snapshot, now, &residents{}, nil)
 	for _, budgets := range []bool{false, true} {
 		nodes, _ := v.consolidatable(in, v.candidates(), budgets)

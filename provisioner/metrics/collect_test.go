@@ -281,6 +281,29 @@ func (spotPrices) Fetch(context.Context) (*pricing.Table, error) {
 	return pricing.NewTable("r", "the test", map[cloudprovider.Offering]pricing.MicroUSD{{InstanceType: "large", CapacityType: "spot"}: 1}), nil
 }
 
+// TestCommitmentsAge: the age is since the last time that commitments were read, and there is none where they never were. Windows has
+// ages, and prices, of its own.
+func TestCommitmentsAge(t *testing.T) {
+	r := newRig(t)
+	offering := cloudprovider.Offering{InstanceType: "large", Zone: "r-a", CapacityType: "spot"}
+	windows := &cloudprovider.Catalog{InstanceTypes: []cloudprovider.InstanceType{{Name: "large", Labels: map[string]string{corev1.LabelOSStable: "windows"}, Offerings: []cloudprovider.Offering{offering}}}}
+	book := pricing.NewBook(pricing.NewTable("r", "a file", map[cloudprovider.Offering]pricing.MicroUSD{offering: 2_000_000}).
+		WithSystem(pricing.Windows, pricing.NewTable("r", "a file", map[cloudprovider.Offering]pricing.MicroUSD{offering: 3_000_000})))
+	r.MustRegister(metrics.NewOfferings(metrics.OfferingSources{
+		State: r.cluster, Prices: book, Availability: &cloudprovider.Availability{}, Memory: func(*cloudprovider.InstanceType) int64 { return 1 },
+		Now: func() time.Time { return r.now }, Leading: func() bool { return true },
+		Catalog: func(context.Context, cloudprovider.NodeClassRef) (*cloudprovider.Catalog, error) { return windows, nil },
+	}))
+	r.see(&class{ObjectMeta: metav1.ObjectMeta{Name: "one", UID: "class-one"}})
+	r.shows("", "stowage_commitments_")
+	r.shows(`stowage_windows_offering_price_estimate{capacity_type="spot",instance_type="large",zone="r-a"} 3`, "stowage_windows_")
+	book.Commit(nil, r.now)
+	r.now = r.now.Add(time.Hour)
+	r.shows(`stowage_commitments_age_seconds 3600`, "stowage_commitments_")
+	book.Commit(nil, r.now)
+	r.shows(`stowage_commitments_age_seconds 0`, "stowage_commitments_")
+}
+
 // TestPricesAge: what was fetched has an age, which grows until the next time; what is from a file has none.
 func TestPricesAge(t *testing.T) {
 	r := newRig(t)
@@ -294,6 +317,6 @@ func TestPricesAge(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.now = r.now.Add(time.Hour)
-		r.shows(`stowage_prices_age_seconds{capacity_type="spot"} 3600`, "stowage_prices_")
+		r.shows(`stowage_prices_age_seconds{capacity_type="spot",os="linux"} 3600`, "stowage_prices_")
 	}
 }

@@ -59,10 +59,11 @@ func committedOf(in *Input) *committed {
 	known := map[pricing.Use]int{}
 	add := func(m machine, o cloudprovider.Offering, on labels.Set) {
 		p := in.priceOf(nil, on, o)
-		if o.CapacityType != cloudprovider.OnDemand || !p.known || !coverable(on, o) {
+		system, ok := systemOf(on, o)
+		if o.CapacityType != cloudprovider.OnDemand || !p.known || !ok {
 			return
 		}
-		use, ok := pricing.Use{Offering: o, OnDemand: p.listed, Price: p.machine}, false
+		use := pricing.Use{Offering: o, System: system, OnDemand: p.listed, Price: p.machine}
 		if m.use, ok = known[use]; !ok {
 			m.use = len(c.uses)
 			known[use] = m.use
@@ -120,8 +121,9 @@ func (b *builder) covered(rows []Row) []Row {
 		}
 		for _, row := range rows {
 			p := b.in.priceOf(row.Pool, &row, row.Offering)
-			units, ok := c.list[k].Draw(row.Offering, p.listed)
-			if !ok || units > most || !coverable(&row, row.Offering) {
+			system, known := systemOf(&row, row.Offering)
+			units, ok := c.list[k].Draw(row.Offering, system, p.listed)
+			if !ok || !known || units > most {
 				continue
 			}
 			row.Commitment, row.uncovered, row.draw = &c.list[k], row.Price, units
@@ -384,8 +386,9 @@ func (in *Input) Used(launches []Launch) []Use {
 	uses, counts := slices.Clone(c.uses), slices.Clone(c.counts)
 	for i := range launches {
 		o := launches[i].Rows[0].Offering
-		if p := in.priceOf(nil, launches[i].Rows[0], o); p.known && coverable(launches[i].Rows[0], o) {
-			uses, counts = append(uses, pricing.Use{Offering: o, OnDemand: p.listed, Price: p.machine}), append(counts, 1)
+		system, ok := systemOf(launches[i].Rows[0], o)
+		if p := in.priceOf(nil, launches[i].Rows[0], o); p.known && ok {
+			uses, counts = append(uses, pricing.Use{Offering: o, System: system, OnDemand: p.listed, Price: p.machine}), append(counts, 1)
 		}
 	}
 	left := c.list.Biller(uses).Bill(counts).Left

@@ -1,11 +1,15 @@
 package problem_test
 
 import (
+	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/provisioner/problem"
 )
 
@@ -42,7 +46,7 @@ func TestCommitted(t *testing.T) {
 			units := int64(0)
 			for _, row := range launches[i].Rows { // with minValues some take more
 				listed, _ := in.Prices.Price(row.Offering)
-				more, ok := row.Commitment.Draw(row.Offering, listed)
+				more, ok := row.Commitment.Draw(row.Offering, pricing.Linux, listed)
 				if units = max(units, more); !ok || row.Commitment != launches[i].Rows[0].Commitment {
 					t.Errorf("%s may be bought, and is not covered", row.Offering)
 				}
@@ -121,3 +125,53 @@ func TestRunningAddsUp(t *testing.T) {
 
 // off is how far two amounts are apart.
 func off(a, b binpack.MicroUSD) binpack.MicroUSD { return max(a-b, b-a) }
+
+// TestCommittedWindows: a node with Windows is bought on demand where a Savings Plan has a rate for it, and on spot where it has
+// not. Of the plan's 0.30 dollars the one that runs takes 0.15, and the new one as much. On spot it would be 0.035.
+func TestCommittedWindows(t *testing.T) {
+	w := newWorld()
+	if err := errors.Join(w.defineCatalog("m5.large cpu=4 memory=8Gi zones=a spot=35 on-demand=200 label:kubernetes.io/os=windows"), w.apply(`
+kind: NodePool
+metadata: {name: default}
+---
+kind: Node
+metadata:
+  name: runs
+  labels: {kubernetes.io/os: windows, kubernetes.io/hostname: runs, node.kubernetes.io/instance-type: m5.large, topology.kubernetes.io/zone: a, karpenter.sh/capacity-type: on-demand}
+---
+kind: Pod
+metadata: {name: web}
+spec:
+  nodeSelector: {kubernetes.io/os: windows}
+  containers: [{name: c, image: c, resources: {requests: {cpu: "3"}}}]
+`)); err != nil {
+		t.Fatal(err)
+	}
+	for rates, want := range map[string]struct {
+		capacityType string
+		price        binpack.MicroUSD
+		used         int64
+	}{
+		"windowsRates: {m5.large: 0.15}": {cloudprovider.OnDemand, 0, 300_000},
+		"discount: 25%":                  {cloudprovider.Spot, 35_000, 0}, // Linux's
+	} {
+		read, err := pricing.ReadCommitments(strings.NewReader("commitments: [{name: plan, kind: ComputeSavingsPlan, dollarsPerHour: 0.30, "+rates+"}]"), "file", "r1", time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := w.question()
+		linux := pricing.NewTable("r1", "the test", nil)
+		in.Prices = linux.WithSystem(pricing.Windows, in.Prices).WithCommitments(read.Commitments)
+		tr, s, err := problem.Decide(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		launches, _ := tr.Placed(s)
+		if len(launches) != 1 || launches[0].Rows[0].Offering.CapacityType != want.capacityType || launches[0].Price != want.price {
+			t.Errorf("%s: bought %v", rates, launches)
+		}
+		if used := in.Used(launches)[0].Used; used != want.used {
+			t.Errorf("%s: %d are used, want %d", rates, used, want.used)
+		}
+	}
+}

@@ -19,8 +19,9 @@ func (in *Input) BillOf(launches []Launch, keep func(claim string, joined bool) 
 	}
 	for i := range launches {
 		row := launches[i].Rows[0]
-		if p := in.priceOf(row.Pool, row, row.Offering); coverable(row, row.Offering) {
-			uses, counts = append(uses, pricing.Use{Offering: row.Offering, OnDemand: p.listed, Price: p.machine}), append(counts, 1)
+		if system, ok := systemOf(row, row.Offering); ok {
+			p := in.priceOf(row.Pool, row, row.Offering)
+			uses, counts = append(uses, pricing.Use{Offering: row.Offering, System: system, OnDemand: p.listed, Price: p.machine}), append(counts, 1)
 		}
 	}
 	return binpack.MicroUSD(c.list.Biller(uses).Bill(counts).Cost)

@@ -51,11 +51,11 @@ func (in *Input) PriceOf(pool *v1.NodePool, on labels.Labels, o cloudprovider.Of
 	return p.all(), p.known
 }
 
-// coverable reports whether commitments may cover an offering as a node with these labels: those that are known are for
-// Linux on shared hardware.
-func coverable(on labels.Labels, o cloudprovider.Offering) bool {
-	os := on.Get(corev1.LabelOSStable)
-	return (os == "" || os == "linux") && o.Tenancy == ""
+// systemOf is the operating system of an offering as a node with these labels; not ok for one that nothing is committed
+// for: what is known of commitments is for shared hardware.
+func systemOf(on labels.Labels, o cloudprovider.Offering) (pricing.System, bool) {
+	system, ok := pricing.SystemOf(on.Get(corev1.LabelOSStable))
+	return system, ok && o.Tenancy == ""
 }
 
 // unpricedSystem names the operating system of a catalog's machines if no price is known for it; else "".

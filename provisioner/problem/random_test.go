@@ -124,10 +124,11 @@ func (d dice) commit(w *world) {
 	if d.in(3) {
 		plans += ", {name: another, discount: " + d.one("20%", "55%", "70%") + ", " + d.ofFamily() + "}"
 	}
-	var err error
-	if w.commitments, err = pricing.ReadCommitments(strings.NewReader("commitments: ["+plans+"]"), "commitments", "r1", time.Time{}); err != nil {
+	read, err := pricing.ReadCommitments(strings.NewReader("commitments: ["+plans+"]"), "commitments", "r1", time.Time{})
+	if err != nil {
 		panic(err)
 	}
+	w.commitments = read.Commitments
 	d.launch(w)
 	if d.in(3) { // the names of types here are none that a file might have
 		w.commitments = append(w.commitments, pricing.Commitment{

@@ -209,7 +209,7 @@ func (c *Controller) input(ctx context.Context, now time.Time, s *state.Snapshot
 		Snapshot:    s,
 		Pods:        pods,
 		Catalogs:    map[string]*cloudprovider.Catalog{},
-		Prices:      c.Prices.Table(),
+		Prices:      c.Prices.At(now),
 		Overlays:    problem.OverlaysOf(s),
 		Unavailable: func(o cloudprovider.Offering) bool { return c.Availability.Unavailable(now, o) },
 		Excluded:    map[string]string{},

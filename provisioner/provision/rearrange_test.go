@@ -37,11 +37,11 @@ func rearranged(t *testing.T, commitments string) (*rig, *problem.Moves) {
 // commit has so much be committed from now on, as entries of a file.
 func (r *rig) commit(entries string) {
 	r.t.Helper()
-	list, err := pricing.ReadCommitments(strings.NewReader("commitments: ["+entries+"]"), "file", "", r.now)
+	read, err := pricing.ReadCommitments(strings.NewReader("commitments: ["+entries+"]"), "file", "", r.now)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.Prices.Commit(list)
+	r.Prices.Commit(read.Commitments, r.now)
 }
 
 // refuses checks why the pod of some moves would not get to its place: for no reason, or one that has these words.

@@ -59,6 +59,7 @@ type account struct {
 	*testing.T
 	sim       *ec2sim.Server
 	kube      kubernetes.Interface
+	config    sdk.Config
 	class     *v1.EC2NodeClass
 	claims    []nodeclass.Claim
 	patched   []client.Object // of the claims
@@ -104,7 +105,7 @@ func newAccountAt(t *testing.T, version string, types []ec2sim.InstanceType, cha
 			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 2, time.Millisecond })
 		},
 	}
-	a := &account{T: t, sim: sim, kube: kube, classes: &aws.Classes{}, ec2: ec2.NewFromConfig(config)}
+	a := &account{T: t, sim: sim, kube: kube, config: config, classes: &aws.Classes{}, ec2: ec2.NewFromConfig(config)}
 	a.class = &v1.EC2NodeClass{
 		ObjectMeta: metav1.ObjectMeta{Name: "default", UID: "7d9c8a44-5d0f-4b8e-9a76-0d3a8f1d2e55", Generation: 1},
 		Spec: v1.EC2NodeClassSpec{

@@ -14,11 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/savingsplans"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/cloudprovider/aws"
 	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
+	"github.com/stowage-sh/stowage/pricing"
 	"github.com/stowage-sh/stowage/test/ec2sim"
 )
 
@@ -223,6 +225,11 @@ func live(t *testing.T) []ec2sim.Request {
 			t.Fatal(err)
 		}
 	}
+	a.sim.Commit(nil, []ec2sim.SavingsPlan{{ID: "plan", Type: "Compute", Commitment: "1", Percent: 20}})
+	committed := pricing.Account{EC2: a.ec2, SavingsPlans: savingsplans.NewFromConfig(a.config), Region: region}
+	if read, err := committed.Read(t.Context(), time.Now()); err != nil || len(read.Commitments) != 1 {
+		t.Fatal(read, err)
+	}
 	a.class.DeletionTimestamp = &metav1.Time{Time: time.Now()}
 	a.class.Finalizers = []string{v1.FinalizerTermination}
 	a.resolve()
@@ -258,6 +265,7 @@ func TestPoliciesAllowWhatIsDone(t *testing.T) {
 	for _, action := range []string{
 		"ec2:CreateFleet", "ec2:RunInstances", "ec2:CreateTags", "ec2:TerminateInstances", "ec2:DeleteLaunchTemplate", "ec2:DescribeInstances", "iam:PassRole",
 		"iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile", "iam:RemoveRoleFromInstanceProfile", "iam:DeleteInstanceProfile", "iam:ListInstanceProfiles", "ssm:GetParameter",
+		"ec2:DescribeReservedInstances", "savingsplans:DescribeSavingsPlans", "savingsplans:DescribeSavingsPlanRates",
 	} {
 		if !seen[action] {
 			t.Errorf("%s was never needed: the test does not do what it says", action)

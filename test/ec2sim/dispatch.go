@@ -62,7 +62,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeEC2(w, q.id, q.action, body, err)
 	case "iam", "sts":
 		writeQuery(w, q, body, err)
-	case "eks":
+	case "eks", "savingsplans":
 		writeJSON(w, "application/json", body, err)
 	case "sqs":
 		writeJSON(w, "application/x-amz-json-1.0", body, err)
@@ -112,6 +112,8 @@ func (s *Server) read(r *http.Request) (request, error) {
 		q.action = q.form.Get("Action")
 	case "eks":
 		q.action = eksAction(r)
+	case "savingsplans":
+		q.action = strings.TrimPrefix(r.URL.Path, "/")
 	default:
 		_, q.action, _ = strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	}
@@ -144,6 +146,8 @@ func (s *Server) serve(q request) (any, error) {
 		return s.servePricing(q)
 	case "eks":
 		return s.serveEKS(q)
+	case "savingsplans":
+		return s.serveSavingsPlans(q)
 	}
 	return nil, fail("UnknownService", "The service %q is not simulated", q.service)
 }
@@ -167,6 +171,7 @@ var ec2Actions = map[string]ec2Action{
 	"DescribeInstances":             (*Server).describeInstances,
 	"DescribeLaunchTemplates":       (*Server).describeLaunchTemplates,
 	"DescribePlacementGroups":       (*Server).describePlacementGroups,
+	"DescribeReservedInstances":     (*Server).describeReservedInstances,
 	"DescribeSecurityGroups":        (*Server).describeSecurityGroups,
 	"DescribeSpotPriceHistory":      (*Server).describeSpotPriceHistory,
 	"DescribeSubnets":               (*Server).describeSubnets,

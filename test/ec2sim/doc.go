@@ -1,6 +1,6 @@
 // Package ec2sim is a small AWS for tests and for the demo: an HTTP server on
-// loopback that speaks the wire protocols of EC2, SQS, SSM, Pricing, EKS, IAM and
-// STS as far as Stowage calls them. The SDK reaches it through AWS_ENDPOINT_URL
+// loopback that speaks the wire protocols of EC2, SQS, SSM, Pricing, Savings Plans,
+// EKS, IAM and STS as far as Stowage calls them. The SDK reaches it through AWS_ENDPOINT_URL
 // and notices nothing.
 //
 //	sim, err := ec2sim.Start(ec2sim.Options{Cluster: ec2sim.Cluster{Name: "demo"}})
@@ -35,10 +35,13 @@
 //	         CreateLaunchTemplate, DescribeLaunchTemplates, DeleteLaunchTemplate,
 //	         CreateFleet (instant), RunInstances, TerminateInstances,
 //	         DescribeInstances, DescribeInstanceStatus, CreateTags,
-//	         DescribeSpotPriceHistory, DescribePlacementGroups
+//	         DescribeSpotPriceHistory, DescribePlacementGroups,
+//	         DescribeReservedInstances
 //	SQS      GetQueueUrl, ReceiveMessage (waits), DeleteMessage
 //	SSM      GetParameter, of the images' public parameters
 //	Pricing  GetProducts
+//	Savings Plans
+//	         DescribeSavingsPlans, DescribeSavingsPlanRates
 //	EKS      DescribeCluster
 //	IAM      instance profiles: get, list, create, tag, delete, add and remove role
 //	STS      GetCallerIdentity

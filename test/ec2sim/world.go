@@ -22,6 +22,9 @@ type World struct {
 	Images []Image
 	// Reservations of capacity; see Server.Reserve.
 	Reservations []CapacityReservation
+	// ReservedInstances and SavingsPlans of the account; see Server.Commit.
+	ReservedInstances []ReservedInstances
+	SavingsPlans      []SavingsPlan
 	// PlacementGroups of the account.
 	PlacementGroups []PlacementGroup
 	// Roles that an instance profile may hold, by name.

@@ -15,12 +15,12 @@ import (
 // one on demand and the rest on spot, at 0.04 for four cpus, and does not trade it for one on spot.
 func TestCommitted(t *testing.T) {
 	eachSeed(t, func(t *testing.T, s *scene) {
-		var err error
-		s.Cloud.Commitments, err = pricing.ReadCommitments(strings.NewReader(
+		read, err := pricing.ReadCommitments(strings.NewReader(
 			"commitments: [{name: plan, kind: ComputeSavingsPlan, dollarsPerHour: 0.08, discount: 20%}]"), "the test", "region-1", time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.Cloud.Commitments = read.Commitments
 		s.restart()
 		web := s.AddReplicaSet(3, sim.Pod("web", "3", "1Gi"))
 		s.until(10*time.Minute, "all pods run", func() bool { return s.running(web) == 3 })

@@ -22,11 +22,11 @@ import (
 func committed(t *testing.T, entries ...string) plan.Market {
 	t.Helper()
 	m := market(t)
-	list, err := pricing.ReadCommitments(strings.NewReader("commitments: ["+strings.Join(entries, ", ")+"]"), "file", m.Region, time.Time{})
+	read, err := pricing.ReadCommitments(strings.NewReader("commitments: ["+strings.Join(entries, ", ")+"]"), "file", m.Region, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Prices = m.Prices.WithCommitments(list)
+	m.Prices = m.Prices.WithCommitments(read.Commitments)
 	return m
 }
 

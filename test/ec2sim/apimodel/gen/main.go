@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/pricing"
+	"github.com/aws/aws-sdk-go-v2/service/savingsplans"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -41,7 +42,7 @@ var subjects = map[string]subject{
 		ec2.CreateFleetInput{}, ec2.CreateLaunchTemplateInput{}, ec2.CreateTagsInput{}, ec2.DeleteLaunchTemplateInput{},
 		ec2.DescribeAvailabilityZonesInput{}, ec2.DescribeCapacityReservationsInput{}, ec2.DescribeImagesInput{}, ec2.DescribeInstanceStatusInput{},
 		ec2.DescribeInstanceTypeOfferingsInput{}, ec2.DescribeInstanceTypesInput{}, ec2.DescribeInstancesInput{}, ec2.DescribeLaunchTemplatesInput{},
-		ec2.DescribePlacementGroupsInput{}, ec2.DescribeSecurityGroupsInput{}, ec2.DescribeSpotPriceHistoryInput{}, ec2.DescribeSubnetsInput{},
+		ec2.DescribePlacementGroupsInput{}, ec2.DescribeReservedInstancesInput{}, ec2.DescribeSecurityGroupsInput{}, ec2.DescribeSpotPriceHistoryInput{}, ec2.DescribeSubnetsInput{},
 		ec2.RunInstancesInput{}, ec2.TerminateInstancesInput{},
 	}},
 	"eks": {"2017-11-01", []any{eks.DescribeClusterInput{}}},
@@ -49,10 +50,11 @@ var subjects = map[string]subject{
 		iam.AddRoleToInstanceProfileInput{}, iam.CreateInstanceProfileInput{}, iam.DeleteInstanceProfileInput{}, iam.GetInstanceProfileInput{},
 		iam.ListInstanceProfilesInput{}, iam.RemoveRoleFromInstanceProfileInput{}, iam.TagInstanceProfileInput{},
 	}},
-	"pricing": {"2017-10-15", []any{pricing.GetProductsInput{}}},
-	"sqs":     {"2012-11-05", []any{sqs.DeleteMessageInput{}, sqs.GetQueueUrlInput{}, sqs.ReceiveMessageInput{}}},
-	"ssm":     {"2014-11-06", []any{ssm.GetParameterInput{}}},
-	"sts":     {"2011-06-15", []any{sts.GetCallerIdentityInput{}}},
+	"pricing":      {"2017-10-15", []any{pricing.GetProductsInput{}}},
+	"savingsplans": {"2019-06-28", []any{savingsplans.DescribeSavingsPlansInput{}, savingsplans.DescribeSavingsPlanRatesInput{}}},
+	"sqs":          {"2012-11-05", []any{sqs.DeleteMessageInput{}, sqs.GetQueueUrlInput{}, sqs.ReceiveMessageInput{}}},
+	"ssm":          {"2014-11-06", []any{ssm.GetParameterInput{}}},
+	"sts":          {"2011-06-15", []any{sts.GetCallerIdentityInput{}}},
 }
 
 func main() {
