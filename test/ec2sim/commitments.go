@@ -141,11 +141,12 @@ func (s *Server) serveSavingsPlans(q request) (any, error) {
 	return nil, fail("ValidationException", "The operation %s is not simulated", q.action)
 }
 
-// paged is the page of a list that is asked for, two of plans at the most. The token is an index.
+// paged is the page of a list that is asked for: of two where nobody says how many, and of five at the most, since
+// AWS may send fewer than it is asked for. The token is an index.
 func paged(in planQuery, name string, all []any) (any, error) {
 	from, size := 0, 2
 	if in.MaxResults > 0 {
-		size = in.MaxResults
+		size = min(in.MaxResults, 5)
 	}
 	if in.NextToken != "" {
 		raw, err := base64.StdEncoding.DecodeString(in.NextToken)
