@@ -60,7 +60,7 @@ func (c *Controller) buy(ctx context.Context, now time.Time, claim *v1.NodeClaim
 		Claim: claim.Name, UID: string(claim.UID),
 		Class: cloudprovider.NodeClassRef(claim.Spec.NodeClassRef), NodePool: claim.Labels[v1.LabelNodePool],
 		Offerings: offerings, Ranked: claim.Annotations[v1.AnnotationPriceOverlay] != "", Labels: own, Taints: launchTaints(claim),
-		Extended: extended(claim.Spec.Resources.Requests),
+		Extended: extended(claim.Spec.Resources.Requests), Group: cloudprovider.LaunchGroup(v1.LaunchGroupOf(claim)),
 	})
 	if err == nil {
 		c.Availability.Had(now, instance.Offering)

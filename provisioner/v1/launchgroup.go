@@ -68,12 +68,12 @@ func launchKey(c *NodeClaim) string {
 	}
 	slices.Sort(asked)
 	data, err := json.Marshal(struct {
-		Labels               map[string]string
+		Labels            map[string]string
 		Offerings, Ranked string
-		Class                NodeClassReference
-		Requirements         []Requirement
-		Taints, Startup      []corev1.Taint
-		Asked                []string
+		Class             NodeClassReference
+		Requirements      []Requirement
+		Taints, Startup   []corev1.Taint
+		Asked             []string
 	}{
 		c.Labels, c.Annotations[AnnotationOfferings], c.Annotations[AnnotationPriceOverlay],
 		c.Spec.NodeClassRef, c.Spec.Requirements, c.Spec.Taints, c.Spec.StartupTaints, asked,
