@@ -238,6 +238,20 @@ type LaunchRequest struct {
 	// karpenter.sh/unregistered included.
 	Labels map[string]string
 	Taints []Taint
+	// Group of claims that the claim is one of, if it is of any: a cloud may buy for all of
+	// them at once.
+	Group LaunchGroup
+}
+
+// A LaunchGroup is a number of claims that were decided on together and are alike in all that
+// a launch depends on. Which claim is of which group never changes, so a launch that is repeated
+// after a restart is repeated for the same group. The zero value is none.
+type LaunchGroup struct {
+	// ID is like no other group's, ever. It has no slash.
+	ID string
+	// Index of the claim, from 0, below Size, which is the number of claims. Some of them may
+	// be gone, or never come.
+	Index, Size int
 }
 
 // An Instance is a machine that was bought.

@@ -89,6 +89,12 @@ func (c condition) with(key string, values ...string) condition {
 	return c
 }
 
+// only asks that no other tags are set.
+func (c condition) only(keys ...string) condition {
+	c["ForAllValues:StringEquals"] = map[string][]string{"aws:TagKeys": keys}
+	return c
+}
+
 const (
 	resourceTag = "aws:ResourceTag"
 	requestTag  = "aws:RequestTag"
@@ -116,9 +122,10 @@ func documents() []document {
 			{"LaunchByOwnTemplates", append(call("ec2:CreateFleet"), runs), ec2("*", "launch-template"), tagged(resourceTag, v1.TagNodePool)},
 			{"MakeTagged", append(call("ec2:CreateFleet", "ec2:CreateLaunchTemplate"), runs),
 				ec2("*", append(slices.Clone(made), "launch-template")...), tagged(requestTag, v1.TagNodePool)},
-			{"TagWhatIsMade", []action{{"ec2:CreateTags", []string{"ec2:CreateFleet", "ec2:CreateLaunchTemplate"}, "what is made is tagged as it is made, and only then"}},
+			{"TagWhatIsMade", []action{{"ec2:CreateTags", []string{"ec2:CreateFleet", "ec2:CreateLaunchTemplate"}, "what is made is tagged as it is made"}},
 				ec2("*", append(slices.Clone(made), "launch-template")...),
 				tagged(requestTag, v1.TagNodePool).with("ec2:CreateAction", "CreateFleet", "RunInstances", "CreateLaunchTemplate")},
+			{"NameClaim", call("ec2:CreateTags"), ec2("*", "instance"), tagged(resourceTag, v1.TagNodePool).only(v1.TagNodeClaim)},
 			{"EndOwn", call("ec2:TerminateInstances", "ec2:DeleteLaunchTemplate"), ec2("*", "instance", "launch-template"), tagged(resourceTag, v1.TagNodePool)},
 			{"PassNodeRole", []action{{"iam:PassRole", []string{"ec2:CreateFleet", "iam:AddRoleToInstanceProfile"},
 				"an instance that is run, and an instance profile that is filled, hand the node's role to EC2"}},

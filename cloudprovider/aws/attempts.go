@@ -38,6 +38,8 @@ type attempts struct {
 	mu    sync.Mutex
 	byUID map[string]attempt
 	order []string // UIDs, oldest first
+	// owners are the UIDs of the claims that have got instances, by the instances' IDs.
+	owners map[string]string
 }
 
 // of returns what is known of a claim.
@@ -52,7 +54,7 @@ func (a *attempts) edit(uid string, change func(*attempt)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.byUID == nil {
-		a.byUID = map[string]attempt{}
+		a.byUID, a.owners = map[string]attempt{}, map[string]string{}
 	}
 	next, known := a.byUID[uid]
 	change(&next)
@@ -62,6 +64,7 @@ func (a *attempts) edit(uid string, change func(*attempt)) {
 	}
 	a.order = append(a.order, uid)
 	if len(a.order) > maxAttempts {
+		delete(a.owners, a.byUID[a.order[0]].instance.ID)
 		delete(a.byUID, a.order[0])
 		a.order = a.order[1:]
 	}
@@ -96,7 +99,16 @@ func (a *attempts) mismatch(uid string, number int, at time.Time) {
 	})
 }
 
-// got notes the claim's instance.
-func (a *attempts) got(uid string, i cloudprovider.Instance) {
-	a.edit(uid, func(t *attempt) { t.instance, t.launched, t.doubt = i, true, false })
+// got notes the claim's instance, and reports whether it is no other claim's.
+func (a *attempts) got(uid string, i cloudprovider.Instance) bool {
+	ours := true
+	a.edit(uid, func(t *attempt) {
+		if owner, had := a.owners[i.ID]; had && owner != uid {
+			ours = false
+			return
+		}
+		a.owners[i.ID] = uid
+		t.instance, t.launched, t.doubt = i, true, false
+	})
+	return ours
 }

@@ -11,7 +11,8 @@
 //
 //   - No lock is held across a network call. Shared state is an immutable value
 //     behind one pointer, or a small map whose lock covers map operations only.
-//   - A claim gets one instance, whoever asks how often: see launch.go.
+//   - A claim gets one instance, whoever asks how often: see launch.go, and together.go of
+//     claims that share a call.
 //   - What AWS says of instances (Interruptions) is kept until it is Done: who ends before hears it again.
 //   - No clock and no chance. Caches live until they are refreshed or proved
 //     wrong by EC2; calls are batched by what waits, not by timers; where a time

@@ -35,6 +35,7 @@ type fakeEC2 struct {
 	// gone are instances that TerminateInstances does not know.
 	gone       []string
 	terminates [][]string
+	tagged     []*ec2.CreateTagsInput
 	pageSize   int
 }
 
@@ -97,6 +98,16 @@ func (f *fakeEC2) TerminateInstances(_ context.Context, in *ec2.TerminateInstanc
 		}
 	}
 	return &ec2.TerminateInstancesOutput{}, nil
+}
+
+func (f *fakeEC2) CreateTags(ctx context.Context, in *ec2.CreateTagsInput, _ ...func(*ec2.Options)) (*ec2.CreateTagsOutput, error) {
+	if err := apimodel.CheckEC2(func(c *ec2.Client) error { _, err := c.CreateTags(ctx, in); return err }); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tagged = append(f.tagged, in)
+	return &ec2.CreateTagsOutput{}, nil
 }
 
 func filterOf(in *ec2.DescribeInstancesInput, name string) string {

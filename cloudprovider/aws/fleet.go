@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,107 +16,123 @@ import (
 	v1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 )
 
-// An outcome is what became of a group. At most one of instance and err is set;
-// neither means that all offerings were refused.
+// An order is what one CreateFleet is to buy: a number of machines, each of one of a group's offerings.
+type order struct {
+	group
+	count int
+	// token is the client token; tags are those of all that is made.
+	token string
+	tags  map[string]string
+}
+
+// An outcome is what became of an order. If there is neither a machine nor err, all
+// offerings were refused.
 type outcome struct {
-	instance cloudprovider.Instance
+	// machines that were bought, by ID. One of an offering that was not asked for has none.
+	machines []cloudprovider.Instance
 	refused  []cloudprovider.Offering
 	causes   []error // what EC2 said of the refused ones
-	err      error
+	// err is why there are fewer machines than ordered, if that is not for want of capacity.
+	err error
 	// full are zones in which a spread group has as many instances as it may.
 	full []string
-	// accepted says that EC2 took the request and answered without an instance,
-	// so that its token is used up.
+	// accepted says that EC2 took the request and answered with fewer machines than ordered:
+	// its token is used up.
 	accepted bool
 }
 
-// buy asks for one instance of the group. If a launch template is gone that was
-// thought to be there, it is made again and EC2 asked once more.
-func (p *Provider) buy(ctx context.Context, c *Class, r cloudprovider.LaunchRequest, g group, token string) outcome {
-	out := p.ask(ctx, c, r, g, token)
-	if !isTemplateGone(code(out.err)) {
+// buy carries out an order. If a launch template is gone that was thought to be
+// there, it is made again and EC2 asked once more.
+func (p *Provider) buy(ctx context.Context, c *Class, o order) outcome {
+	out := p.ask(ctx, c, o)
+	if !isTemplateGone(code(out.err)) || len(out.machines) > 0 {
 		return out
 	}
-	for _, t := range g.templates {
+	for _, t := range o.templates {
 		p.templates.forget(t.name)
 	}
 	if out.accepted {
 		// EC2 would answer the same token with the same error.
-		token = tokenOf(token, 0, 0)
+		o.token = tokenOf(o.token, 0, 0)
 	}
-	return p.ask(ctx, c, r, g, token)
+	return p.ask(ctx, c, o)
 }
 
 // ask makes sure of the templates and calls CreateFleet.
-func (p *Provider) ask(ctx context.Context, c *Class, r cloudprovider.LaunchRequest, g group, token string) outcome {
-	for _, t := range g.templates {
+func (p *Provider) ask(ctx context.Context, c *Class, o order) outcome {
+	for _, t := range o.templates {
 		if err := p.ensure(ctx, t); err != nil {
 			return outcome{err: err}
 		}
 	}
-	tags := p.claimTags(c, r)
-	answer, err := p.EC2.CreateFleet(ctx, fleetInput(c, g, tags, token))
+	answer, err := p.EC2.CreateFleet(ctx, fleetInput(c, o))
 	if err != nil {
-		err = fmt.Errorf("creating a fleet for %d offering(s): %w", len(g.placements), err)
+		err = fmt.Errorf("creating a fleet of %d for %d offering(s): %w", o.count, len(o.placements), err)
 		if isNoCapacity(code(err)) {
-			return outcome{refused: g.offerings(), causes: []error{err}}
+			return outcome{refused: o.offerings(), causes: []error{err}}
 		}
 		return outcome{err: err}
 	}
-	out := p.refusals(g, answer.Errors)
-	out.refused = append(out.refused, p.besides(ctx, c, g, out)...)
-	pl, id, ok := chosen(g, answer.Instances)
-	if id != "" && !ok {
-		// Not accepted: that leaves a doubt, and the next launch looks it up.
-		return outcome{err: fmt.Errorf("the fleet made %s, which is none of the offerings asked for", id)}
-	}
-	if ok {
-		p.addresses.take(pl.subnet, pl.pods)
-		out.err, out.accepted = nil, false
-		out.instance = cloudprovider.Instance{
-			ID: id, ProviderID: providerID(pl.offering.Zone, id), ImageID: pl.image.ID, Offering: pl.offering,
-			State: cloudprovider.Pending, Claim: r.Claim, NodePool: r.NodePool, Tags: tags, Annotations: hashAnnotations(tags),
-		}
-		out.instance.Class, out.instance.Annotations = c.Name, withProfile(out.instance.Annotations, c.InstanceProfile)
-		// By EC2's clock: this package has none.
-		out.instance.Launched, _ = middleware.GetServerTime(answer.ResultMetadata)
-		return out
-	}
-	out.accepted = true
-	if out.err == nil && len(out.refused) == 0 {
+	out := p.refusals(o.group, answer.Errors)
+	out.refused = append(out.refused, p.besides(ctx, c, o.group, out)...)
+	out.machines = p.machines(c, o, answer)
+	if out.accepted = len(out.machines) < o.count; !out.accepted {
+		out.err = nil
+	} else if out.err == nil && len(out.machines)+len(out.refused) == 0 {
 		out.err = errors.New("the fleet came back with neither an instance nor an error")
 	}
 	return out
 }
 
-// fleetInput is the request for one instance of g.
-func fleetInput(c *Class, g group, tags map[string]string, token string) *ec2.CreateFleetInput {
+// machines are those of a fleet's answer.
+func (p *Provider) machines(c *Class, o order, answer *ec2.CreateFleetOutput) (all []cloudprovider.Instance) {
+	// By EC2's clock: this package has none.
+	launched, _ := middleware.GetServerTime(answer.ResultMetadata)
+	for _, bought := range answer.Instances {
+		pl, asked := chosen(o.group, bought)
+		for _, id := range bought.InstanceIds {
+			all = append(all, cloudprovider.Instance{
+				ID: id, ProviderID: providerID(pl.offering.Zone, id), ImageID: pl.image.ID, Offering: pl.offering,
+				State: cloudprovider.Pending, Launched: launched, Claim: o.tags[v1.TagNodeClaim], NodePool: o.tags[v1.TagNodePool], Class: c.Name,
+				Tags: o.tags, Annotations: withProfile(hashAnnotations(o.tags), c.InstanceProfile),
+			})
+			if asked {
+				p.addresses.take(pl.subnet, pl.pods)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b cloudprovider.Instance) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
+
+// fleetInput is the request for an order.
+func fleetInput(c *Class, o order) *ec2.CreateFleetInput {
 	in := &ec2.CreateFleetInput{
 		Type:        types.FleetTypeInstant,
-		ClientToken: sdk.String(token),
+		ClientToken: optional(o.token),
 		Context:     optional(c.Spec.Context),
 		TargetCapacitySpecification: &types.TargetCapacitySpecificationRequest{
-			TotalTargetCapacity:       sdk.Int32(1),
-			DefaultTargetCapacityType: g.target(),
+			TotalTargetCapacity:       sdk.Int32(int32(o.count)),
+			DefaultTargetCapacityType: o.target(),
 		},
 	}
 	for _, kind := range []types.ResourceType{types.ResourceTypeInstance, types.ResourceTypeVolume, types.ResourceTypeFleet} {
-		in.TagSpecifications = append(in.TagSpecifications, types.TagSpecification{ResourceType: kind, Tags: ec2Tags(tags)})
+		in.TagSpecifications = append(in.TagSpecifications, types.TagSpecification{ResourceType: kind, Tags: ec2Tags(o.tags)})
 	}
-	g.choose(in)
-	for _, t := range g.templates {
+	o.choose(in)
+	for _, t := range o.templates {
 		in.LaunchTemplateConfigs = append(in.LaunchTemplateConfigs, types.FleetLaunchTemplateConfigRequest{
 			LaunchTemplateSpecification: &types.FleetLaunchTemplateSpecificationRequest{LaunchTemplateName: sdk.String(t.name), Version: sdk.String("$Latest")},
 		})
 	}
-	for i, pl := range g.placements {
+	for i, pl := range o.placements {
 		override := types.FleetLaunchTemplateOverridesRequest{
 			InstanceType:     types.InstanceType(pl.offering.InstanceType),
 			SubnetId:         sdk.String(pl.subnet.ID),
 			AvailabilityZone: sdk.String(pl.offering.Zone),
 			ImageId:          sdk.String(pl.image.ID),
 		}
-		if g.ranked {
+		if o.ranked {
 			override.Priority = sdk.Float64(float64(i)) // the lowest goes first
 		}
 		config := &in.LaunchTemplateConfigs[pl.template]
@@ -235,26 +252,20 @@ func concerns(e types.CreateFleetError, pl placement) bool {
 
 func matches(said, ours string) bool { return said == "" || said == ours }
 
-// chosen returns the placement that EC2 took and the ID of the instance. An ID
-// without ok is an instance that nobody asked for.
-func chosen(g group, instances []types.CreateFleetInstance) (placement, string, bool) {
-	for _, i := range instances {
-		if len(i.InstanceIds) == 0 {
-			continue
-		}
-		subnet, zone := sdk.ToString(i.SubnetId), sdk.ToString(i.AvailabilityZone)
-		if i.LaunchTemplateAndOverrides != nil && i.LaunchTemplateAndOverrides.Overrides != nil {
-			o := i.LaunchTemplateAndOverrides.Overrides
-			subnet, zone = sdk.ToString(o.SubnetId), sdk.ToString(o.AvailabilityZone)
-		}
-		for _, pl := range g.placements {
-			if matches(string(i.InstanceType), pl.offering.InstanceType) && matches(subnet, pl.subnet.ID) && matches(zone, pl.offering.Zone) {
-				return pl, i.InstanceIds[0], true
-			}
-		}
-		return placement{}, i.InstanceIds[0], false
+// chosen returns the placement that EC2 took for some instances; not ok is one that nobody
+// asked for.
+func chosen(g group, i types.CreateFleetInstance) (pl placement, ok bool) {
+	subnet, zone := sdk.ToString(i.SubnetId), sdk.ToString(i.AvailabilityZone)
+	if i.LaunchTemplateAndOverrides != nil && i.LaunchTemplateAndOverrides.Overrides != nil {
+		o := i.LaunchTemplateAndOverrides.Overrides
+		subnet, zone = sdk.ToString(o.SubnetId), sdk.ToString(o.AvailabilityZone)
 	}
-	return placement{}, "", false
+	for _, pl := range g.placements {
+		if matches(string(i.InstanceType), pl.offering.InstanceType) && matches(subnet, pl.subnet.ID) && matches(zone, pl.offering.Zone) {
+			return pl, true
+		}
+	}
+	return placement{}, false
 }
 
 // providerID is the name of an instance in Node.spec.providerID.

@@ -28,7 +28,7 @@ var alive = []string{
 // consistent: an instance may be missing for some seconds after its launch, and
 // one that is gone may still be listed.
 func (p *Provider) List(ctx context.Context) ([]cloudprovider.Instance, error) {
-	list, err := p.describe(ctx, types.Filter{Name: sdk.String("tag-key"), Values: []string{v1.TagNodePool}})
+	list, err := p.living(ctx, types.Filter{Name: sdk.String("tag-key"), Values: []string{v1.TagNodePool}})
 	if err != nil {
 		return nil, fmt.Errorf("listing instances: %w", err)
 	}
@@ -38,7 +38,7 @@ func (p *Provider) List(ctx context.Context) ([]cloudprovider.Instance, error) {
 // find looks for the instance of a claim by its UID. Of several, which only a
 // failure of EC2's idempotency could make, it is the oldest.
 func (p *Provider) find(ctx context.Context, uid string) (cloudprovider.Instance, bool, error) {
-	list, err := p.describe(ctx, types.Filter{Name: sdk.String("tag:" + TagClaimUID), Values: []string{uid}})
+	list, err := p.living(ctx, types.Filter{Name: sdk.String("tag:" + TagClaimUID), Values: []string{uid}})
 	if err != nil {
 		return cloudprovider.Instance{}, false, fmt.Errorf("looking for the claim's instance: %w", err)
 	}
@@ -48,17 +48,24 @@ func (p *Provider) find(ctx context.Context, uid string) (cloudprovider.Instance
 	return slices.MinFunc(list, older), true, nil
 }
 
-// byUID lists the cluster's instances by the UID of their claim.
-func (p *Provider) byUID(ctx context.Context) (map[string]cloudprovider.Instance, error) {
+// earlier is what an earlier process launched, as far as it shows.
+type earlier struct {
+	byUID map[string]cloudprovider.Instance // by the UID of the claim, if launched for one
+	claim map[string]string                 // by the ID of the instance: its claim's name
+}
+
+// before lists the cluster's instances as earlier.
+func (p *Provider) before(ctx context.Context) (earlier, error) {
 	list, err := p.List(ctx)
 	if err != nil {
-		return nil, err
+		return earlier{}, err
 	}
-	out := map[string]cloudprovider.Instance{}
+	out := earlier{map[string]cloudprovider.Instance{}, map[string]string{}}
 	for _, i := range list {
+		out.claim[i.ID] = i.Claim
 		uid := i.Tags[TagClaimUID]
-		if had, ok := out[uid]; uid != "" && (!ok || older(i, had) < 0) {
-			out[uid] = i
+		if had, ok := out.byUID[uid]; uid != "" && (!ok || older(i, had) < 0) {
+			out.byUID[uid] = i
 		}
 	}
 	return out, nil
@@ -68,15 +75,26 @@ func older(a, b cloudprovider.Instance) int {
 	return cmp.Or(a.Launched.Compare(b.Launched), cmp.Compare(a.ID, b.ID))
 }
 
-// describe returns the cluster's living instances that match filter, by ID.
-func (p *Provider) describe(ctx context.Context, filter types.Filter) ([]cloudprovider.Instance, error) {
+// living returns the cluster's instances that match filter and are not yet terminated, by ID.
+func (p *Provider) living(ctx context.Context, filter types.Filter) ([]cloudprovider.Instance, error) {
+	list, err := p.describe(ctx, filter, types.Filter{Name: sdk.String("instance-state-name"), Values: alive})
+	return slices.DeleteFunc(list, func(i cloudprovider.Instance) bool { return i.State == cloudprovider.Terminated }), err
+}
+
+// madeBy lists what a fleet of a group has made, by ID, what was terminated since included.
+func (p *Provider) madeBy(ctx context.Context, group string, index int) ([]cloudprovider.Instance, error) {
+	list, err := p.describe(ctx, types.Filter{Name: sdk.String("tag:" + TagLaunchGroup), Values: []string{fmt.Sprintf("%s/%d/*", group, index)}})
+	if err != nil {
+		return nil, fmt.Errorf("looking for the group's instances: %w", err)
+	}
+	return list, nil
+}
+
+// describe returns the cluster's instances that match the filters, by ID.
+func (p *Provider) describe(ctx context.Context, filters ...types.Filter) ([]cloudprovider.Instance, error) {
 	pages := ec2.NewDescribeInstancesPaginator(p.EC2, &ec2.DescribeInstancesInput{
 		MaxResults: sdk.Int32(1000),
-		Filters: []types.Filter{
-			filter,
-			{Name: sdk.String("tag:" + v1.TagClusterName), Values: []string{p.Cluster.Name}},
-			{Name: sdk.String("instance-state-name"), Values: alive},
-		},
+		Filters:    append(filters, types.Filter{Name: sdk.String("tag:" + v1.TagClusterName), Values: []string{p.Cluster.Name}}),
 	})
 	var out []cloudprovider.Instance
 	for pages.HasMorePages() {
@@ -86,9 +104,7 @@ func (p *Provider) describe(ctx context.Context, filter types.Filter) ([]cloudpr
 		}
 		for _, reservation := range page.Reservations {
 			for _, i := range reservation.Instances {
-				if converted := instance(i); converted.State != cloudprovider.Terminated {
-					out = append(out, converted)
-				}
+				out = append(out, instance(i))
 			}
 		}
 	}

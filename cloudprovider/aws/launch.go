@@ -26,6 +26,8 @@ import (
 //   - Only when EC2 has said that an attempt made nothing does the number rise, in
 //     memory. A process that forgets it repeats the token and gets the old refusal,
 //     which costs the claim, never money.
+//
+// Claims that are alike share fleets before each of them asks by itself: see together.go.
 
 // Launch buys one of r.Offerings. Offerings that follow each other with one
 // capacity type are tried together, since EC2 chooses well among them; a refusal
@@ -49,24 +51,40 @@ func (p *Provider) launch(ctx context.Context, r cloudprovider.LaunchRequest) (c
 	if err != nil {
 		return cloudprovider.Instance{}, err
 	}
+	if r.Group.Size > 1 {
+		i, left, err := p.launchTogether(ctx, class, r)
+		if err != nil || i.ID != "" {
+			return i, err
+		}
+		r.Offerings = left
+	}
+	return p.launchAlone(ctx, class, r)
+}
+
+// launchAlone buys a machine for one claim.
+func (p *Provider) launchAlone(ctx context.Context, class *Class, r cloudprovider.LaunchRequest) (cloudprovider.Instance, error) {
 	plan, err := p.plan(ctx, class, r)
 	if err != nil {
 		return cloudprovider.Instance{}, err
 	}
-	number := p.attempts.of(r.UID).number
+	number, tags := p.attempts.of(r.UID).number, p.claimTags(class, r)
 	refused, causes := plan.refused, plan.causes
 	for index, g := range plan.groups {
-		out := p.buy(ctx, class, r, g, tokenOf(r.UID, index, number))
+		out := p.buy(ctx, class, order{g, 1, tokenOf(r.UID, index, number), tags})
 		refused, causes = append(refused, out.refused...), append(causes, out.causes...)
+		if len(out.machines) > 0 && out.machines[0].Offering.InstanceType == "" {
+			// Not an answer: that leaves a doubt, and the next launch looks it up.
+			out = outcome{err: fmt.Errorf("the fleet made %s, which is none of the offerings asked for", out.machines[0].ID)}
+		}
 		if out.err != nil {
 			p.settle(r.UID, number, out)
 			p.report(refused)
 			return p.mismatched(ctx, r.UID, number, out.err)
 		}
-		if out.instance.ID != "" {
-			p.got(r.UID, out.instance)
+		if len(out.machines) > 0 {
+			p.got(r.UID, out.machines[0])
 			p.report(refused)
-			return out.instance, nil
+			return out.machines[0], nil
 		}
 	}
 	p.attempts.over(r.UID, number)
@@ -99,11 +117,11 @@ func (p *Provider) launched(ctx context.Context, uid string) (i cloudprovider.In
 	if known.launched {
 		return known.instance, true, nil
 	}
-	earlier, err := p.earlier.get(ctx, struct{}{}, p.byUID)
+	earlier, err := p.earlier.get(ctx, struct{}{}, p.before)
 	if err != nil {
 		return cloudprovider.Instance{}, false, fmt.Errorf("looking for instances of earlier launches: %w", err)
 	}
-	if i, found = earlier[uid]; !found && known.doubt {
+	if i, found = earlier.byUID[uid]; !found && known.doubt {
 		i, found, err = p.find(ctx, uid)
 	}
 	if found {
@@ -112,13 +130,16 @@ func (p *Provider) launched(ctx context.Context, uid string) (i cloudprovider.In
 	return i, found, err
 }
 
-// got notes what a claim has got, once for each claim. A reservation has one less from when the
-// instance was launched, however it was found out.
-func (p *Provider) got(uid string, i cloudprovider.Instance) {
-	p.attempts.got(uid, i)
+// got notes what a claim has got, once for each claim, and reports whether no other claim has got it.
+// A reservation has one less from when the instance was launched, however it was found out.
+func (p *Provider) got(uid string, i cloudprovider.Instance) bool {
+	if !p.attempts.got(uid, i) {
+		return false
+	}
 	if name := i.Offering.Reservation; name != "" {
 		p.reserved.take(name, i.Launched)
 	}
+	return true
 }
 
 // mismatched handles an error of a group: where the token belongs to an earlier

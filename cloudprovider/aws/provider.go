@@ -10,12 +10,13 @@ import (
 	"github.com/stowage-sh/stowage/cloudprovider"
 )
 
-// EC2 is what the provider calls to launch, list and terminate.
+// EC2 is what the provider calls to launch, list, tag and terminate.
 type EC2 interface {
 	CreateFleet(ctx context.Context, in *ec2.CreateFleetInput, opts ...func(*ec2.Options)) (*ec2.CreateFleetOutput, error)
 	CreateLaunchTemplate(ctx context.Context, in *ec2.CreateLaunchTemplateInput, opts ...func(*ec2.Options)) (*ec2.CreateLaunchTemplateOutput, error)
 	DescribeInstances(ctx context.Context, in *ec2.DescribeInstancesInput, opts ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error)
 	TerminateInstances(ctx context.Context, in *ec2.TerminateInstancesInput, opts ...func(*ec2.Options)) (*ec2.TerminateInstancesOutput, error)
+	CreateTags(ctx context.Context, in *ec2.CreateTagsInput, opts ...func(*ec2.Options)) (*ec2.CreateTagsOutput, error)
 }
 
 // Config says what a Provider works with. All fields but ReservedCapacity, Refused and Meter
@@ -64,7 +65,10 @@ func (c Config) Validate() error {
 type Provider struct {
 	Config
 
-	attempts  attempts
+	attempts attempts
+	joints   joints
+	// joining has an entry while a group of claims is launched: who comes meanwhile waits for it.
+	joining   memo[string, share]
 	addresses ledger
 	reserved  reservationLog
 	// templates that exist, by name.
@@ -74,8 +78,8 @@ type Provider struct {
 	// catalogs of the present inventory and classes.
 	catalogs memo[catalogKey, *cloudprovider.Catalog]
 	// earlier has one entry: the instances that were there when this process
-	// launched for the first time, by the UID of their claim.
-	earlier memo[struct{}, map[string]cloudprovider.Instance]
+	// launched for the first time.
+	earlier memo[struct{}, earlier]
 	// sightings of the memory that nodes have.
 	sightings sightings
 	// terminations waiting to go out together.

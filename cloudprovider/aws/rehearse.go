@@ -73,8 +73,8 @@ func (p *Provider) rehearse(ctx context.Context, c *Class, g group, runner Runne
 		return fmt.Errorf("rehearsing a launch: %w", err)
 	}
 	tags := p.claimTags(c, cloudprovider.LaunchRequest{Claim: rehearsal, UID: rehearsal, NodePool: rehearsal})
-	fleet := fleetInput(c, g, tags, "")
-	fleet.ClientToken, fleet.DryRun = nil, sdk.Bool(true)
+	fleet := fleetInput(c, order{group: g, count: 1, tags: tags})
+	fleet.DryRun = sdk.Bool(true)
 	_, err := p.EC2.CreateFleet(ctx, fleet)
 	if err := allowed("CreateFleet", err); err != nil {
 		return err

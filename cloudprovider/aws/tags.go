@@ -1,11 +1,14 @@
 package aws
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
@@ -21,6 +24,11 @@ const TagClaimUID = "stowage.sh/nodeclaim-uid"
 // gets both as annotations, also if the launch is found only after a crash, when
 // the class may be another.
 const TagClassHash = "stowage.sh/ec2nodeclass-hash"
+
+// TagLaunchGroup, on the same, is the group of claims that they were made for together, if
+// so: "group/fleet/count", with the number of the fleet among the group's and of the
+// instances that it was asked for. Such an instance has no tag of a claim from birth; see Tag.
+const TagLaunchGroup = "stowage.sh/launch-group"
 
 // sharedTags are the tags of what the nodes of a class and a NodePool share:
 // launch templates and what they make. IAM policies written for Karpenter ask
@@ -42,6 +50,26 @@ func (p *Provider) claimTags(c *Class, r cloudprovider.LaunchRequest) map[string
 	tags[TagClaimUID] = r.UID
 	tags[TagClassHash] = v1.HashVersion + "/" + c.Hash
 	return tags
+}
+
+// groupTags are the tags of what fleet number index of a group of claims makes.
+func (p *Provider) groupTags(c *Class, r cloudprovider.LaunchRequest, index, count int) map[string]string {
+	tags := p.sharedTags(c, r)
+	tags[TagLaunchGroup] = fmt.Sprintf("%s/%d/%d", r.Group.ID, index, count)
+	tags[TagClassHash] = v1.HashVersion + "/" + c.Hash
+	return tags
+}
+
+// Tag writes on an instance which claim it is of, for an instance that was launched for a
+// group of them. Karpenter's IAM policies allow no other tag to be set later.
+func (p *Provider) Tag(ctx context.Context, id, claim string) error {
+	_, err := p.EC2.CreateTags(ctx, &ec2.CreateTagsInput{
+		Resources: []string{id}, Tags: ec2Tags(map[string]string{v1.TagNodeClaim: claim}),
+	})
+	if err != nil {
+		return fmt.Errorf("tagging %s: %w", id, err)
+	}
+	return nil
 }
 
 // hashAnnotations are the annotations of a NodeClaim whose instance has these

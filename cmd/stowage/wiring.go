@@ -245,7 +245,7 @@ func (w *wiring) nodePools() error {
 }
 
 func (w *wiring) nodeClaims() error {
-	const provisioner, life, collection, observation = "provisioner", "nodeclaim.lifecycle", "nodeclaim.garbagecollection", "node.observation"
+	const provisioner, life, collection, tagging, observation = "provisioner", "nodeclaim.lifecycle", "nodeclaim.garbagecollection", "nodeclaim.tagging", "node.observation"
 	cloud := func(controller string) cloudprovider.Provider {
 		return w.instruments.cloud.of(w.cloud.provider, controller)
 	}
@@ -273,6 +273,7 @@ func (w *wiring) nodeClaims() error {
 		Cluster: w.cluster, Write: w.write, Metrics: w.instruments.lifecycle, Cloud: cloud(collection), Instances: roster,
 		Interval: w.settings.collectInterval, MinAge: w.settings.collectAge,
 	}
+	tagger := &lifecycle.Tagger{Cluster: w.cluster, Instances: roster, Tag: w.cloud.provider.Tag}
 	observer := &lifecycle.Observer{Cluster: w.cluster, Observe: w.cloud.provider.Observe}
 	claims := func(obj client.Object) []string { return lifecycle.Concerned(w.cluster, obj) }
 	// A node that opens is urgent: kube-scheduler sees it as soon as we do.
@@ -282,11 +283,18 @@ func (w *wiring) nodeClaims() error {
 		}
 		return nil
 	}
+	tagged := func(obj client.Object) []string {
+		if lifecycle.Tagged(obj) {
+			return []string{"cluster"}
+		}
+		return nil
+	}
 	anything := func(client.Object) []string { return []string{"cluster"} }
 	return errors.Join(
 		w.add(provisioner, 1, singleton(w.provision.Step), w.feed.source(urgent, 0), w.feed.source(anything, 50*time.Millisecond, &v1.NodePoolList{})),
 		w.add(life, claimWorkers, l.Reconcile, w.feed.source(claims, 0, &v1.NodeClaimList{}, &corev1.NodeList{})),
 		w.add(collection, 1, singleton(collector.Step), once()),
+		w.add(tagging, 1, singleton(tagger.Step), once(), w.feed.source(tagged, time.Second)),
 		w.add(observation, 1, singleton(observer.Step), once()),
 		w.drift(roster),
 	)

@@ -86,6 +86,7 @@ const clockSkew = time.Minute
 func mayBeFor(claim *v1.NodeClaim, i cloudprovider.Instance) bool {
 	alive := i.State == cloudprovider.Pending || i.State == cloudprovider.Running
 	_, ours := i.Tags[TagClaimUID]
+	ours = ours || launchGroupOf(i) != ""
 	return madeByOthers(claim) && claim.Status.ProviderID == "" && claim.DeletionTimestamp == nil &&
 		alive && !ours && i.Claim == "" && i.NodePool == claim.Labels[v1.LabelNodePool] && i.Class == claim.Spec.NodeClassRef.Name &&
 		i.Launched.Add(clockSkew).After(claim.CreationTimestamp.Time)

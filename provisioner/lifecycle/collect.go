@@ -72,9 +72,12 @@ func (c *Collector) Step(ctx context.Context, now time.Time) (again time.Duratio
 // collectMachines terminates machines that no claim stands for, with the nodes
 // that they became.
 func (c *Collector) collectMachines(ctx context.Context, now time.Time, s *state.Snapshot, l *listing) error {
-	byUID, byID := map[string]*v1.NodeClaim{}, providerIDs(s)
+	byUID, byID, waits := map[string]*v1.NodeClaim{}, providerIDs(s), map[string]bool{}
 	for _, claim := range s.NodeClaims.All() {
 		byUID[string(claim.UID)] = claim
+		if claim.Status.ProviderID == "" && claim.DeletionTimestamp == nil {
+			waits[v1.LaunchGroupOf(claim).ID] = true
+		}
 	}
 	var failed []error
 	for _, instance := range l.instances {
@@ -84,6 +87,10 @@ func (c *Collector) collectMachines(ctx context.Context, now time.Time, s *state
 		// The claim that it was launched for may not have written it down yet. One
 		// that wrote down another machine has lost this one.
 		if claim, ok := byUID[instance.Tags[TagClaimUID]]; ok && claim.Status.ProviderID == "" {
+			continue
+		}
+		// Of those that were launched for a group, each may be of any claim of it that waits.
+		if group := launchGroupOf(instance); group != "" && waits[group] {
 			continue
 		}
 		if now.Sub(instance.Launched) < orDefault(c.MinAge, 30*time.Second) || awaited(s, instance) {

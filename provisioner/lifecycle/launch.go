@@ -58,7 +58,7 @@ func (c *Controller) buy(ctx context.Context, now time.Time, claim *v1.NodeClaim
 		Claim: claim.Name, UID: string(claim.UID),
 		Class: cloudprovider.NodeClassRef(claim.Spec.NodeClassRef), NodePool: claim.Labels[v1.LabelNodePool],
 		Offerings: offerings, Ranked: claim.Annotations[v1.AnnotationPriceOverlay] != "", Labels: own, Taints: launchTaints(claim),
-		Extended: problem.Extended(claim),
+		Extended: problem.Extended(claim), Group: cloudprovider.LaunchGroup(v1.LaunchGroupOf(claim)),
 	})
 	if err == nil {
 		c.Availability.Had(now, instance.Offering)

@@ -111,6 +111,16 @@ func (l *listing) launchedFor(uid string) (cloudprovider.Instance, bool) {
 // was launched for: the name alone may belong to a later NodeClaim.
 const TagClaimUID = "stowage.sh/nodeclaim-uid"
 
+// TagLaunchGroup is the tag of an instance that was launched for a group of NodeClaims: the group's
+// ID, and more after a slash. Which of them it is of, only the NodeClaim says, by the provider ID.
+const TagLaunchGroup = "stowage.sh/launch-group"
+
+// launchGroupOf is the ID of the group that an instance was launched for; empty if for none.
+func launchGroupOf(i cloudprovider.Instance) string {
+	id, _, _ := strings.Cut(i.Tags[TagLaunchGroup], "/")
+	return id
+}
+
 // InstanceID is the cloud's own ID in a provider ID: the part after the last
 // slash, as every cloud writes it.
 func InstanceID(providerID string) string {

@@ -145,7 +145,8 @@ func (c *Controller) closeNode(ctx context.Context, claim *v1.NodeClaim, node *c
 }
 
 // giveBack tells the cloud to take the machine back. A claim without a provider
-// ID may still have one: a launch whose answer was never written down.
+// ID may still have one: a launch whose answer was never written down. One that was launched for a
+// group is the Collector's.
 func (c *Controller) giveBack(ctx context.Context, now time.Time, claim *v1.NodeClaim) (time.Duration, error) {
 	id := InstanceID(claim.Status.ProviderID)
 	if id == "" {

@@ -292,6 +292,11 @@ func planned(now time.Time, p *corev1.Pod, place state.Plan) state.Plan {
 // create writes the new nodes down as NodeClaims. One that cannot be written
 // does not stop the others: its pods are solved again.
 func (c *Controller) create(ctx context.Context, now time.Time, launches []problem.Launch) error {
+	all := make([]*problem.Launch, len(launches))
+	for i := range launches {
+		all[i] = &launches[i]
+	}
+	c.name(all)
 	errs := make([]error, len(launches))
 	var group errgroup.Group
 	group.SetLimit(max(1, c.Parallel))
@@ -314,9 +319,19 @@ func (c *Controller) create(ctx context.Context, now time.Time, launches []probl
 	return errors.Join(errs...)
 }
 
+// name gives names to the NodeClaims of a batch, and says which of them are launched together.
+func (c *Controller) name(launches []*problem.Launch) {
+	claims := make([]*v1.NodeClaim, len(launches))
+	for i, l := range launches {
+		l.Claim.Name = c.NewName(l.Rows[0].Pool.Name)
+		claims[i] = l.Claim
+	}
+	v1.GroupLaunches(claims)
+}
+
+// createOne writes down a new node that has a name.
 func (c *Controller) createOne(ctx context.Context, now time.Time, l *problem.Launch) error {
 	pool := l.Rows[0].Pool.Name
-	l.Claim.Name = c.NewName(pool)
 	if err := c.write(ctx, now, l.Claim); err != nil {
 		return fmt.Errorf("creating a NodeClaim for NodePool %s: %w", pool, err)
 	}

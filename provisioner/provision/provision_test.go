@@ -2,6 +2,7 @@ package provision
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,22 @@ func TestOneClaimForOnePod(t *testing.T) {
 	r.want("general-1()")
 	if r.server.created != 1 {
 		t.Errorf("%d claims were created", r.server.created)
+	}
+}
+
+// TestAlikeIsLaunchedTogether: NodeClaims of a batch for which the same was decided say so, each with its place among them.
+func TestAlikeIsLaunchedTogether(t *testing.T) {
+	r := newRig(t, nodePool("general"), waiting("a", "7"), waiting("b", "8"), waiting("c", "1"))
+	r.step(0)
+	r.step(time.Second)
+	places := map[v1.LaunchGroup]int{}
+	for _, claim := range r.Cluster.Snapshot().NodeClaims.All() {
+		g := v1.LaunchGroupOf(claim)
+		g.ID = map[bool]string{true: "some"}[g.ID != ""]
+		places[g]++
+	}
+	if want := (map[v1.LaunchGroup]int{{ID: "some", Size: 2}: 1, {ID: "some", Index: 1, Size: 2}: 1}); !maps.Equal(places, want) {
+		t.Errorf("places are %v, want %v", places, want)
 	}
 }
 

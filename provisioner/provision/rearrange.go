@@ -105,6 +105,7 @@ func rowOf(t *problem.Translation, l *problem.Launch) int {
 // Carry buys what is to be bought and notes the places of the pods. A machine that cannot be written down
 // does not stop the others; its pods have no place then. It may be called by any number of goroutines.
 func (c *Controller) Carry(ctx context.Context, now time.Time, moves *problem.Moves) error {
+	c.name(moves.Launches)
 	var failed []error
 	for _, l := range moves.Launches {
 		failed = append(failed, c.createOne(ctx, now, l))

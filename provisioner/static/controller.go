@@ -126,12 +126,16 @@ func (c *Controller) grow(ctx context.Context, pool *v1.NodePool, m *memory, n i
 		return nil
 	}
 	logr.FromContextOrDiscard(ctx).Info("provisioning nodeclaims to satisfy replica count", "NodePool", pool.Name, "count", n, "desired", *pool.Spec.Replicas)
+	claims := make([]*v1.NodeClaim, n)
+	for i := range claims {
+		claims[i] = pool.NewClaim()
+		claims[i].Name = c.NewName(pool.Name)
+	}
+	v1.GroupLaunches(claims)
 	errs := make([]error, n)
 	var group errgroup.Group
 	group.SetLimit(max(1, c.Parallel))
-	for i := range n {
-		claim := pool.NewClaim()
-		claim.Name = c.NewName(pool.Name)
+	for i, claim := range claims {
 		m.launching[claim.Name] = true
 		group.Go(func() error {
 			errs[i] = c.create(ctx, claim, state.CreateNamed)

@@ -68,6 +68,9 @@ const (
 	// plan decided on, "type/zone/capacity-type" separated by commas. The launch
 	// takes one of them. Where it is absent, the requirements decide.
 	AnnotationOfferings = "stowage.sh/offerings"
+	// AnnotationLaunchGroup on a NodeClaim says with which others it is launched; see
+	// GroupLaunches.
+	AnnotationLaunchGroup = "stowage.sh/launch-group"
 	// AnnotationRepair on a NodeClaim is the condition of its node for which it is
 	// deleted, as in Ready=Unknown. With it the termination timestamp is written.
 	AnnotationRepair = "stowage.sh/repair"

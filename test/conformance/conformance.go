@@ -79,6 +79,13 @@ var cases = []struct {
 	{"list is eventually whole", func(c *Cloud) bool { return c.Hide != nil }, listEventually},
 	{"what was launched has not drifted", nil, launchedIsNotDrifted},
 	{"throttling", func(c *Cloud) bool { return c.Throttle != nil }, throttled},
+	{"a group gets one instance each", nil, groupGets},
+	{"restart in a group", func(c *Cloud) bool { return c.Restart != nil }, groupRestart},
+	{"restart in a group finds what changed", func(c *Cloud) bool { return c.Restart != nil && c.Change != nil && c.Hide != nil }, groupRestartChanged},
+	{"lost reply to a group", func(c *Cloud) bool { return c.LoseReply != nil }, groupLostReply},
+	{"next offering of a group", func(c *Cloud) bool { return c.RunOut != nil }, groupNextOffering},
+	{"nothing left for a group", func(c *Cloud) bool { return c.RunOut != nil }, groupNothingLeft},
+	{"throttling of a group", func(c *Cloud) bool { return c.Throttle != nil }, groupThrottled},
 }
 
 // request asks for offerings under a claim's name, which is its UID as well.

@@ -162,6 +162,13 @@ func (j *judge) needs(r ec2sim.Request) []need {
 			all = append(all, need{"ec2:RunInstances", ec2Of(kind), nil})
 		}
 		return all
+	case r.Action == "CreateTags":
+		for _, template := range j.templates { // an instance has the tags of its template, and more
+			for key := range tagList(f, "Tag.") {
+				all = append(all, need{"ec2:CreateTags", ec2Of("instance"), keysOf("aws:ResourceTag", tagsIn(template, "")["launch-template"], "aws:TagKeys", key)})
+			}
+		}
+		return all
 	case r.Action == "TerminateInstances", r.Action == "DeleteLaunchTemplate":
 		kind := map[bool]string{true: "instance", false: "launch-template"}[r.Action == "TerminateInstances"]
 		for _, template := range j.templates { // all have the tags of their cluster
@@ -220,6 +227,12 @@ func live(t *testing.T) []ec2sim.Request {
 			t.Fatal(err)
 		}
 	}
+	for i := range 2 {
+		instance := a.member(p, fmt.Sprint("together-", i), cloudprovider.LaunchGroup{ID: "together", Index: i, Size: 2})
+		if err := p.Tag(t.Context(), instance.ID, instance.Claim); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for range 2 { // the first sweep only learns what is in use
 		if err := p.SweepTemplates(t.Context(), a.ec2, time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
@@ -270,6 +283,10 @@ func TestPoliciesAllowWhatIsDone(t *testing.T) {
 		if !seen[action] {
 			t.Errorf("%s was never needed: the test does not do what it says", action)
 		}
+	}
+	own := map[string]string{v1.TagClusterPrefix + cluster.Name: "owned", v1.TagNodePool: "web"}
+	if allowed(all, need{"ec2:CreateTags", arn + "ec2:" + region + ":" + accountID + ":instance/x", keysOf("aws:ResourceTag", own, "aws:TagKeys", "Name")}) {
+		t.Error("any tag may be set on an instance")
 	}
 	if allowed(all, need{"iam:PassRole", arn + "iam::" + accountID + ":role/admin", map[string]string{"iam:PassedToService": "ec2.amazonaws.com"}}) {
 		t.Error("any role may be passed")

@@ -5,17 +5,32 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/provisioner/problem"
+	v1 "github.com/stowage-sh/stowage/provisioner/v1"
 	"github.com/stowage-sh/stowage/test/conformance"
 	"github.com/stowage-sh/stowage/test/ec2sim"
 )
 
-// TestThousandLaunches: while 30 % of all calls are throttled, and a fifth of the offerings has run out, each of
-// 1,000 claims gets one machine, and no call is made for a claim but the one that buys it.
+// TestThousandLaunches: while 30 % of all calls are throttled, and a fifth of the offerings has run out or is about
+// to, each of 1,000 claims gets one machine: by a call for each, and by one for each group of those that the provisioner would have
+// made together.
 func TestThousandLaunches(t *testing.T) {
+	alone, together := thousand(t, false), thousand(t, true)
+	for _, action := range slices.Sorted(maps.Keys(alone)) {
+		t.Logf("%s: %d calls for each claim alone, %d in groups", action, alone[action], together[action])
+	}
+	if together["CreateFleet"] > alone["CreateFleet"]/10 {
+		t.Errorf("%d fleets are asked for in groups, %d for each claim alone", together["CreateFleet"], alone["CreateFleet"])
+	}
+}
+
+// thousand launches 1,000 claims and returns the calls that it took.
+func thousand(t *testing.T, grouped bool) map[string]int {
 	const claims, atOnce = 1000, 100
 	a := newAccount(t)
 	c := a.cloud()
@@ -23,8 +38,8 @@ func TestThousandLaunches(t *testing.T) {
 	all := map[string][]cloudprovider.Offering{} // by capacity type
 	for _, it := range catalog.InstanceTypes {
 		for _, o := range it.Offerings {
-			if len(all[o.CapacityType])%5 == 0 {
-				a.sim.RunShort(ec2sim.Shortage{Pool: o})
+			if n := len(all[o.CapacityType]); n%5 == 0 {
+				a.sim.RunShort(ec2sim.Shortage{Pool: o, Left: 20 * (n / 5 % 2)})
 			}
 			all[o.CapacityType] = append(all[o.CapacityType], o)
 		}
@@ -32,23 +47,17 @@ func TestThousandLaunches(t *testing.T) {
 	a.sim.ThrottleOdds("", 0.3)
 	before := a.sim.AllCalls()
 	l := &launches{T: t, Cloud: c, machines: map[string]string{}}
-	next := make(chan int)
+	next := make(chan *v1.NodeClaim)
 	var group sync.WaitGroup
 	for range atOnce {
 		group.Go(func() {
-			for i := range next {
-				var wanted []cloudprovider.Offering
-				for _, kind := range []string{cloudprovider.Spot, cloudprovider.OnDemand} {
-					for j := range 3 { // of one kind of node in ten
-						wanted = append(wanted, all[kind][(i%10+4*j)%len(all[kind])])
-					}
-				}
-				l.launch(fmt.Sprintf("claim-%d", i), wanted)
+			for claim := range next {
+				l.launch(claim)
 			}
 		})
 	}
-	for i := range claims {
-		next <- i
+	for _, claim := range batch(claims, all, grouped) {
+		next <- claim
 	}
 	close(next)
 	group.Wait()
@@ -66,9 +75,6 @@ func TestThousandLaunches(t *testing.T) {
 	for action, n := range before {
 		calls[action] -= n
 	}
-	for _, action := range slices.Sorted(maps.Keys(calls)) {
-		t.Logf("%s: %d calls", action, calls[action])
-	}
 	if calls["DescribeInstances"] > 10 || calls["CreateLaunchTemplate"] > 200 || calls["CreateTags"] > 0 {
 		t.Errorf("calls are made for each claim beside the one that buys: %v", calls)
 	}
@@ -76,7 +82,28 @@ func TestThousandLaunches(t *testing.T) {
 	if most := 2 * 2 * l.tries; calls["CreateFleet"] > most {
 		t.Errorf("%d fleets for %d launches", calls["CreateFleet"], l.tries)
 	}
-	t.Logf("%d launches were asked for", l.tries)
+	return calls
+}
+
+// batch is a number of claims of ten kinds, as the provisioner makes them.
+func batch(n int, all map[string][]cloudprovider.Offering, grouped bool) (claims []*v1.NodeClaim) {
+	for i := range n {
+		var wanted []string
+		for _, kind := range []string{cloudprovider.Spot, cloudprovider.OnDemand} {
+			for j := range 3 {
+				wanted = append(wanted, all[kind][(i%10+4*j)%len(all[kind])].String())
+			}
+		}
+		claim := &v1.NodeClaim{}
+		claim.Name = fmt.Sprintf("claim-%d", i)
+		claim.Labels = map[string]string{v1.LabelNodePool: "pool"}
+		claim.Annotations = map[string]string{v1.AnnotationOfferings: strings.Join(wanted, ",")}
+		claims = append(claims, claim)
+	}
+	if grouped {
+		v1.GroupLaunches(claims)
+	}
+	return claims
 }
 
 // launches are made by many goroutines.
@@ -90,10 +117,11 @@ type launches struct {
 }
 
 // launch buys a machine for a claim, again after an error, as its controller does.
-func (l *launches) launch(claim string, offerings []cloudprovider.Offering) {
+func (l *launches) launch(c *v1.NodeClaim) {
+	claim := c.Name
 	q := cloudprovider.LaunchRequest{
-		Claim: claim, UID: "uid-of-" + claim, Class: l.Class, NodePool: "pool", Offerings: offerings,
-		Labels: map[string]string{"karpenter.sh/nodepool": "pool"}, Taints: []cloudprovider.Taint{{Key: "karpenter.sh/unregistered", Effect: "NoExecute"}},
+		Claim: claim, UID: "uid-of-" + claim, Class: l.Class, NodePool: "pool", Offerings: problem.Offerings(c), Labels: c.Labels,
+		Taints: []cloudprovider.Taint{{Key: "karpenter.sh/unregistered", Effect: "NoExecute"}}, Group: cloudprovider.LaunchGroup(v1.LaunchGroupOf(c)),
 	}
 	for {
 		instance, err := l.Provider.Launch(l.Context(), q)

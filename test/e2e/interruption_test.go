@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,7 +81,7 @@ func impaired(t *testing.T) {
 func (s *scene) instanceOf(claim v1.NodeClaim) string {
 	s.Helper()
 	for _, i := range s.instances() {
-		if i.Tags["stowage.sh/nodeclaim-uid"] == string(claim.UID) {
+		if strings.HasSuffix(claim.Status.ProviderID, "/"+i.ID) {
 			return i.ID
 		}
 	}
