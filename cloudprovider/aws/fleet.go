@@ -65,7 +65,9 @@ func (p *Provider) ask(ctx context.Context, c *Class, o order) outcome {
 			return outcome{err: err}
 		}
 	}
+	end := p.meter().Batch(batchLaunch, o.count)
 	answer, err := p.EC2.CreateFleet(ctx, fleetInput(c, o))
+	end()
 	if err != nil {
 		err = fmt.Errorf("creating a fleet of %d for %d offering(s): %w", o.count, len(o.placements), err)
 		if isNoCapacity(code(err)) {

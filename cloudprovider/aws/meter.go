@@ -12,8 +12,8 @@ type Meter interface {
 	Batch(kind string, size int) (end func())
 }
 
-// batchTerminate is the kind of a batch of terminations.
-const batchTerminate = "terminate_instances"
+// The kinds of batches: launches and terminations.
+const batchLaunch, batchTerminate = "create_fleet", "terminate_instances"
 
 // noMeter counts nothing.
 type noMeter struct{}

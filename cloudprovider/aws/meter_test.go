@@ -44,7 +44,7 @@ func TestMeter(t *testing.T) {
 	}
 	slices.Sort(counted.said)
 	if diff := cmp.Diff([]string{
-		"m5.large/us-west-2a/spot in usw2-az1: InsufficientInstanceCapacity", "m5.xlarge/us-west-2a/spot in usw2-az1: InsufficientInstanceCapacity",
+		"create_fleet of 1", "end", "m5.large/us-west-2a/spot in usw2-az1: InsufficientInstanceCapacity", "m5.xlarge/us-west-2a/spot in usw2-az1: InsufficientInstanceCapacity",
 	}, slices.Compact(counted.said)); diff != "" {
 		t.Errorf("launches:\n%s", diff)
 	}
