@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -101,6 +102,9 @@ func (f *planFlags) commit(ctx context.Context, prices *pricing.Table, now time.
 		}
 	}
 	read, err := newCommitmentSource(f.committed, f.region, cfg)(ctx, now)
+	if err != nil && f.committed == ofAccount {
+		err = fmt.Errorf("reading the account's commitments: %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}
