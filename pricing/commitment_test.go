@@ -158,7 +158,7 @@ commitments:
 		{Name: "i", Kind: ReservedInstance, Amount: 1, InstanceType: "g5.2xlarge", terms: []term{{1, noon.Add(12 * time.Hour)}}},
 	}, []string{
 		"a: it is for region eu-west-1, and this is us-east-1",
-		"c: it is for dedicated machines, which no node is",
+		"c: it is for dedicated machines, for which none is counted",
 		"d: it has ended 2026-12-01T12:00:00Z",
 		"h: it has ended 2026-12-01T00:00:00Z",
 		"j: it is for region us-esat-1, and this is us-east-1",

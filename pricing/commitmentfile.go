@@ -153,7 +153,7 @@ func (e *entry) useless(region string, now time.Time) string {
 	case e.Kind == ReservedInstance && e.platform() != linux && e.platform() != windows:
 		return fmt.Sprintf("it is for %s, which no node has", e.Platform)
 	case e.Kind == ReservedInstance && cmp.Or(e.Tenancy, shared) != shared:
-		return "it is for dedicated machines, which no node is"
+		return "it is for dedicated machines, for which none is counted"
 	case term{end: end}.over(now):
 		return "it has ended " + end.UTC().Format(time.RFC3339)
 	}

@@ -2,7 +2,6 @@ package aws
 
 import (
 	"context"
-	"errors"
 	"sync"
 )
 
@@ -18,6 +17,7 @@ type entry[V any] struct {
 	done  chan struct{} // closed once value and err are there
 	value V
 	err   error
+	ended bool // with it the ctx of who fetched
 }
 
 // get returns the value of key, from fetch if nobody has fetched it yet. A
@@ -28,6 +28,7 @@ func (m *memo[K, V]) get(ctx context.Context, key K, fetch func(context.Context)
 		e, mine := m.claim(key)
 		if mine {
 			e.value, e.err = fetch(ctx)
+			e.ended = ctx.Err() != nil
 			if e.err != nil {
 				m.drop(key, e)
 			}
@@ -40,7 +41,7 @@ func (m *memo[K, V]) get(ctx context.Context, key K, fetch func(context.Context)
 			return zero, ctx.Err()
 		case <-e.done:
 		}
-		if errors.Is(e.err, context.Canceled) || errors.Is(e.err, context.DeadlineExceeded) {
+		if e.err != nil && e.ended {
 			continue
 		}
 		return e.value, e.err

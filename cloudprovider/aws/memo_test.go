@@ -146,3 +146,28 @@ func TestCoalescerLetsCallersGo(t *testing.T) {
 		}
 	})
 }
+
+// TestMemoSharesTimeouts: a call that ran into a time limit of its own is not made again by each that waited for it.
+func TestMemoSharesTimeouts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m memo[string, int]
+		calls := 0
+		slow := func(context.Context) (int, error) {
+			calls++
+			time.Sleep(time.Minute)
+			return 0, context.DeadlineExceeded
+		}
+		var group sync.WaitGroup
+		for range 5 {
+			group.Go(func() {
+				if _, err := m.get(context.Background(), "a", slow); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%v", err)
+				}
+			})
+		}
+		group.Wait()
+		if calls != 1 {
+			t.Errorf("%d calls", calls)
+		}
+	})
+}

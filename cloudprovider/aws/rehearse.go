@@ -92,7 +92,9 @@ func (p *Provider) rehearsed(ctx context.Context, c *Class) (groups []group, err
 	for k := range rehearsals {
 		kinds := catalog.InstanceTypes[len(catalog.InstanceTypes)*k/rehearsals : len(catalog.InstanceTypes)*(k+1)/rehearsals]
 		for _, it := range kinds {
-			offerings := slices.DeleteFunc(slices.Clone(it.Offerings), func(o cloudprovider.Offering) bool { return o.CapacityType != cloudprovider.OnDemand })
+			offerings := slices.DeleteFunc(slices.Clone(it.Offerings), func(o cloudprovider.Offering) bool {
+				return o.CapacityType != cloudprovider.OnDemand || o.Tenancy != "" // which few ask for, and some accounts forbid
+			})
 			if len(offerings) == 0 {
 				continue
 			}

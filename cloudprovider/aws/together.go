@@ -96,7 +96,13 @@ func (p *Provider) suits(ctx context.Context, r cloudprovider.LaunchRequest, i c
 	}
 	lives := i.State == cloudprovider.Pending || i.State == cloudprovider.Running
 	had := known.claim[i.ID]
-	return lives && slices.Contains(r.Offerings, i.Offering) && (had == "" || had == r.Claim), nil
+	asked := slices.ContainsFunc(r.Offerings, func(o cloudprovider.Offering) bool {
+		if o.Tenancy == "" { // in some VPCs all machines are dedicated, whatever is asked for
+			o.Tenancy = i.Offering.Tenancy
+		}
+		return o == i.Offering
+	})
+	return lives && asked && (had == "" || had == r.Claim), nil
 }
 
 // advance asks EC2 for what a group has not got yet, and tells of what was refused for the first time.
@@ -115,7 +121,7 @@ func (p *Provider) advance(ctx context.Context, c *Class, r cloudprovider.Launch
 		j.refused, j.causes = plan.refused, plan.causes
 	}
 	err := p.fulfil(ctx, r, j)
-	if err != nil || len(j.machines) > 0 {
+	if err != nil || j.over {
 		p.report(j.refused[known:])
 	}
 	return err
@@ -127,7 +133,9 @@ func (p *Provider) fulfil(ctx context.Context, r cloudprovider.LaunchRequest, j 
 		count := j.count - len(j.machines)
 		out := p.buy(ctx, j.class, order{j.plan.groups[j.next], count, tokenOf(r.Group.ID, j.next, 0), p.groupTags(j.class, r, j.next, count)})
 		if code(out.err) == codeTokenMismatch {
-			out = p.recover(ctx, r, j, out.err)
+			if out = p.recover(ctx, r, j, out.err); out.err == nil { // whole: no more had been asked for
+				j.count = len(j.machines) + len(out.machines)
+			}
 		}
 		j.machines = append(j.machines, out.machines...)
 		j.refused, j.causes = append(j.refused, out.refused...), append(j.causes, out.causes...)
@@ -142,6 +150,8 @@ func (p *Provider) fulfil(ctx context.Context, r cloudprovider.LaunchRequest, j 
 			}
 		case j.next == 0 && isAnswer(out.err):
 			j.class = nil // no word of the request has had any effect: the next may have other words
+		case isAnswer(out.err) && code(out.err) != codeThrottled:
+			j.over = true // it would be the same again: each goes on in words of its own
 		}
 		return out.err
 	}

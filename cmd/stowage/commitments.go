@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/savingsplans"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/pricing"
 )
 
@@ -78,7 +79,11 @@ func (c *cloud) readCommitments(ctx context.Context) error {
 		return err
 	}
 	c.prices.Commit(read.Commitments, now)
-	for _, line := range useless(read, c.prices.Table()) {
+	lines := read.LeftOut
+	if _, fetched := c.prices.Table().AsOf(cloudprovider.OnDemand); fetched { // the table in the binary may not know the newest types
+		lines = useless(read, c.prices.Table())
+	}
+	for _, line := range lines {
 		if !c.told[line] {
 			c.told[line] = true
 			log.FromContext(ctx).Info("a commitment does not count: " + line)

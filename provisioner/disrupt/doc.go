@@ -14,7 +14,8 @@
 //     but for one that expires or that the cloud takes, when there is no more time to wait.
 //   - It never chooses more than the budgets allow, and a budget that cannot be read allows nothing.
 //   - A step is level-triggered: all that it has to know is in the objects and in the plans, which
-//     provision makes anew after a restart. A crash between any two writes is healed by a later step.
+//     provision makes anew after a restart; but not those of nodes that go to save money, which stay
+//     then. A crash between any two writes is healed by a later step.
 //   - Each node is judged by itself: one that is stuck holds up no other.
 //   - It has no clock.
 package disrupt

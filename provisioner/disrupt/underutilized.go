@@ -213,10 +213,13 @@ func (c *Controller) abandon(ctx context.Context, v *view, command *consolidate.
 // taken its pods' places.
 const hinderedFor = 20 * time.Second
 
-// hinder lets such a node wait: twice as long each time, up to stuckFor.
+// hinder lets such a node wait: twice as long each time that it happens again soon, up to stuckFor.
 func (c *Controller) hinder(now time.Time, claim *v1.NodeClaim, why string) {
-	before := c.setAside[claim.UID].pause
-	c.spare(now, claim, max(hinderedFor, min(2*before, stuckFor)), why)
+	pause := hinderedFor
+	if before, ok := c.setAside[claim.UID]; ok && now.Sub(before.until) < stuckFor {
+		pause = max(pause, min(2*before.pause, stuckFor))
+	}
+	c.spare(now, claim, pause, why)
 }
 
 // spare lets a node wait, and be looked at anew then.

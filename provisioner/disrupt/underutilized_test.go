@@ -284,6 +284,10 @@ func TestPlaceTaken(t *testing.T) {
 		}
 		d.hinder(monday, claim, "its place is taken")
 	}
+	d.hinder(monday.Add(time.Hour), claim, "its place is taken")
+	if pause := d.setAside[claim.UID].pause; pause != hinderedFor {
+		t.Errorf("a pause of %v an hour later", pause)
+	}
 }
 
 // versioned counts, and refuses a write on what is not the newest.

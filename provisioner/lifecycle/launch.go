@@ -58,13 +58,24 @@ func (c *Controller) buy(ctx context.Context, now time.Time, claim *v1.NodeClaim
 		Claim: claim.Name, UID: string(claim.UID),
 		Class: cloudprovider.NodeClassRef(claim.Spec.NodeClassRef), NodePool: claim.Labels[v1.LabelNodePool],
 		Offerings: offerings, Ranked: claim.Annotations[v1.AnnotationPriceOverlay] != "", Labels: own, Taints: launchTaints(claim),
-		Extended: problem.Extended(claim), Group: cloudprovider.LaunchGroup(v1.LaunchGroupOf(claim)),
+		Extended: problem.Extended(claim), Group: groupOf(now, claim),
 	})
 	if err == nil {
 		c.Availability.Had(now, instance.Offering)
 		c.sayFallback(claim, offerings, instance.Offering)
 	}
 	return instance, err
+}
+
+// groupAge is how long after they were made NodeClaims are launched together: by then the others have their machines or
+// are given up, and a NodeClaim that was away for longer must not buy for them all.
+const groupAge = 10 * time.Minute
+
+func groupOf(now time.Time, claim *v1.NodeClaim) cloudprovider.LaunchGroup {
+	if now.Sub(claim.CreationTimestamp.Time) > groupAge {
+		return cloudprovider.LaunchGroup{}
+	}
+	return cloudprovider.LaunchGroup(v1.LaunchGroupOf(claim))
 }
 
 // sayFallback says aloud that a machine costs more than was planned for, since there was no spot capacity.

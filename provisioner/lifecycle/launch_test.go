@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -71,5 +72,16 @@ func TestLaunchNamesExtendedResources(t *testing.T) {
 	}
 	if want := []string{"nvidia.com/gpu", "vpc.amazonaws.com/efa"}; !slices.Equal(cloud.last.Extended, want) {
 		t.Errorf("asked with %v, want %v", cloud.last.Extended, want)
+	}
+}
+
+// TestOldGroups: who comes long after the others of its group buys for itself alone.
+func TestOldGroups(t *testing.T) {
+	made := time.Unix(1_700_000_000, 0)
+	claim := &v1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: "web-1", CreationTimestamp: metav1.NewTime(made), Annotations: map[string]string{v1.AnnotationLaunchGroup: "abc/1/3"}}}
+	for after, want := range map[time.Duration]int{time.Minute: 3, groupAge: 3, groupAge + time.Second: 0} {
+		if g := groupOf(made.Add(after), claim); g.Size != want {
+			t.Errorf("after %v it is of a group of %d, want %d", after, g.Size, want)
+		}
 	}
 }

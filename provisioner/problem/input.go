@@ -52,6 +52,9 @@ type Input struct {
 	// MaxSteps as in binpack.Problem.
 	MaxSteps int64
 
+	// Full lets new nodes be filled whole, whatever slack their NodePools want: what was decided on with slack, which
+	// depends on all the pods of a decision, is looked at again.
+	Full bool
 	// fewNodes makes nodes of NodePools dear that may open only so many.
 	fewNodes bool
 	// standBack are pods that Decide lets come last where they compete for claims and volumes.

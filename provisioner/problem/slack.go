@@ -11,6 +11,9 @@ import (
 // slack leaves free what NodePools want to be left free of each new node (see NodePool.NodeSlack), but no more than
 // lets every pod that would fit there alone do so still.
 func (b *builder) slack() {
+	if b.in.Full {
+		return
+	}
 	for i := range b.p.Offers {
 		o := &b.p.Offers[i]
 		share, _ := b.t.Pools[o.Pool].NodeSlack() // or it would be excluded

@@ -39,7 +39,7 @@ func (c *Controller) Refused(ctx context.Context, now time.Time, s *state.Snapsh
 	if len(in.Pods) == 0 {
 		return nil, nil
 	}
-	in.Leaving = map[string]bool{}
+	in.Leaving, in.Full = map[string]bool{}, true
 	for _, claim := range moves.Leaving {
 		in.Leaving[claim.Name] = true
 	}

@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -173,6 +175,7 @@ func (s *scene) running(name string, count int) []corev1.Pod {
 		for _, p := range found {
 			if p.Spec.NodeName == "" || p.Status.Phase != corev1.PodRunning || p.DeletionTimestamp != nil {
 				waiting = append(waiting, p.Name)
+				s.nudge(&p)
 			}
 		}
 		if len(found) != count || len(waiting) > 0 {
@@ -181,6 +184,19 @@ func (s *scene) running(name string, count int) []corev1.Pod {
 		return nil
 	})
 	return found
+}
+
+// nudge touches a pod that has been bound for a while and does not run: kwok misses one now and then that is bound just as
+// its node comes, and looks at it again when it changes.
+func (s *scene) nudge(p *corev1.Pod) {
+	s.Helper()
+	const touched = "stowage.example/touched"
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue && time.Since(c.LastTransitionTime.Time) > 30*time.Second && p.Annotations[touched] == "" {
+			patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"`+touched+`":"true"}}}`))
+			s.must(client.IgnoreNotFound(here.Client.Patch(s.ctx(), p, patch)))
+		}
+	}
 }
 
 // hosts are the nodes of pods, each once.
