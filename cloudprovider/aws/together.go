@@ -150,7 +150,7 @@ func (p *Provider) fulfil(ctx context.Context, r cloudprovider.LaunchRequest, j 
 			}
 		case j.next == 0 && isAnswer(out.err):
 			j.class = nil // no word of the request has had any effect: the next may have other words
-		case isAnswer(out.err) && code(out.err) != codeThrottled:
+		case isAnswer(out.err) && code(out.err) != codeThrottled && code(out.err) != codeTokenMismatch:
 			j.over = true // it would be the same again: each goes on in words of its own
 		}
 		return out.err

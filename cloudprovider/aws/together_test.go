@@ -175,6 +175,38 @@ func TestGroupAfterARestart(t *testing.T) {
 	}
 }
 
+// TestGroupsLaterFleets: what holds of the first fleet after a restart holds of the next, and no more is asked for than
+// the earlier process wanted. One that EC2 refuses for its words is not asked for in them again.
+func TestGroupsLaterFleets(t *testing.T) {
+	day := time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name    string
+		answers []fleetAnswer
+		there   []types.Instance
+		got     []string
+		sizes   []int
+	}{
+		{"may come", []fleetAnswer{errorsOf("UnfulfillableCapacity", -1), mismatchAt(day), mismatchAt(day.Add(visibleAfter - time.Second))}, nil,
+			[]string{"", ""}, []int{2, 2, 2}},
+		{"fewer were wanted", []fleetAnswer{mismatchAt(day)}, []types.Instance{ofGroup("i-x", day, 1, types.InstanceStateNameRunning)},
+			[]string{"i-x", "i-2", "i-3"}, []int{3, 1, 1}},
+		{"wrong words", []fleetAnswer{errorsOf("UnfulfillableCapacity", -1), fails(refusal("InvalidSubnetID.NotFound", 400))}, nil,
+			[]string{"", "i-3"}, []int{2, 2, 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHarness(t, c.answers...)
+			h.fake.there = c.there
+			var members []cloudprovider.LaunchRequest
+			for n := range c.got {
+				members = append(members, h.member(n, len(c.got), spot, onDemand))
+			}
+			if got := h.launches(members...); !slices.Equal(got, c.got) || !slices.Equal(h.sizes(), c.sizes) {
+				t.Errorf("got %q of fleets of %v, want %q of %v", got, h.sizes(), c.got, c.sizes)
+			}
+		})
+	}
+}
+
 // TestMemberThatGoesByItself: what it was given is another's, or nothing that it asked for.
 func TestMemberThatGoesByItself(t *testing.T) {
 	t.Run("other offerings", func(t *testing.T) {

@@ -15,9 +15,8 @@ import (
 )
 
 // A Tagger has the machines of NodeClaims that were launched together tagged with their NodeClaims: a machine of a group
-// is bought before it is known whose it will be. It is for people, and for Karpenter; and a copy of a NodeClaim does not
-// get the machine of the first after a restart. Step is
-// to be called by one goroutine.
+// is bought before it is known whose it will be. The tag is for people, and for Karpenter; and a copy of a NodeClaim does
+// not get the machine of the first after a restart. Step is to be called by one goroutine.
 type Tagger struct {
 	// Cluster to read from.
 	Cluster *state.Cluster

@@ -41,14 +41,15 @@ func (b *builder) largestOn(offer int, room binpack.Vector) binpack.Vector {
 		if !g.Offers.Has(offer) {
 			continue
 		}
-		both := slices.Clone(largest)
 		fits := true
 		for r, q := range g.Requests {
-			both[r] = max(both[r], q)
 			fits = fits && q <= room[r]
 		}
-		if fits {
-			largest = both
+		if !fits {
+			continue
+		}
+		for r, q := range g.Requests {
+			largest[r] = max(largest[r], q)
 		}
 	}
 	return largest
