@@ -65,7 +65,7 @@ func TestCommitments(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{
-		"ri-dedicated: it is for dedicated machines, which no node is",
+		"ri-dedicated: it is for dedicated machines, for which none is counted",
 		"sp-elsewhere: it is for region eu-west-1, and this is us-west-2",
 		"sp-ended: it has ended 2026-12-01T12:00:00Z",
 		"sp-ml: it is for SageMaker, and covers no machines",
