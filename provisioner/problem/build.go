@@ -273,7 +273,7 @@ func (r *Row) id() string {
 // the machine takes.
 func (b *builder) nodes() {
 	// What a node says of itself may be any number. The sum over all pods must not overflow.
-	requests := requestsKnown{}
+	requests := newRequestsKnown()
 	most := int64(math.MaxInt64 / 2 / max(1, len(b.in.Pods)))
 	for i := range b.t.Bins {
 		bin := &b.t.Bins[i]

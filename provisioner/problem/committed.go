@@ -304,7 +304,7 @@ func (in *Input) Running(mayGo map[string]bool) *Running {
 	if len(c.list) == 0 {
 		return r
 	}
-	requests, used := requestsKnown{}, map[string]int64{}
+	requests, used := newRequestsKnown(), map[string]int64{}
 	ours := slices.DeleteFunc(slices.Clone(c.machines), func(m machine) bool { return m.claim == nil })
 	for _, m := range ours {
 		if m.node != nil {

@@ -16,7 +16,7 @@ import (
 // why, it decides again: first without those of the pods themselves, then without those of
 // all pods like them and, if others may be in their way, without any. For those that still
 // find none it relaxes minValues, if it may. It returns the plan that places most pods, those
-// of higher priority first. The error is that of binpack.Solve.
+// of higher priority first, and puts those that spread one by one on nodes where that costs next to nothing. The error is that of binpack.Solve.
 func Decide(ctx context.Context, in *Input) (*Translation, *binpack.Solution, error) {
 	d := &decision{in: in, t: Build(in)}
 	var err error
@@ -25,6 +25,7 @@ func Decide(ctx context.Context, in *Input) (*Translation, *binpack.Solution, er
 		d.leavePreferences(ctx)
 		d.openFewer(ctx)
 		d.relaxMinValues(ctx)
+		d.s = Thin(ctx, d.t, d.s)
 		d.dropFees()
 		d.dropTold()
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/util/sets"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
@@ -91,7 +92,7 @@ func groupsOf(in *Input, t *Translation) ([]*group, []podTerm) {
 	terms := slices.SortedFunc(maps.Values(byText), func(a, b podTerm) int { return cmp.Compare(a.text, b.text) })
 	matches := newMatcher(terms)
 	byKey := map[string]*group{}
-	requests := requestsKnown{}
+	requests := newRequestsKnown()
 	var key []byte
 	for i := range singles {
 		g := &singles[i]
@@ -196,56 +197,76 @@ func (g *group) key(b []byte) []byte {
 
 // requestsKnown keeps what Requests said of pods with one container and nothing
 // else that counts, by what that container asks for. Its values are shared.
-type requestsKnown map[string]cloudprovider.Resources
+type requestsKnown struct {
+	plain map[plain]cloudprovider.Resources
+	other map[string]cloudprovider.Resources
+}
+
+func newRequestsKnown() requestsKnown {
+	return requestsKnown{map[plain]cloudprovider.Resources{}, map[string]cloudprovider.Resources{}}
+}
 
 func (k requestsKnown) of(p *corev1.Pod) cloudprovider.Resources {
 	spec := &p.Spec
 	if len(spec.Containers) != 1 || len(spec.InitContainers) > 0 || spec.Overhead != nil || spec.Resources != nil || !settled(p) {
 		return Requests(p)
 	}
-	list := spec.Containers[0].Resources.Requests
-	names := make([]corev1.ResourceName, 0, 8)
-	for name := range list {
-		names = append(names, name)
+	if asked, ok := plainOf(spec.Containers[0].Resources.Requests); ok {
+		return known(k.plain, asked, p)
 	}
-	slices.Sort(names)
-	key := make([]byte, 0, 128)
-	for _, name := range names {
-		q := list[name]
-		key = append(append(key, name...), '=')
-		if n, ok := q.AsInt64(); ok { // the milli-quantities of CPU are not
-			key = strconv.AppendInt(key, n, 10)
-		} else {
-			key = append(key, q.String()...)
-		}
-		key = append(key, 0)
-	}
-	known, ok := k[string(key)]
+	return known(k.other, listKey(spec.Containers[0].Resources.Requests), p)
+}
+
+func known[K comparable](requests map[K]cloudprovider.Resources, key K, p *corev1.Pod) cloudprovider.Resources {
+	r, ok := requests[key]
 	if !ok {
-		known = Requests(p)
-		k[string(key)] = known
+		r = Requests(p)
+		requests[key] = r
 	}
-	return known
+	return r
+}
+
+// plain is a list of CPU and memory, as most are.
+type plain struct{ milliCPU, memory int64 }
+
+func plainOf(list corev1.ResourceList) (of plain, ok bool) {
+	cpu, ok := list[corev1.ResourceCPU]
+	memory, also := list[corev1.ResourceMemory]
+	if !ok || !also || len(list) > 2 {
+		return plain{}, false
+	}
+	return plain{amount(corev1.ResourceCPU, &cpu), amount(corev1.ResourceMemory, &memory)}, true
+}
+
+// listKey is equal for equal lists.
+func listKey(list corev1.ResourceList) string {
+	var key []byte
+	for _, name := range slices.Sorted(maps.Keys(list)) {
+		q := list[name]
+		key = append(append(append(append(key, name...), '='), q.String()...), 0)
+	}
+	return string(key)
 }
 
 // settled reports whether the status of a pod with one container says nothing about requests that its
 // spec does not: no resize is under way.
 func settled(p *corev1.Pod) bool {
-	same := func(list corev1.ResourceList) bool {
-		asked := p.Spec.Containers[0].Resources.Requests
-		for name, q := range list {
-			if a, ok := asked[name]; !ok || q.Cmp(a) != 0 {
-				return false
-			}
-		}
-		return len(list) == len(asked)
-	}
+	asked := p.Spec.Containers[0].Resources.Requests
 	for i := range p.Status.ContainerStatuses {
-		if c := &p.Status.ContainerStatuses[i]; c.Resources != nil && (!same(c.Resources.Requests) || c.AllocatedResources != nil && !same(c.AllocatedResources)) {
+		if c := &p.Status.ContainerStatuses[i]; c.Resources != nil && (!same(asked, c.Resources.Requests) || c.AllocatedResources != nil && !same(asked, c.AllocatedResources)) {
 			return false
 		}
 	}
 	return true
+}
+
+// same reports whether two lists come to the same amounts.
+func same(a, b corev1.ResourceList) bool {
+	if p, ok := plainOf(a); ok {
+		q, ok := plainOf(b)
+		return ok && p == q
+	}
+	return maps.EqualFunc(a, b, func(p, q resource.Quantity) bool { return p.Cmp(q) == 0 })
 }
 
 // text is equal for equal shapes.

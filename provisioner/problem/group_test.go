@@ -88,7 +88,7 @@ func TestKeysTellShapesApart(t *testing.T) {
 			groups = append(groups, g)
 		}
 		terms := slices.Collect(maps.Values(byText))
-		matches, requests := newMatcher(terms), requestsKnown{}
+		matches, requests := newMatcher(terms), newRequestsKnown()
 		for i, g := range groups {
 			g.requests, g.matched = requests.of(g.pods[0]), matches.of(g.pods[0])
 			if want := Requests(g.pods[0]); !maps.Equal(g.requests, want) {

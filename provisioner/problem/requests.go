@@ -5,6 +5,7 @@ import (
 	"math"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	resourcehelper "k8s.io/component-helpers/resource"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
@@ -36,16 +37,20 @@ func requestList(pod *corev1.Pod) corev1.ResourceList {
 func resources(list corev1.ResourceList) cloudprovider.Resources {
 	r := make(cloudprovider.Resources, len(list)+1)
 	for name, q := range list {
-		switch {
-		case name == corev1.ResourceCPU && q.CmpInt64(math.MaxInt64/1000) < 0:
-			r[string(name)] = q.MilliValue()
-		case name != corev1.ResourceCPU && q.CmpInt64(math.MaxInt64) < 0:
-			r[string(name)] = q.Value()
-		default:
-			r[string(name)] = math.MaxInt64
-		}
+		r[string(name)] = amount(name, &q)
 	}
 	return r
+}
+
+// amount is a quantity of a resource in its unit.
+func amount(name corev1.ResourceName, q *resource.Quantity) int64 {
+	switch {
+	case name == corev1.ResourceCPU && q.CmpInt64(math.MaxInt64/1000) < 0:
+		return q.MilliValue()
+	case name != corev1.ResourceCPU && q.CmpInt64(math.MaxInt64) < 0:
+		return q.Value()
+	}
+	return math.MaxInt64
 }
 
 // Amounts converts a list of quantities to the integers that decisions are made with.

@@ -229,13 +229,6 @@ func kindOf(p *corev1.Pod) string {
 	return p.Namespace + " " + labels.Set(p.Labels).String()
 }
 
-// spreadsOverDomains reports whether a pod has a hard spread over more than hostnames.
-func spreadsOverDomains(p *corev1.Pod) bool {
-	return slices.ContainsFunc(p.Spec.TopologySpreadConstraints, func(c corev1.TopologySpreadConstraint) bool {
-		return c.WhenUnsatisfiable == corev1.DoNotSchedule && c.TopologyKey != corev1.LabelHostname
-	})
-}
-
 // opening reports whether a node is open to pods, or as good as: our own taint is
 // about to go, that of a node that is not ready goes once it is, and startup taints
 // go when their owners please, without asking us.

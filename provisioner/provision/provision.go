@@ -284,7 +284,7 @@ func (c *Controller) place(now time.Time, placements []problem.Placement) {
 // planned is the plan of a pod for a place.
 func planned(now time.Time, p *corev1.Pod, place state.Plan) state.Plan {
 	place.Pod, place.At, place.Move = client.ObjectKeyFromObject(p), now, moveOf(p)
-	place.Spread, place.Priority = spreadsOverDomains(p), corev1helpers.PodPriority(p)
+	place.Spread, place.Priority = problem.SpreadsOverDomains(p), corev1helpers.PodPriority(p)
 	place.Headroom.Buffer = headroom.BufferOf(p)
 	return place
 }

@@ -86,10 +86,11 @@ func stowage(m *corpus.Market, pods []*corev1.Pod, ignorePreferences bool, maxSt
 		t := problem.Build(in)
 		start := time.Now()
 		s, err := binpack.Solve(ctx, t.Problem)
-		solving := time.Since(start)
 		if err != nil {
 			return nil, fmt.Errorf("solving: %w", err)
 		}
+		s = problem.Thin(ctx, t, s)
+		solving := time.Since(start)
 		if err := binpack.Verify(t.Problem, s); err != nil {
 			return nil, fmt.Errorf("refusing our own plan: %w", err)
 		}
