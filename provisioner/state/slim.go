@@ -4,13 +4,14 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // Slim drops what is large of an object that a watch delivers, and read by nobody here: managed
 // fields but for what Nominated asks for, what the containers of a pod are to run and how, the
-// images that a node has. A pod is a third smaller without, and a node half. Patches name
+// images that a node has. A pod is half as large without, and a node too. Patches name
 // what they change, so nothing is lost by it. It is a cache.TransformFunc, and returns no error.
 //
 // An object that is slim already may be shared, and is not written to.
@@ -49,10 +50,22 @@ func slimPod(p *corev1.Pod) {
 		}
 	}
 	p.Spec.EphemeralContainers = nil // they ask for nothing
-	for _, statuses := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
-		for i, s := range statuses {
-			statuses[i] = corev1.ContainerStatus{Name: s.Name, Resources: s.Resources, AllocatedResources: s.AllocatedResources}
+	p.Status.InitContainerStatuses = resizing(p.Spec.InitContainers, p.Status.InitContainerStatuses)
+	p.Status.ContainerStatuses = resizing(p.Spec.Containers, p.Status.ContainerStatuses)
+	p.Status.EphemeralContainerStatuses = nil
+}
+
+// resizing are the statuses that say of a container's requests what its spec does not.
+func resizing(containers []corev1.Container, statuses []corev1.ContainerStatus) (left []corev1.ContainerStatus) {
+	for _, s := range statuses {
+		if s.Resources == nil {
+			continue
+		}
+		i := slices.IndexFunc(containers, func(c corev1.Container) bool { return c.Name == s.Name })
+		if i < 0 || !equality.Semantic.DeepEqual(containers[i].Resources.Requests, s.Resources.Requests) ||
+			len(s.AllocatedResources) > 0 && !equality.Semantic.DeepEqual(containers[i].Resources.Requests, s.AllocatedResources) {
+			left = append(left, corev1.ContainerStatus{Name: s.Name, Resources: s.Resources, AllocatedResources: s.AllocatedResources})
 		}
 	}
-	p.Status.EphemeralContainerStatuses = nil
+	return left
 }

@@ -37,11 +37,19 @@ func TestSlimPod(t *testing.T) {
 	slim := func(name string) corev1.Container {
 		return corev1.Container{Name: name, Ports: []corev1.ContainerPort{{HostPort: 80}}, Resources: asks, RestartPolicy: &always}
 	}
-	status := corev1.ContainerStatus{Name: "c", Image: "image", ContainerID: "id", Resources: &asks, AllocatedResources: asks.Requests}
-	pod := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "n", InitContainers: []corev1.Container{full("i")}, Containers: []corev1.Container{full("c"), full("d")},
-		EphemeralContainers: []corev1.EphemeralContainer{{}}}, Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{status}}}
-	want := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "n", InitContainers: []corev1.Container{slim("i")}, Containers: []corev1.Container{slim("c"), slim("d")}},
-		Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "c", Resources: &asks, AllocatedResources: asks.Requests}}}}
+	half := corev1.ResourceList{"cpu": resource.MustParse("500m")}
+	status := func(name string, has, granted corev1.ResourceList) corev1.ContainerStatus {
+		return corev1.ContainerStatus{Name: name, Image: "image", ContainerID: "id", Resources: &corev1.ResourceRequirements{Requests: has}, AllocatedResources: granted}
+	}
+	thousand := corev1.ResourceList{"cpu": resource.MustParse("1000m")} // the same as it asks for
+	pod := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "n", InitContainers: []corev1.Container{full("i")}, Containers: []corev1.Container{full("c"), full("d"), full("e"), full("f")},
+		EphemeralContainers: []corev1.EphemeralContainer{{}}}, Status: corev1.PodStatus{
+		InitContainerStatuses: []corev1.ContainerStatus{status("i", thousand, nil)},
+		ContainerStatuses:     []corev1.ContainerStatus{status("c", half, thousand), status("d", thousand, half), status("e", thousand, thousand), {Name: "f", Image: "image"}}}}
+	want := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "n", InitContainers: []corev1.Container{slim("i")}, Containers: []corev1.Container{slim("c"), slim("d"), slim("e"), slim("f")}},
+		Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{
+			{Name: "c", Resources: &corev1.ResourceRequirements{Requests: half}, AllocatedResources: thousand},
+			{Name: "d", Resources: &corev1.ResourceRequirements{Requests: thousand}, AllocatedResources: half}}}}
 	if got, err := Slim(pod); err != nil || cmp.Diff(want, got) != "" {
 		t.Errorf("%v, and made %s", err, cmp.Diff(want, got))
 	}

@@ -66,7 +66,9 @@ func (m *Market) running(nodes, pods int) *state.Snapshot {
 		p.Name, p.UID = "running-"+p.Name, "running-"+p.UID
 		p.Spec.NodeName = fmt.Sprintf("node-%04d", i%nodes)
 		c := &p.Spec.Containers[0]
+		c.Image = "image"
 		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: c.Name, Resources: &c.Resources, AllocatedResources: c.Resources.Requests}}
+		_, _ = state.Slim(p) // as the controller's cache does; it returns no error
 		cluster.Observe(p)
 	}
 	return cluster.Snapshot()

@@ -172,9 +172,11 @@ func run(p *corev1.Pod, at time.Time) {
 	}
 	yes := true
 	for i := range p.Spec.Containers {
+		resources := &p.Spec.Containers[i].Resources
 		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{
 			Name: p.Spec.Containers[i].Name, Image: p.Spec.Containers[i].Image, Ready: true, Started: &yes, ImageID: "registry.example.com/team/service@sha256:" + hex(i), ContainerID: "containerd://" + hex(i+9),
-			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}},
+			State:     corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}},
+			Resources: resources, AllocatedResources: resources.Requests,
 		})
 	}
 }
