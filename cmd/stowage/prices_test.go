@@ -16,7 +16,7 @@ import (
 	"github.com/stowage-sh/stowage/test/ec2sim"
 )
 
-// TestSteadierSpotPrice: of two zones with the same mean spot price that is bought in which the price moved less, once deviations
+// TestSteadierSpotPrice: of two zones with the same mean spot price that is planned for in which the price moved less, once deviations
 // count: 0.04 and then 0.02 for twelve hours each deviate by 0.01 from 0.03, and 0.031 and 0.029 by 0.001.
 func TestSteadierSpotPrice(t *testing.T) {
 	sim, err := ec2sim.Start(ec2sim.Options{Region: "us-east-1", Types: ec2sim.FewTypes()})
@@ -62,14 +62,14 @@ func TestSteadierSpotPrice(t *testing.T) {
 				t.Errorf("with %s deviations %s costs %v, want %v", c.deviations, o, got, want)
 			}
 		}
-		if got := bought(t, table); !strings.Contains(got, c.zone) {
-			t.Errorf("with %s deviations it is not %s that is bought in:\n%s", c.deviations, c.zone, got)
+		if got := planFor(t, table); !strings.Contains(got, c.zone) {
+			t.Errorf("with %s deviations it is not %s that is planned for:\n%s", c.deviations, c.zone, got)
 		}
 	}
 }
 
-// bought is the plan for a few pods at these prices.
-func bought(t *testing.T, prices *pricing.Table) string {
+// planFor is the plan for a few pods at these prices.
+func planFor(t *testing.T, prices *pricing.Table) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "prices.csv")
 	out, err := os.Create(file)
