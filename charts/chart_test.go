@@ -202,6 +202,7 @@ func TestChartValues(t *testing.T) {
 		settings["featureGates"] = map[string]any{"nodeOverlay": false, "capacityBuffer": false, "staticCapacity": false, "nodeRepair": true, "reservedCapacity": false}
 		settings["clusterEndpoint"], settings["clusterCABundle"] = "https://example.com", "Q0E="
 		settings["interruptionQueue"] = "prod"
+		settings["spotPriceWindow"], settings["spotPriceDeviations"] = "24h", 0.5
 		controller := values["controller"].(map[string]any)
 		controller["env"] = []any{map[string]any{"name": "AWS_REGION", "value": "us-east-1"}}
 		controller["envFrom"] = []any{map[string]any{"secretRef": map[string]any{"name": "more"}}}
@@ -230,6 +231,8 @@ func TestChartValues(t *testing.T) {
 		"endpoint":    slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_ENDPOINT", Value: "https://example.com"}),
 		"bundle":      slices.Contains(container.Env, corev1.EnvVar{Name: "CLUSTER_CA_BUNDLE", Value: "Q0E="}),
 		"queue":       slices.Contains(container.Env, corev1.EnvVar{Name: "INTERRUPTION_QUEUE", Value: "prod"}),
+		"window":      slices.Contains(container.Env, corev1.EnvVar{Name: "SPOT_PRICE_WINDOW", Value: "24h"}),
+		"deviations":  slices.Contains(container.Env, corev1.EnvVar{Name: "SPOT_PRICE_DEVIATIONS", Value: "0.5"}),
 		"minValues":   slices.Contains(container.Env, corev1.EnvVar{Name: "MIN_VALUES_POLICY", Value: "BestEffort"}),
 		"gates":       slices.Contains(container.Env, corev1.EnvVar{Name: "FEATURE_GATES", Value: "NodeOverlay=false,CapacityBuffer=false,StaticCapacity=false,NodeRepair=true,ReservedCapacity=false"}),
 		"env":         container.Env[len(container.Env)-1].Name == "AWS_REGION",

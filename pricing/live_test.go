@@ -286,8 +286,9 @@ func TestSpot(t *testing.T) {
 	}
 }
 
-// TestSpotMean: over six hours 0.02 held for 3 (since long before), 0.05 for 1 and 0.03 for 2: 0.17 / 6. A pool that
-// has been there for two hours has the mean of these.
+// TestSpotMean: over six hours 0.02 held for 3 (since long before), 0.05 for 1 and 0.03 for 2. The mean is 0.17 / 6 =
+// 0.028333, and the deviation √((3 × 0.008333² + 0.021667² + 2 × 0.001667²) / 6) = √0.000113889 = 0.010672. A pool that has
+// been there for two hours has the mean of these, and two prices that held for as long deviate by half of what is between them.
 func TestSpotMean(t *testing.T) {
 	now := time.Date(2025, 5, 28, 12, 0, 0, 0, time.UTC)
 	at := func(zone, price string, age time.Duration) ec2types.SpotPrice {
@@ -298,17 +299,62 @@ func TestSpotMean(t *testing.T) {
 		at("us-east-1b", "0.01", 2*time.Hour), at("us-east-1b", "0.03", time.Hour),
 		at("us-east-1c", "0.07", 40*time.Hour),
 		at("us-east-1d", "0.08", 0),
+		at("us-east-1e", "999999", 9*time.Hour), at("us-east-1e", "0.01", 3*time.Hour),
 	}}
-	table, err := Spot{Client: history, Region: "us-east-1", Window: 6 * time.Hour, Now: func() time.Time { return now }}.Fetch(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	type moments struct{ mean, deviation MicroUSD }
+	for zone, want := range map[string]moments{
+		"us-east-1a": {28_333, 10_672}, "us-east-1b": {20_000, 10_000}, "us-east-1c": {70_000, 0}, "us-east-1d": {80_000, 0},
+		"us-east-1e": {499_999_505_000, 499_999_495_000},
+	} {
+		o := offering("m5.large", zone, "spot")
+		for counted, price := range map[float64]MicroUSD{0: want.mean, 1: want.mean + want.deviation, 0.5: want.mean + want.deviation/2, 10: min(want.mean+10*want.deviation, MaxMicroUSD)} {
+			table, err := Spot{Client: history, Region: "us-east-1", Window: 6 * time.Hour, Deviations: counted, Now: func() time.Time { return now }}.Fetch(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := now.Add(-6 * time.Hour); !history.start.Equal(want) {
+				t.Errorf("the history was asked for from %v on, want %v", history.start, want)
+			}
+			got, _ := table.Price(o)
+			deviation, known := table.Deviation(o)
+			if got != price || deviation != want.deviation || !known {
+				t.Errorf("with %v deviations m5.large in %s costs %v, deviating by %v (known: %v); want %v and %v", counted, zone, got, deviation, known, price, want.deviation)
+			}
+		}
 	}
-	if want := now.Add(-6 * time.Hour); !history.start.Equal(want) {
-		t.Errorf("the history was asked for from %v on, want %v", history.start, want)
+}
+
+// TestDeviations: those of the newest spot prices stay when other prices are fetched, are by operating system, and there are none
+// without a window.
+func TestDeviations(t *testing.T) {
+	at := func(price string, age time.Duration) ec2types.SpotPrice {
+		return ec2types.SpotPrice{InstanceType: "m5.large", AvailabilityZone: sdk.String("us-east-1a"), SpotPrice: sdk.String(price), Timestamp: sdk.Time(noon.Add(-age))}
 	}
-	for zone, want := range map[string]MicroUSD{"us-east-1a": 28_333, "us-east-1b": 20_000, "us-east-1c": 70_000, "us-east-1d": 80_000} {
-		if got, _ := table.Price(offering("m5.large", zone, "spot")); got != want {
-			t.Errorf("m5.large in %s costs %v, want %v", zone, got, want)
+	moving := &spotHistory{prices: []ec2types.SpotPrice{at("0.01", 2*time.Hour), at("0.03", time.Hour)}}
+	still := &spotHistory{prices: []ec2types.SpotPrice{at("0.13", 9*time.Hour)}}
+	spot := func(history *spotHistory, system System, window time.Duration) Spot {
+		return Spot{Client: history, Region: "us-east-1", System: system, Window: window, Now: func() time.Time { return noon }}
+	}
+	onDemand := sourceFunc(func() (*Table, error) { return tableOf(96_000, 1, "", "on-demand"), nil })
+	o, none := offering("m5.large", "us-east-1a", "spot"), MicroUSD(-1)
+	o.Placement = "group/1"
+	for _, c := range []struct {
+		sources        []Source
+		linux, windows MicroUSD
+	}{
+		{[]Source{spot(moving, Linux, 6*time.Hour), onDemand}, 10_000, none},
+		{[]Source{onDemand, spot(moving, Linux, 6*time.Hour), spot(still, Windows, 6*time.Hour)}, 10_000, 0},
+		{[]Source{spot(moving, Linux, 6*time.Hour), spot(still, Linux, 6*time.Hour)}, 0, none},
+		{[]Source{spot(moving, Linux, 6*time.Hour), spot(moving, Linux, 0)}, none, none},
+	} {
+		b := NewBook(tableOf(30_000, 1, "us-east-1a", "spot"), c.sources...)
+		if err := b.Refresh(t.Context(), noon); err != nil {
+			t.Fatal(err)
+		}
+		for os, want := range map[string]MicroUSD{"linux": c.linux, "windows": c.windows} {
+			if got, ok := b.Table().For(os).Deviation(o); ok != (want >= 0) || got != max(0, want) {
+				t.Errorf("%d sources: with %s it deviates by %v (known: %v), want %v", len(c.sources), os, got, ok, want)
+			}
 		}
 	}
 }

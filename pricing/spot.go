@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 	"github.com/stowage-sh/stowage/cloudprovider"
 )
 
-// Spot fetches spot prices, by zone, from EC2: those of now, or their mean over some time.
+// Spot fetches spot prices, by zone, from EC2: those of now, or their mean over some time and how far they were from it.
 type Spot struct {
 	// Client of EC2 in Region.
 	Client ec2.DescribeSpotPriceHistoryAPIClient
@@ -26,6 +27,9 @@ type Spot struct {
 	// Window is the time up to now whose mean price is told, each price weighed by how long it held in it;
 	// at 0 it is the present price.
 	Window time.Duration
+	// Deviations is how many standard deviations in Window are added to the mean: so of two prices with one mean the
+	// steadier is the lower. It is not negative.
+	Deviations float64
 	// Now tells the time; the history from now on is the present price.
 	Now func() time.Time
 }
@@ -57,9 +61,13 @@ func (s Spot) Fetch(ctx context.Context) (*Table, error) {
 			changes[o] = append(changes[o], c)
 		}
 	}
-	prices := map[cloudprovider.Offering]MicroUSD{}
+	prices, deviations := map[cloudprovider.Offering]MicroUSD{}, map[cloudprovider.Offering]MicroUSD{}
 	for o, all := range changes {
-		prices[o] = mean(all, now.Add(-s.Window), now)
+		mean, deviation := moments(all, now.Add(-s.Window), now)
+		prices[o] = min(mean+MicroUSD(math.Round(s.Deviations*float64(deviation))), MaxMicroUSD)
+		if s.Window > 0 {
+			deviations[o] = deviation
+		}
 	}
 	slices.Sort(skipped)
 	source := "EC2 spot price history"
@@ -67,7 +75,7 @@ func (s Spot) Fetch(ctx context.Context) (*Table, error) {
 		source += " of " + s.Window.String()
 	}
 	t := NewTable(s.Region, source, prices)
-	t.skipped, t.os = skipped, s.System.label()
+	t.skipped, t.os, t.deviations = skipped, s.System.label(), deviations
 	return t, nil
 }
 
@@ -86,10 +94,17 @@ func readChange(h *ec2types.SpotPrice) (cloudprovider.Offering, change, error) {
 	return o, change{sdk.ToTime(h.Timestamp), price}, err
 }
 
-// mean is the mean price from one time to another, weighed by how long each held: the last if that is no time, or
-// if there is only one. Of two changes at once the higher counts. What there is no price for at the beginning is left out.
-func mean(changes []change, from, to time.Time) MicroUSD {
+// moments returns the mean price from one time to another and the standard deviation from it, of n prices pᵢ that held
+// for wᵢ seconds:
+//
+//	mean = Σ wᵢpᵢ / Σ wᵢ    deviation = √(Σ wᵢ(pᵢ − mean)² / Σ wᵢ)
+//
+// The second is NIST's (Dataplot Reference Manual, volume 2, WEIGHTED STANDARD DEVIATION) without its factor
+// n / (n − 1), which is for samples: here the price of every second is known. If that is no time, the mean is the last price
+// and the deviation 0. Of two changes at once the higher counts. What there is no price for at the beginning is left out.
+func moments(changes []change, from, to time.Time) (mean, deviation MicroUSD) {
 	slices.SortFunc(changes, func(a, b change) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.price, b.price)) })
+	held := make([]int64, len(changes)) // seconds
 	sum, seconds := int64(0), int64(0)
 	for i, c := range changes {
 		begin, end := c.at, to
@@ -99,13 +114,18 @@ func mean(changes []change, from, to time.Time) MicroUSD {
 		if i+1 < len(changes) && changes[i+1].at.Before(to) {
 			end = changes[i+1].at
 		}
-		if held := int64(end.Sub(begin) / time.Second); held > 0 {
-			sum += int64(c.price) * held // a million dollars for a week are less than 2^60
-			seconds += held
-		}
+		held[i] = max(0, int64(end.Sub(begin)/time.Second))
+		sum += int64(c.price) * held[i] // a million dollars for a week are less than 2^60
+		seconds += held[i]
 	}
 	if seconds == 0 {
-		return changes[len(changes)-1].price
+		return changes[len(changes)-1].price, 0
 	}
-	return MicroUSD((sum + seconds/2) / seconds)
+	mean = MicroUSD((sum + seconds/2) / seconds)
+	squares := 0.0
+	for i, c := range changes {
+		off := float64(c.price - mean)
+		squares += float64(off * off * float64(held[i])) // rounded before it is added: the same on every machine
+	}
+	return mean, MicroUSD(math.Round(math.Sqrt(squares / float64(seconds))))
 }

@@ -32,6 +32,8 @@ type Table struct {
 	os string
 	// interrupted is how many of 10⁹ machines on spot are taken back in an hour, by instance type.
 	interrupted map[string]int64
+	// deviations of spot prices over Spot.Window, by offering; it is never written to, and tables share it.
+	deviations map[cloudprovider.Offering]MicroUSD
 	// asOf is when the prices of a capacity type held, as far as that is known.
 	asOf map[string]time.Time
 }
@@ -72,6 +74,14 @@ func (t *Table) Price(o cloudprovider.Offering) (price MicroUSD, ok bool) {
 		price, ok = t.prices[o]
 	}
 	return price, ok
+}
+
+// Deviation returns the standard deviation that the spot price of o had over Spot.Window; not ok without a window, and where
+// no such price is known.
+func (t *Table) Deviation(o cloudprovider.Offering) (deviation MicroUSD, ok bool) {
+	o.Placement = ""
+	deviation, ok = t.deviations[o]
+	return deviation, ok
 }
 
 // Region returns the region whose prices these are.
@@ -166,6 +176,10 @@ func (t *Table) with(next *Table) *Table {
 	}
 	maps.Copy(merged.asOf, next.asOf)
 	merged.systems, merged.interrupted, merged.os = t.systems, t.interrupted, t.os
+	merged.deviations = t.deviations
+	if slices.Contains(next.capacityTypes, cloudprovider.Spot) {
+		merged.deviations = next.deviations
+	}
 	return merged
 }
 

@@ -2,6 +2,7 @@ package aws
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,8 +16,9 @@ import (
 
 // A tally notes what a Meter is told.
 type tally struct {
-	mu   sync.Mutex
-	said []string
+	mu       sync.Mutex
+	said     []string
+	userData []string // by class, in bytes
 }
 
 func (t *tally) say(format string, args ...any) {
@@ -32,6 +34,12 @@ func (t *tally) TerminationFailed() { t.say("termination failed") }
 func (t *tally) Batch(kind string, size int) func() {
 	t.say("%s of %d", kind, size)
 	return func() { t.say("end") }
+}
+
+func (t *tally) UserData(class string, bytes int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.userData = append(t.userData, fmt.Sprintf("%s: %d", class, bytes))
 }
 
 // TestMeter: each offering that a fleet refuses is counted, and each batch with its end, whatever comes of it.
@@ -60,5 +68,30 @@ func TestMeter(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"terminate_instances of 1", "end", "terminate_instances of 1", "end", "termination failed"}, counted.said); diff != "" {
 		t.Errorf("terminations:\n%s", diff)
+	}
+}
+
+// TestUserDataIsMeasured: once for each launch template that is made, as EC2 counts it.
+func TestUserDataIsMeasured(t *testing.T) {
+	h := newHarness(t)
+	counted := &tally{}
+	h.Meter = counted
+	for _, uid := range []string{"one", "two"} {
+		r := h.request("m5.large/us-west-2a/spot")
+		r.UID = uid
+		if _, err := h.Launch(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var want []string
+	for _, made := range h.fake.templates {
+		sent, err := base64.StdEncoding.DecodeString(*made.LaunchTemplateData.UserData)
+		if err != nil || len(sent) == 0 {
+			t.Fatalf("%q, %v", sent, err)
+		}
+		want = append(want, fmt.Sprintf("default: %d", len(sent)))
+	}
+	if diff := cmp.Diff(want, counted.userData); diff != "" || len(want) != 1 {
+		t.Errorf("of %d launch templates:\n%s", len(want), diff)
 	}
 }

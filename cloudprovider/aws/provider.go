@@ -42,7 +42,7 @@ type Config struct {
 	// says so: the launch got another one, or failed for another reason. It may be
 	// nil. It is called by many goroutines.
 	Refused func([]cloudprovider.Offering)
-	// Meter counts failures and batches; nil for none. It is set before the first call.
+	// Meter counts failures and batches, and measures user data; nil for none. It is set before the first call.
 	Meter Meter
 }
 

@@ -24,6 +24,9 @@ type template struct {
 	name string
 	data *types.RequestLaunchTemplateData
 	tags map[string]string
+	// class is the name of its EC2NodeClass, userDataBytes the length of its user data before base64.
+	class         string
+	userDataBytes int
 }
 
 // template returns what an instance of class c is launched with, given its image,
@@ -65,7 +68,7 @@ func (p *Provider) template(c *Class, r cloudprovider.LaunchRequest, pl placemen
 		data.TagSpecifications = append(data.TagSpecifications, types.LaunchTemplateTagSpecificationRequest{ResourceType: types.ResourceTypeSpotInstancesRequest, Tags: ec2Tags(tags)})
 	}
 	name, err := contentName(c, data)
-	return template{name: name, data: data, tags: tags}, err
+	return template{name: name, data: data, tags: tags, class: c.Name, userDataBytes: len(userData)}, err
 }
 
 // takesFrom says that an instance is to come from a reservation and no other. One without
@@ -136,6 +139,7 @@ const (
 func (p *Provider) ensure(ctx context.Context, t template) error {
 	p.used.add(t.name)
 	_, err := p.templates.get(ctx, t.name, func(ctx context.Context) (struct{}, error) {
+		p.meter().UserData(t.class, t.userDataBytes)
 		_, err := p.EC2.CreateLaunchTemplate(ctx, &ec2.CreateLaunchTemplateInput{
 			LaunchTemplateName: sdk.String(t.name),
 			LaunchTemplateData: t.data,

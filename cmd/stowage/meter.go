@@ -14,6 +14,7 @@ type requestMeter struct {
 	launches     *prometheus.CounterVec
 	terminations prometheus.Counter
 	size, took   *prometheus.HistogramVec
+	userData     *prometheus.GaugeVec
 }
 
 // newRequestMeter registers the metrics.
@@ -32,8 +33,11 @@ func newRequestMeter(r prometheus.Registerer) (*requestMeter, error) {
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: prefix + "batcher_batch_time_seconds", Help: "How long a request took; what came meanwhile made up the next one.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 14), // 5 ms to 41 s
 		}, []string{"batcher"}),
+		userData: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "karpenter_ec2nodeclasses_userdata_bytes", Help: "Size of the user data in the launch template that was made last for an EC2NodeClass, before base64: EC2 takes 16384.",
+		}, []string{"nodeclass"}),
 	}
-	return m, errors.Join(r.Register(m.launches), r.Register(m.terminations), r.Register(m.size), r.Register(m.took))
+	return m, errors.Join(r.Register(m.launches), r.Register(m.terminations), r.Register(m.size), r.Register(m.took), r.Register(m.userData))
 }
 
 // LaunchFailed implements aws.Meter.
@@ -50,3 +54,11 @@ func (m *requestMeter) Batch(kind string, size int) (end func()) {
 	begin := time.Now()
 	return func() { m.took.WithLabelValues(kind).Observe(time.Since(begin).Seconds()) }
 }
+
+// UserData implements aws.Meter.
+func (m *requestMeter) UserData(class string, bytes int) {
+	m.userData.WithLabelValues(class).Set(float64(bytes))
+}
+
+// classGone ends the series of an EC2NodeClass.
+func (m *requestMeter) classGone(name string) { m.userData.DeleteLabelValues(name) }

@@ -108,3 +108,23 @@ func TestCloudIsMetered(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+// TestUserDataBytes: of each EC2NodeClass the last, until it is gone.
+func TestUserDataBytes(t *testing.T) {
+	r := prometheus.NewRegistry()
+	meter, err := newRequestMeter(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	meter.UserData("default", 1000)
+	meter.UserData("gpu", 16384)
+	meter.UserData("default", 2000)
+	if got := scrape(t, r); !strings.Contains(got, "karpenter_ec2nodeclasses_userdata_bytes nodeclass=default 2000\nkarpenter_ec2nodeclasses_userdata_bytes nodeclass=gpu 16384\n") {
+		t.Errorf("user data of:\n%s", got)
+	}
+	meter.classGone("gpu")
+	meter.classGone("gpu")
+	if got := scrape(t, r); !strings.Contains(got, "nodeclass=default 2000\n") || strings.Contains(got, "gpu") {
+		t.Errorf("without gpu:\n%s", got)
+	}
+}

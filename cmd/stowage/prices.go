@@ -19,7 +19,7 @@ func (c *cloud) newPrices(ctx context.Context, cfg sdk.Config, s *settings) erro
 	var sources []pricing.Source
 	list := awspricing.NewFromConfig(cfg, func(o *awspricing.Options) { o.Region = pricing.PriceListRegion(c.region) })
 	for _, system := range []pricing.System{pricing.Linux, pricing.Windows} {
-		sources = append(sources, pricing.Spot{Client: c.ec2, Region: c.region, System: system, Window: s.spotPriceWindow, Now: time.Now})
+		sources = append(sources, pricing.Spot{Client: c.ec2, Region: c.region, System: system, Window: s.spotPriceWindow, Deviations: s.spotPriceDeviations, Now: time.Now})
 		if !s.isolatedVPC {
 			sources = append(sources, pricing.OnDemand{Client: list, Region: c.region, System: system})
 		}

@@ -54,6 +54,7 @@ type settings struct {
 	catalogInterval        time.Duration
 	priceInterval          time.Duration
 	spotPriceWindow        time.Duration
+	spotPriceDeviations    float64
 	commitments            string
 	spotInterruptions      string
 	maxSteps               int64
@@ -117,6 +118,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.catalogInterval, "instance-type-refresh-interval", 12*time.Hour, "time between refreshes of instance types")
 	f.DurationVar(&s.priceInterval, "price-refresh-interval", 12*time.Hour, "time between refreshes of prices")
 	f.DurationVar(&s.spotPriceWindow, "spot-price-window", 0, "time whose mean spot price decisions go by, up to a week; 0: the present price")
+	f.Float64Var(&s.spotPriceDeviations, "spot-price-deviations", 0, "standard deviations of the spot price in --spot-price-window that decisions add to its mean, up to 10: the steadier of two prices counts as lower")
 	f.StringVar(&s.commitments, "commitments", "", commitmentsUsage+"; a file is read anew every minute, the account every hour")
 	f.StringVar(&s.spotInterruptions, "spot-interruptions", "", interruptionsUsage)
 	f.Int64Var(&s.maxSteps, "max-steps", 0, "step budget of the solver; 0 for its own formula")
@@ -162,6 +164,10 @@ func (s *settings) validate() error {
 		return fmt.Errorf("--vm-memory-overhead-percent: %v is not in [0, 1)", s.memoryOverhead)
 	case s.spotPriceWindow < 0 || s.spotPriceWindow > 7*24*time.Hour:
 		return fmt.Errorf("--spot-price-window: %s is not between 0 and 168h", s.spotPriceWindow)
+	case !(s.spotPriceDeviations >= 0 && s.spotPriceDeviations <= 10): // NaN is not, either
+		return fmt.Errorf("--spot-price-deviations: %v is not between 0 and 10", s.spotPriceDeviations)
+	case s.spotPriceDeviations > 0 && s.spotPriceWindow == 0:
+		return fmt.Errorf("--spot-price-deviations: %v needs a time to deviate in, such as --spot-price-window=24h", s.spotPriceDeviations)
 	case s.leaseSpace == "":
 		return fmt.Errorf("--leader-election-namespace is required outside a Pod")
 	}

@@ -53,6 +53,9 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		"negative time":     {nil, []string{"--cluster-name=c", "--launch-timeout=-1m"}, "must be above 0; one is -1m0s"},
 		"scheduler config":  {map[string]string{"SCHEDULER_CONFIG": "podTopologySpread: {defaultConstraints: [{maxSkew: 0}]}"}, []string{"--cluster-name=c"}, "--scheduler-config: [podTopologySpread.defaultConstraints[0].maxSkew: "},
 		"gate without one":  {map[string]string{"FEATURE_GATES": "Drift=True,NodeOverlay"}, []string{"--cluster-name=c"}, `--feature-gates: "NodeOverlay" is not of the form Name=true or Name=false`},
+		"spot deviations":   {nil, []string{"--cluster-name=c", "--spot-price-deviations=1"}, "--spot-price-deviations: 1 needs a time to deviate in, such as --spot-price-window=24h"},
+		"below the mean":    {nil, []string{"--cluster-name=c", "--spot-price-window=24h", "--spot-price-deviations=-1"}, "--spot-price-deviations: -1 is not between 0 and 10"},
+		"no number":         {map[string]string{"SPOT_PRICE_WINDOW": "24h", "SPOT_PRICE_DEVIATIONS": "NaN"}, []string{"--cluster-name=c"}, "--spot-price-deviations: NaN is not between 0 and 10"},
 		"memory overhead":   {nil, []string{"--cluster-name=c", "--vm-memory-overhead-percent=7.5"}, "--vm-memory-overhead-percent: 7.5 is not in [0, 1)"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -185,6 +185,7 @@ func (w *wiring) nodeClasses() error {
 		Write:      w.write,
 		Events:     w.events,
 		Classes:    w.cloud.classes,
+		Gone:       w.instruments.requests.classGone,
 		EC2:        w.cloud.ec2,
 		Parameters: w.cloud.ssm,
 		Profiles:   w.cloud.iam,

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -319,4 +321,39 @@ func TestPricesAge(t *testing.T) {
 		r.now = r.now.Add(time.Hour)
 		r.shows(`stowage_prices_age_seconds{capacity_type="spot",os="linux"} 3600`, "stowage_prices_")
 	}
+}
+
+// spotHistory answers with two prices, each of which held for half of a window of two hours that ends at its time.
+type spotHistory time.Time
+
+func (h spotHistory) DescribeSpotPriceHistory(context.Context, *ec2.DescribeSpotPriceHistoryInput, ...func(*ec2.Options)) (*ec2.DescribeSpotPriceHistoryOutput, error) {
+	at := func(price string, age time.Duration) ec2types.SpotPrice {
+		return ec2types.SpotPrice{InstanceType: "large", AvailabilityZone: new("r-a"), SpotPrice: &price, Timestamp: new(time.Time(h).Add(-age))}
+	}
+	return &ec2.DescribeSpotPriceHistoryOutput{SpotPriceHistory: []ec2types.SpotPrice{at("0.02", 2*time.Hour), at("0.04", time.Hour)}}, nil
+}
+
+// TestSpotPriceDeviation: it is shown beside the price that decisions go by, which is so many of them above the mean, and not
+// of what has no history.
+func TestSpotPriceDeviation(t *testing.T) {
+	r := newRig(t)
+	offerings := []cloudprovider.Offering{{InstanceType: "large", Zone: "r-a", CapacityType: "spot"}, {InstanceType: "large", Zone: "r-b", CapacityType: "spot"}}
+	prices := map[cloudprovider.Offering]pricing.MicroUSD{offerings[0]: 1}
+	book := pricing.NewBook(pricing.NewTable("r", "a file", prices), pricing.Spot{
+		Client: spotHistory(r.now), Window: 2 * time.Hour, Deviations: 1.5, Now: func() time.Time { return r.now },
+	})
+	catalog := &cloudprovider.Catalog{InstanceTypes: []cloudprovider.InstanceType{{Name: "large", Offerings: offerings}}}
+	r.MustRegister(metrics.NewOfferings(metrics.OfferingSources{
+		State: r.cluster, Prices: book, Availability: &cloudprovider.Availability{}, Memory: func(*cloudprovider.InstanceType) int64 { return 1 },
+		Now: func() time.Time { return r.now }, Leading: func() bool { return true },
+		Catalog: func(context.Context, cloudprovider.NodeClassRef) (*cloudprovider.Catalog, error) { return catalog, nil },
+	}))
+	r.see(&class{ObjectMeta: metav1.ObjectMeta{Name: "one", UID: "class-one"}})
+	r.shows("", "stowage_spot_")
+	if err := book.Refresh(t.Context(), r.now); err != nil {
+		t.Fatal(err)
+	}
+	r.shows(`stowage_spot_price_deviation{capacity_type="spot",instance_type="large",zone="r-a"} 0.01`, "stowage_spot_")
+	const price = "karpenter_cloudprovider_instance_type_offering_price_estimate"
+	r.shows(price+`{capacity_type="spot",instance_type="large",zone="r-a"} 0.045`, price)
 }

@@ -30,9 +30,9 @@ type OfferingSources struct {
 // Offerings is a prometheus.Collector that shows what the NodeClasses together
 // can buy.
 type Offerings struct {
-	from                                      OfferingSources
-	available, price, windows, age, committed family
-	cores, memory                             family
+	from                                 OfferingSources
+	available, price, windows, deviation family
+	age, committed, cores, memory        family
 }
 
 // NewOfferings returns a collector that is to be registered.
@@ -44,6 +44,7 @@ func NewOfferings(from OfferingSources) *Offerings {
 		available: newFamily(prefix+"offering_available", "1 for an offering that can be bought now, 0 for one that ran out a while ago, is reserved and used up, or has no known price.", offering...),
 		price:     newFamily(prefix+"offering_price_estimate", "Dollars for an hour of an offering; one without a known price has none.", offering...),
 		windows:   newFamily("stowage_windows_offering_price_estimate", "Dollars for an hour of an offering with Windows, where an EC2NodeClass has that; karpenter_cloudprovider_instance_type_offering_price_estimate is Linux's.", offering...),
+		deviation: newFamily("stowage_spot_price_deviation", "Dollars by which the spot price of an offering deviated from its mean in --spot-price-window, as a standard deviation; there is none without a window.", offering...),
 		age:       newFamily("stowage_prices_age_seconds", "Age of the prices that decisions go by, by capacity type and operating system; those of a file have none.", "capacity_type", "os"),
 		committed: newFamily("stowage_commitments_age_seconds", "How long ago it was read what is committed, from a file or of the account; there is none without commitments."),
 		cores:     newFamily(prefix+"cpu_cores", "CPUs of an instance type.", "instance_type"),
@@ -53,7 +54,7 @@ func NewOfferings(from OfferingSources) *Offerings {
 
 // Describe implements prometheus.Collector.
 func (o *Offerings) Describe(out chan<- *prometheus.Desc) {
-	for _, f := range []family{o.available, o.price, o.windows, o.age, o.committed, o.cores, o.memory} {
+	for _, f := range []family{o.available, o.price, o.windows, o.deviation, o.age, o.committed, o.cores, o.memory} {
 		out <- f.desc
 	}
 }
@@ -100,6 +101,9 @@ func (o *Offerings) Collect(out chan<- prometheus.Metric) {
 		s.add(o.available, available, labels)
 		if known {
 			s.add(o.price, float64(price)/1e6, labels)
+		}
+		if deviation, known := prices.Deviation(offering); known {
+			s.add(o.deviation, float64(deviation)/1e6, labels)
 		}
 		if price, known := prices.For("windows").Price(offering); known && windows[offering] {
 			s.add(o.windows, float64(price)/1e6, o.windows.labels.with(offering.InstanceType, offering.CapacityType, offering.Zone))

@@ -3,6 +3,7 @@ package ec2sim
 import (
 	"encoding/json"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -259,5 +260,37 @@ func TestPriceChanges(t *testing.T) {
 	h.launch(h.fleet("tpl", "c", pool("m5.large", "c", "on-demand")))
 	if got := h.Hourly(); got != 1_000_000 {
 		t.Errorf("%d micro-dollars an hour", got)
+	}
+}
+
+// TestSpotPriceHistory: the changes since StartTime, and the last one before it, page by page.
+func TestSpotPriceHistory(t *testing.T) {
+	h := start(t, Options{Types: FewTypes()})
+	spot := pool("m5.large", "b", "spot")
+	noon := time.Now().Add(-24 * time.Hour).Truncate(time.Second).UTC()
+	for i, micro := range []int64{10_000, 20_000, 30_000, 40_000} {
+		h.SetPriceAt(spot, micro, noon.Add(time.Duration(i)*time.Hour))
+	}
+	for since, want := range map[time.Duration]string{
+		-time.Hour: "0.010000 0.020000 0.030000 0.040000", 90 * time.Minute: "0.020000 0.030000 0.040000", 2 * time.Hour: "0.030000 0.040000", 9 * time.Hour: "0.040000",
+	} {
+		var prices []string
+		pages := ec2.NewDescribeSpotPriceHistoryPaginator(h.ec2, &ec2.DescribeSpotPriceHistoryInput{
+			StartTime: aws.Time(noon.Add(since)), InstanceTypes: []types.InstanceType{"m5.large"}, AvailabilityZone: aws.String("us-west-2b"), MaxResults: aws.Int32(1)})
+		for pages.HasMorePages() {
+			out, err := pages.NextPage(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range out.SpotPriceHistory {
+				prices = append(prices, *p.SpotPrice)
+			}
+		}
+		if got := strings.Join(prices, " "); got != want {
+			t.Errorf("since %v the prices are %s, want %s", since, got, want)
+		}
+	}
+	if price, _ := h.Price(spot); price != 40_000 {
+		t.Errorf("the price now is %d", price)
 	}
 }

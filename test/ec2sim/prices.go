@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 )
@@ -37,7 +38,11 @@ func (s *Server) dedicatedPrice(o cloudprovider.Offering) (int64, bool) {
 // SetPrice changes the price of an offering, in millionths of a dollar per hour.
 // An on-demand price is the region's: it holds for all zones. A negative price
 // takes the offering off the market.
-func (s *Server) SetPrice(o cloudprovider.Offering, micro int64) {
+func (s *Server) SetPrice(o cloudprovider.Offering, micro int64) { s.SetPriceAt(o, micro, now()) }
+
+// SetPriceAt is SetPrice from a time in the past on, as the history of spot prices tells it. It is not
+// before the time of another change of the offering that was made already.
+func (s *Server) SetPriceAt(o cloudprovider.Offering, micro int64, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	zones := []string{o.Zone}
@@ -50,6 +55,9 @@ func (s *Server) SetPrice(o cloudprovider.Offering, micro int64) {
 	for _, z := range zones {
 		o.Zone = z
 		s.prices[o.String()] = micro
+		if micro >= 0 {
+			s.history[o.String()] = append(s.history[o.String()], priceChange{at, micro})
+		}
 	}
 }
 
@@ -74,6 +82,30 @@ func (s *Server) Hourly() int64 {
 	return sum
 }
 
+// A priceChange is a price and from when on it holds.
+type priceChange struct {
+	at    time.Time
+	micro int64
+}
+
+// spotChanges are those of a pool's price since a time, after the last one before it. A price that was never set
+// holds since the start. The caller holds the lock.
+func (s *Server) spotChanges(o cloudprovider.Offering, since time.Time) []priceChange {
+	price, sold := s.price(o)
+	changes := s.history[o.String()]
+	switch {
+	case !sold:
+		return nil
+	case len(changes) == 0:
+		return []priceChange{{s.begun, price}}
+	}
+	later := slices.IndexFunc(changes, func(c priceChange) bool { return c.at.After(since) })
+	if later < 0 {
+		later = len(changes)
+	}
+	return changes[max(0, later-1):]
+}
+
 // A wireSpotPrice is a row of the spot price history.
 type wireSpotPrice struct {
 	Zone    string `xml:"availabilityZone"`
@@ -84,11 +116,14 @@ type wireSpotPrice struct {
 	At      string `xml:"timestamp"`
 }
 
-// describeSpotPriceHistory answers with the current price of each pool, which is
-// what EC2 answers to a StartTime of now. It keeps no history.
+// describeSpotPriceHistory answers with the changes of each pool's price since StartTime, and the last one before
+// it. It knows no EndTime.
 func (s *Server) describeSpotPriceHistory(p params) (any, error) {
 	var all []wireSpotPrice
-	at := stamp(now())
+	since, err := p.time("StartTime")
+	if err != nil {
+		return nil, err
+	}
 	types, products, zone := p.list("InstanceType"), p.list("ProductDescription"), p.str("AvailabilityZone")
 	// Others have prices of their own, none of which are here: no answer is better than
 	// Linux's under their name.
@@ -103,17 +138,18 @@ func (s *Server) describeSpotPriceHistory(p params) (any, error) {
 			continue
 		}
 		for _, z := range s.world.Zones {
-			price, ok := s.price(t.pool(z.Name, cloudprovider.Spot))
-			if product == "Windows" {
-				price += t.windowsLicence()
-				ok = ok && t.Arch != "arm64"
+			if !t.sells(z.Name) || zone != "" && zone != z.Name || product == "Windows" && t.Arch == "arm64" {
+				continue
 			}
-			if ok && t.sells(z.Name) && (zone == "" || zone == z.Name) {
-				all = append(all, wireSpotPrice{z.Name, z.ID, t.Name, product, dollars(price), at})
+			for _, c := range s.spotChanges(t.pool(z.Name, cloudprovider.Spot), since) {
+				if product == "Windows" {
+					c.micro += t.windowsLicence()
+				}
+				all = append(all, wireSpotPrice{z.Name, z.ID, t.Name, product, dollars(c.micro), stamp(c.at)})
 			}
 		}
 	}
-	all, err := filter(p, all, fields[wireSpotPrice]{
+	all, err = filter(p, all, fields[wireSpotPrice]{
 		"instance-type":       one(func(w wireSpotPrice) string { return w.Type }),
 		"availability-zone":   one(func(w wireSpotPrice) string { return w.Zone }),
 		"product-description": one(func(w wireSpotPrice) string { return w.Product }),
@@ -121,7 +157,7 @@ func (s *Server) describeSpotPriceHistory(p params) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, next, err := page(p, all, func(w wireSpotPrice) string { return w.Type + " " + w.Zone }, bounds{1, 1000, 1000})
+	all, next, err := page(p, all, func(w wireSpotPrice) string { return w.Type + " " + w.Zone + " " + w.At }, bounds{1, 1000, 1000})
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // params are the parameters of a Query request, or, after sub, of one structure
@@ -55,6 +56,19 @@ func (p params) number(name string, absent float64) (float64, error) {
 		return 0, fail("InvalidParameterValue", "Value (%s) for parameter %s is invalid. It must be a number", v, p.prefix+name)
 	}
 	return n, nil
+}
+
+// time returns a time, the zero one if the parameter is absent.
+func (p params) time(name string) (time.Time, error) {
+	v := p.str(name)
+	if v == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, v)
+	if err != nil {
+		return t, fail("InvalidParameterValue", "Value (%s) for parameter %s is invalid. It must be a date and time", v, p.prefix+name)
+	}
+	return t, nil
 }
 
 // sub returns the structure named name.

@@ -16,6 +16,7 @@ import (
 type Server struct {
 	opts   Options
 	url    string
+	begun  time.Time
 	http   *http.Server
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -36,6 +37,7 @@ type Server struct {
 	fleets    map[string]fleet           // by client token
 	instances []*instance                // in the order of their launch
 	prices    map[string]int64           // set by SetPrice; key is an offering
+	history   map[string][]priceChange   // of prices, in order of time
 	profiles  map[string]*profile
 	queue     *queue
 	faults    faults
@@ -54,12 +56,12 @@ func Start(o Options) (*Server, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{
-		opts: o, url: "http://" + ln.Addr().String(), ctx: ctx, cancel: cancel,
+		opts: o, url: "http://" + ln.Addr().String(), begun: now(), ctx: ctx, cancel: cancel,
 		types: slices.Clone(o.Types), typeIndex: map[string]int{},
 		// Two sources: otherwise whether calls are throttled would change every ID.
 		rng: rand.New(rand.NewPCG(o.Seed, 0)), odds: rand.New(rand.NewPCG(o.Seed, 1)), world: o.World.clone(),
 		addresses: map[string]map[string]bool{}, cursor: map[string]uint32{},
-		templates: map[string]*template{}, fleets: map[string]fleet{}, prices: map[string]int64{},
+		templates: map[string]*template{}, fleets: map[string]fleet{}, prices: map[string]int64{}, history: map[string][]priceChange{},
 		profiles: map[string]*profile{}, queue: newQueue(o.Queue), faults: newFaults(), journal: journal{calls: map[string]int{}},
 	}
 	slices.SortFunc(s.types, func(a, b InstanceType) int { return strings.Compare(a.Name, b.Name) })

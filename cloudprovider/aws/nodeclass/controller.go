@@ -59,6 +59,8 @@ type Controller struct {
 	// Classes gets what is resolved. Whoever starts the controller tells it by
 	// Begin which classes there are, once the cache is filled.
 	Classes *aws.Classes
+	// Gone is told the name of a class that is gone, perhaps more than once. It may be nil.
+	Gone func(name string)
 	// EC2, Parameters, Profiles, Leftovers and Templates are the clients.
 	EC2        EC2
 	Parameters Parameters

@@ -395,6 +395,8 @@ func (w *world) remove() {
 
 func TestFinalizer(t *testing.T) {
 	w := newWorld(t, goodSpec())
+	var gone []string
+	w.Gone = func(name string) { gone = append(gone, name) }
 	w.step(0)
 	w.edit(func(s *v1.EC2NodeClassSpec) { s.Role = "other-role" })
 	w.step(time.Second)
@@ -411,6 +413,9 @@ func TestFinalizer(t *testing.T) {
 	if resolved, _ := w.Classes.Get("default"); resolved.NotReady == "" || w.class() == nil || len(w.account.profiles) != 2 {
 		t.Error("the class went, or can be launched from, while claims use it")
 	}
+	if gone != nil {
+		t.Errorf("%v is said to be gone, and is not", gone)
+	}
 	w.claims = nil
 	w.account.fail["DeleteInstanceProfile"] = "ServiceFailure"
 	if _, err := w.Reconcile(t.Context(), w.now, "default"); !codeIs(err, "ServiceFailure") || w.class() == nil {
@@ -420,6 +425,9 @@ func TestFinalizer(t *testing.T) {
 	w.step(0)
 	if w.class() != nil || len(w.account.profiles) != 0 || len(w.account.templates) != 0 {
 		t.Errorf("class %v, profiles %v, templates %v are left", w.class(), w.account.profiles, w.account.templates)
+	}
+	if diff := cmp.Diff([]string{"default"}, slices.Compact(gone)); diff != "" {
+		t.Errorf("gone is:\n%s", diff)
 	}
 	if _, ok := w.Classes.Get("default"); ok {
 		t.Error("the class is still resolved")

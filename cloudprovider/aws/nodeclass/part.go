@@ -224,6 +224,9 @@ func (c *Controller) known(class *v1.EC2NodeClass) *resolved {
 // forget drops the record of a class, and the class from the registry.
 func (c *Controller) forget(name string) {
 	c.Classes.Delete(name)
+	if c.Gone != nil {
+		c.Gone(name)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.resolved, name)
