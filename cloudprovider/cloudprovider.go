@@ -108,6 +108,8 @@ type InstanceType struct {
 	// OnRequest names the extended resources that a machine has only if it is started with them: see
 	// LaunchRequest.Extended and StartedFor.
 	OnRequest []string
+	// Impossible names the extended resources that no machine of the type can have, whatever anybody says of the type.
+	Impossible []string
 	// Offerings lists where and how the type can be had, in order.
 	Offerings []Offering
 }

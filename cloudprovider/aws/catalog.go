@@ -130,7 +130,7 @@ func BuildCatalog(types []TypeInfo, o CatalogOptions) (*cloudprovider.Catalog, e
 		capacity, allocatable := m.resources(t, memory)
 		c.InstanceTypes = append(c.InstanceTypes, cloudprovider.InstanceType{
 			Name: t.Name, Labels: labels, Capacity: capacity, Allocatable: allocatable, Offerings: offerings,
-			VolumeLimits: map[string]int64{driverEBS: m.volumes(t)}, OnRequest: m.onRequest(),
+			VolumeLimits: map[string]int64{driverEBS: m.volumes(t)}, OnRequest: m.onRequest(), Impossible: impossible(t),
 		})
 	}
 	slices.SortFunc(c.InstanceTypes, func(a, b cloudprovider.InstanceType) int { return cmp.Compare(a.Name, b.Name) })

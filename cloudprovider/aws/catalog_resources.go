@@ -186,6 +186,14 @@ func (m *machine) onRequest() []string {
 	return []string{resourceNitroSandbox, resourceEFA}
 }
 
+// impossible names the extended resources that no machine of the type can have.
+func impossible(t *TypeInfo) []string {
+	if t.NitroEnclaves != nil && !*t.NitroEnclaves {
+		return []string{resourceNitroSandbox}
+	}
+	return nil
+}
+
 // driverEBS is the CSI driver of EBS volumes.
 const driverEBS = "ebs.csi.aws.com"
 

@@ -68,6 +68,8 @@ type TypeInfo struct {
 	CurrentGeneration bool `json:"currentGeneration,omitempty"`
 	// NestedVirtualization says that machines can run in the machine.
 	NestedVirtualization bool `json:"nestedVirtualization,omitempty"`
+	// NitroEnclaves says whether the machine can have enclaves; nil if it is not known.
+	NitroEnclaves *bool `json:"nitroEnclaves,omitempty"`
 	// PlacementStrategies are the kinds of placement groups that the type can be in:
 	// cluster, partition, spread; nil if it is not known.
 	PlacementStrategies []string `json:"placementStrategies,omitempty"`

@@ -56,6 +56,9 @@ func TypeInfoFromEC2(info ec2types.InstanceTypeInfo) (TypeInfo, error) {
 			t.PlacementStrategies = append(t.PlacementStrategies, string(s))
 		}
 	}
+	if s := info.NitroEnclavesSupport; s != "" {
+		t.NitroEnclaves = sdk.Bool(s == ec2types.NitroEnclavesSupportSupported)
+	}
 	if e := info.EbsInfo; e != nil && e.EbsOptimizedInfo != nil && e.EbsOptimizedSupport == ec2types.EbsOptimizedSupportDefault {
 		t.EBSMbps = int64(sdk.ToInt32(e.EbsOptimizedInfo.MaximumBandwidthInMbps))
 	}

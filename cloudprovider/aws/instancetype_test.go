@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -26,7 +27,7 @@ const described = `{
       "BurstablePerformanceSupported": false
     },
     {
-      "InstanceType": "zz9.32xlarge", "SupportedUsageClasses": ["capacity-block"], "Hypervisor": "nitro",
+      "InstanceType": "zz9.32xlarge", "NitroEnclavesSupport": "unsupported", "SupportedUsageClasses": ["capacity-block"], "Hypervisor": "nitro",
       "ProcessorInfo": {"SupportedArchitectures": ["arm64"], "SupportedFeatures": ["nested-virtualization"]},
       "VCpuInfo": {"DefaultVCpus": 128}, "MemoryInfo": {"SizeInMiB": 524288},
       "InstanceStorageInfo": {"TotalSizeInGB": 7600, "NvmeSupport": "unsupported"},
@@ -65,7 +66,7 @@ func TestReadTypesOfTheCLI(t *testing.T) {
 		{
 			Name: "zz9.32xlarge", Arch: "arm64", VCPUs: 128, MemoryMiB: 524288, ENIs: 7, NetworkCards: 2, IPv4PerENI: 50, NetworkMbps: 25000,
 			Accelerators: Accelerators{Name: "trainium", Manufacturer: "aws", Count: 16, MemoryMiB: 32768, Cores: 2},
-			EBSVolumes:   64, EBSDedicated: true, StorageGB: 7600, Hypervisor: "nitro", NestedVirtualization: true, CapacityTypes: []string{},
+			EBSVolumes:   64, EBSDedicated: true, StorageGB: 7600, Hypervisor: "nitro", NestedVirtualization: true, NitroEnclaves: sdk.Bool(false), CapacityTypes: []string{},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

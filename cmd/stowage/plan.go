@@ -35,6 +35,7 @@ type planFlags struct {
 	committed  string
 	advisor    string
 	notes      []string // on what was read
+	kubernetes string   // the version of the cluster of kubeconfig
 
 	// The answer: its form, the work that goes into it, and whether a pod without a
 	// place is a failure.
@@ -113,7 +114,7 @@ func (f *planFlags) run(cmd *cobra.Command, now func() time.Time) error {
 	if f.consolidate && f.kubeconfig == "" && !set.HasKind("Node") { // somebody forgot them
 		return usageError(errors.New("--consolidate: there is no Node: add the nodes that run to the manifests, and their pods (kubectl get -A pods,nodes,… -o yaml)"))
 	}
-	in.Objects = slices.Concat(selecting, set.All())
+	in.Objects, in.Market.Version = slices.Concat(selecting, set.All()), f.kubernetes
 	for _, r := range set.Refusals() {
 		in.Refused = append(in.Refused, plan.Refused(r))
 	}
@@ -173,10 +174,11 @@ func (f *planFlags) read(cmd *cobra.Command) (set *manifest.Set, selecting []cli
 		return nil, nil, usageError(err)
 	}
 	if f.kubeconfig != "" {
-		cluster, err := openCluster(f.kubeconfig)
+		cluster, kube, err := openCluster(cmd.Context(), f.kubeconfig)
 		if err != nil {
 			return nil, nil, err
 		}
+		f.kubernetes = kube.get()
 		live, err := listAll(cmd.Context(), cluster, planned())
 		if err != nil {
 			return nil, nil, err

@@ -47,15 +47,20 @@ func referred() []client.ObjectList {
 	return []client.ObjectList{&corev1.PodTemplateList{}, &corev1.ResourceQuotaList{}, &appsv1.DeploymentList{}, &appsv1.ReplicaSetList{}, &appsv1.StatefulSetList{}}
 }
 
-// openCluster returns a client for a running cluster.
-func openCluster(kubeconfig string) (client.Reader, error) {
+// openCluster returns a client for a running cluster, and the cluster's version of Kubernetes.
+func openCluster(ctx context.Context, kubeconfig string) (client.Reader, *kubeVersion, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
-		return nil, usageError(fmt.Errorf("reading the kubeconfig %s: %w", kubeconfig, err))
+		return nil, nil, usageError(fmt.Errorf("reading the kubeconfig %s: %w", kubeconfig, err))
 	}
 	config.WarningHandler = rest.NoWarnings{} // about deprecated kinds: not our user's to mend
 	config.UserAgent = "stowage-plan/" + version
-	return newLister(config)
+	kube, err := newKubeVersion(ctx, config, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	reader, err := newLister(config)
+	return reader, kube, err
 }
 
 // listAll lists all objects of some kinds. It only lists. A cluster that does not serve our

@@ -30,6 +30,9 @@ func (s *listServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.methods[r.Method]++
 	s.mu.Unlock()
 	body, ok := s.lists[r.URL.Path]
+	if r.URL.Path == "/version" {
+		body, ok = `{"major": "1", "minor": "36+"}`, true
+	}
 	w.Header().Set("Content-Type", "application/json")
 	if !ok {
 		w.WriteHeader(http.StatusNotFound)
@@ -214,6 +217,24 @@ func TestPlanReadsTheOverlaysOfTheCluster(t *testing.T) {
 	}
 	if !strings.Contains(errs, "note: NodeOverlay broken is not applied: spec.priceAdjustment: ") {
 		t.Errorf("said %q", errs)
+	}
+}
+
+// TestPlanKnowsTheVersionOfTheCluster, and which EC2NodeClasses have no images for it.
+func TestPlanKnowsTheVersionOfTheCluster(t *testing.T) {
+	pool, err := os.ReadFile("testdata/market/pool.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := filepath.Join(t.TempDir(), "pool.yaml")
+	if err := os.WriteFile(old, bytes.Replace(pool, []byte("al2023@"), []byte("al2@"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := stowage(t, "plan", "--kubeconfig", startCluster(t, &listServer{lists: map[string]string{"/api/v1/pods": livePods}}), "-f", old,
+		"--instance-types", "testdata/market/types.json", "--prices", "testdata/market/prices.csv")
+	const want = "EC2NodeClass default is not ready: UnsupportedAlias: spec.amiSelectorTerms[0].alias al2@latest: there are images of Amazon Linux 2 up to Kubernetes 1.32, and the cluster has 1.36"
+	if code != 0 || !strings.Contains(out, want) {
+		t.Errorf("exit code %d, %q, %q", code, out, errs)
 	}
 }
 

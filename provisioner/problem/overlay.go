@@ -100,13 +100,14 @@ func (all Overlays) typeOf(on labels.Labels, kind *cloudprovider.InstanceType, k
 	var more cloudprovider.Resources
 	for i := range all {
 		if o := &all[i]; len(o.capacity) > 0 && meetsAll(o.requirements, on) {
-			if more == nil {
-				more = cloudprovider.Resources{}
-			}
 			for name, q := range o.capacity {
-				if _, decided := more[name]; !decided {
-					more[name] = q
+				if _, decided := more[name]; decided || slices.Contains(kind.Impossible, name) {
+					continue
 				}
+				if more == nil {
+					more = cloudprovider.Resources{}
+				}
+				more[name] = q
 			}
 		}
 	}

@@ -92,6 +92,8 @@ func (w *world) defineCatalog(text string) error {
 				kind.Labels[strings.TrimPrefix(key, "label:")] = value
 			case key == "on-request":
 				kind.OnRequest = strings.Split(value, ",")
+			case key == "impossible":
+				kind.Impossible = strings.Split(value, ",")
 			case key == "partitions":
 				var err error
 				if partitions, err = w.partition(value); err != nil {

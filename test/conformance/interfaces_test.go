@@ -106,3 +106,15 @@ func TestMachinesAreAskedFor(t *testing.T) {
 		})
 	}
 }
+
+// TestEnclavesArePossible: a type that EC2 says cannot have enclaves has none, whatever a NodeOverlay says.
+func TestEnclavesArePossible(t *testing.T) {
+	a := newAccount(t, bigTypes...)
+	catalog := a.catalog(a.provider())
+	for name, want := range map[string][]string{"p6-b300.48xlarge": nil, "m4.large": {"eks.amazonaws.com/nitro-sandbox"}} {
+		it, ok := catalog.InstanceType(name)
+		if diff := cmp.Diff(want, it.Impossible); !ok || diff != "" {
+			t.Errorf("%s cannot have:\n%s", name, diff)
+		}
+	}
+}

@@ -78,17 +78,25 @@ func parametersOf(family v1.AMIFamily, version, release string) []parameter {
 	return nil
 }
 
-// unsupported says why there are no images of a family for a version of Kubernetes;
-// "" if there are. A version that is not understood is left to the look-up.
-func unsupported(family v1.AMIFamily, version string) string {
+// UnsupportedAlias says why there are no images of a spec's alias for a version of Kubernetes, as 1.36: what the condition of reason
+// UnsupportedAlias says; "" if there are, or there is no alias. Where it depends on the version and that is not
+// understood, it is not known.
+func UnsupportedAlias(spec *v1.EC2NodeClassSpec, version string) (why string, known bool) {
+	family, _, _ := spec.Alias()
+	if family != v1.AMIFamilyAL2 && family != v1.AMIFamilyWindows2025 {
+		return "", true
+	}
 	_, text, _ := strings.Cut(version, ".")
 	minor, err := strconv.Atoi(text)
 	switch {
 	case err != nil:
+		return "", false
 	case family == v1.AMIFamilyAL2 && minor > 32:
-		return "there are images of Amazon Linux 2 up to Kubernetes 1.32, and the cluster has " + version + "; use al2023 or bottlerocket"
+		why = "there are images of Amazon Linux 2 up to Kubernetes 1.32, and the cluster has " + version + "; use al2023 or bottlerocket"
 	case family == v1.AMIFamilyWindows2025 && minor < 35:
-		return "there are images of Windows Server 2025 from Kubernetes 1.35 on, and the cluster has " + version
+		why = "there are images of Windows Server 2025 from Kubernetes 1.35 on, and the cluster has " + version
+	default:
+		return "", true
 	}
-	return ""
+	return fmt.Sprintf("spec.amiSelectorTerms[0].alias %s: %s", spec.AMISelectorTerms[0].Alias, why), true
 }

@@ -38,8 +38,9 @@ func (c *Controller) images(ctx context.Context, m moment) ([]v1.AMI, *verdict, 
 	var found []image
 	spec := &m.class.Spec
 	if family, release, ok := spec.Alias(); ok {
-		if why := unsupported(family, m.version); why != "" {
-			return nil, verdictf("UnsupportedAlias", "spec.amiSelectorTerms[0].alias %s: %s", spec.AMISelectorTerms[0].Alias, why), nil
+		// A version that is not understood is left to the look-up.
+		if why, _ := UnsupportedAlias(spec, m.version); why != "" {
+			return nil, &verdict{"UnsupportedAlias", why}, nil
 		}
 		images, err := c.published(ctx, m.now, parametersOf(family, m.version, release))
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/cloudprovider/aws"
+	"github.com/stowage-sh/stowage/cloudprovider/aws/nodeclass"
 	"github.com/stowage-sh/stowage/cloudprovider/aws/region"
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	"github.com/stowage-sh/stowage/pricing"
@@ -28,6 +29,8 @@ type Market struct {
 	Reservations []aws.Reservation
 	// Prices of the region.
 	Prices *pricing.Table
+	// Version of Kubernetes that nodes are for, as 1.36; empty if it is not known.
+	Version string
 }
 
 // Validate checks that the region is one, and that the zones are in it.
@@ -103,6 +106,9 @@ func (m *Market) catalog(class *awsv1.EC2NodeClass) (catalog *cloudprovider.Cata
 			if c.Type == awsv1.ConditionReady && c.Status == "False" {
 				return nil, fmt.Sprintf("EC2NodeClass %s is not ready: %s", class.Name, c.Message), nil
 			}
+		}
+		if why, _ := nodeclass.UnsupportedAlias(&class.Spec, m.Version); why != "" {
+			return nil, fmt.Sprintf("EC2NodeClass %s is not ready: UnsupportedAlias: %s", class.Name, why), nil
 		}
 	}
 	catalog, err = aws.BuildCatalog(m.Types, options)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stowage-sh/stowage/binpack"
 	"github.com/stowage-sh/stowage/cloudprovider"
+	"github.com/stowage-sh/stowage/cloudprovider/aws/nodeclass"
 	awsv1 "github.com/stowage-sh/stowage/cloudprovider/aws/v1"
 	"github.com/stowage-sh/stowage/provisioner/headroom"
 	"github.com/stowage-sh/stowage/provisioner/problem"
@@ -272,8 +273,16 @@ func (p *Plan) class(s *state.Snapshot, name string) *awsv1.EC2NodeClass {
 	class, ok := known.(*awsv1.EC2NodeClass)
 	if !ok {
 		p.note("EC2NodeClass %s is not given: assuming AL2023 with a root volume of 20 GiB in every zone", name)
-	} else if len(class.Spec.CapacityReservationSelectorTerms) > 0 && p.market.Reservations == nil {
+		return nil
+	}
+	if len(class.Spec.CapacityReservationSelectorTerms) > 0 && p.market.Reservations == nil {
 		p.note("EC2NodeClass %s selects capacity reservations, and how much is left of them is not known: give --capacity-reservations", name)
+	}
+	if class.Spec.PlacementGroupSelector != nil {
+		p.note("EC2NodeClass %s selects a placement group, of which manifests say nothing: planning as if there were none, with types that may not be for it", name)
+	}
+	if _, known := nodeclass.UnsupportedAlias(&class.Spec, p.market.Version); !known {
+		p.note("EC2NodeClass %s: whether there are images of %s depends on the version of Kubernetes, which manifests do not say: assuming that there are", name, class.Spec.AMISelectorTerms[0].Alias)
 	}
 	return class
 }
