@@ -158,7 +158,7 @@ type Group struct {
 	// alone decides it: selectors, affinity, taints, volumes, and the pods that
 	// already run. They do not speak of resources.
 	Offers, Nodes Set
-	// MaxPerNode is the most pods of the group on one node; 0 means no limit.
+	// MaxPerNode is the most pods of the group on one new node; 0 means no limit.
 	MaxPerNode int64
 	// Unsupported names a field that asks for something the caller could not
 	// translate. If it is not empty the group is left unplaced for that reason.

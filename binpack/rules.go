@@ -216,7 +216,7 @@ func (w *crowd) hasCompany(g, at int, start Set) bool {
 // abides is admits by all rules but those that ask for company. As more pods join it
 // only falls.
 func (w *crowd) abides(g, at int, n int64) int64 {
-	if most := w.Groups[g].MaxPerNode; most > 0 {
+	if most := w.Groups[g].MaxPerNode; most > 0 && at < 0 {
 		n = min(n, most-w.same[g])
 	}
 	s := &w.stands[g]

@@ -149,7 +149,7 @@ func (p *Problem) checkSites(_ *Solution, sites []site) error {
 	for _, at := range sites {
 		for _, sh := range at.pods {
 			g := &p.Groups[sh.Group]
-			if g.MaxPerNode > 0 && sh.Count > g.MaxPerNode {
+			if at.node < 0 && g.MaxPerNode > 0 && sh.Count > g.MaxPerNode {
 				return fmt.Errorf("%s holds %d pods of group %s, at most %d allowed", at.name, sh.Count, g.ID, g.MaxPerNode)
 			}
 			if at.node >= 0 && !g.Nodes.Has(at.node) {

@@ -100,7 +100,7 @@ var spoils = []struct {
 	{"group web: 5 pods placed or unplaced of 4", func(_ *Problem, s *Solution) {
 		s.Unplaced = append(s.Unplaced, Unplaced{0, 1, s.Unplaced[0].Reasons})
 	}},
-	{"2 pods of group web, at most 1", func(p *Problem, s *Solution) { p.Groups[0].Count++; s.Fills[0].Pods[0].Count = 2 }},
+	{"2 pods of group web, at most 1", func(p *Problem, s *Solution) { p.Groups[0].Count++; s.New[0].Pods[0].Count = 2 }},
 	{"node old-a is not open to group web", func(p *Problem, _ *Solution) { p.Groups[0].Nodes = SetOf(1) }},
 	{"offer large-a is not open to group db", func(p *Problem, _ *Solution) { p.Groups[1].Offers = SetOf(1, 3, 4) }},
 	{"node old-a: load of memory is 1 above", func(p *Problem, _ *Solution) { p.Nodes[0].Free[1] = 1 }},

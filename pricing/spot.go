@@ -74,6 +74,9 @@ func (s Spot) Fetch(ctx context.Context) (*Table, error) {
 	if s.Window > 0 {
 		source += " of " + s.Window.String()
 	}
+	if s.Deviations > 0 {
+		source += fmt.Sprintf(", with %v standard deviations", s.Deviations)
+	}
 	t := NewTable(s.Region, source, prices)
 	t.skipped, t.os, t.deviations = skipped, s.System.label(), deviations
 	return t, nil

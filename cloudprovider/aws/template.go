@@ -139,7 +139,6 @@ const (
 func (p *Provider) ensure(ctx context.Context, t template) error {
 	p.used.add(t.name)
 	_, err := p.templates.get(ctx, t.name, func(ctx context.Context) (struct{}, error) {
-		p.meter().UserData(t.class, t.userDataBytes)
 		_, err := p.EC2.CreateLaunchTemplate(ctx, &ec2.CreateLaunchTemplateInput{
 			LaunchTemplateName: sdk.String(t.name),
 			LaunchTemplateData: t.data,
@@ -148,6 +147,7 @@ func (p *Provider) ensure(ctx context.Context, t template) error {
 		if err != nil && code(err) != codeTemplateThere {
 			return struct{}{}, fmt.Errorf("creating launch template %s: %w", t.name, err)
 		}
+		p.meter().UserData(t.class, t.userDataBytes)
 		return struct{}{}, nil
 	})
 	return err

@@ -16,7 +16,7 @@ import (
 // why, it decides again: first without those of the pods themselves, then without those of
 // all pods like them and, if others may be in their way, without any. For those that still
 // find none it relaxes minValues, if it may. It returns the plan that places most pods, those
-// of higher priority first, and puts those that spread one by one on nodes where that costs next to nothing. The error is that of binpack.Solve.
+// of higher priority first, and where they are nominated the one of Thin. The error is that of binpack.Solve.
 func Decide(ctx context.Context, in *Input) (*Translation, *binpack.Solution, error) {
 	d := &decision{in: in, t: Build(in)}
 	var err error
@@ -25,7 +25,7 @@ func Decide(ctx context.Context, in *Input) (*Translation, *binpack.Solution, er
 		d.leavePreferences(ctx)
 		d.openFewer(ctx)
 		d.relaxMinValues(ctx)
-		d.s = Thin(ctx, d.t, d.s)
+		d.thin(ctx)
 		d.dropFees()
 		d.dropTold()
 	}
@@ -148,6 +148,14 @@ func (d *decision) relaxMinValues(ctx context.Context) {
 	}
 	if len(some.relaxed) > 0 {
 		d.again(ctx, some, -1)
+	}
+}
+
+// thin notes what it costs. Where the number of nodes is limited it is not for more of them.
+func (d *decision) thin(ctx context.Context) {
+	if d.in.Nominates && !d.in.fewNodes {
+		s := Thin(ctx, d.t, d.s)
+		d.t.Thinning, d.s = max(0, d.t.priceOf(s)-d.t.priceOf(d.s)), s
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/util/sets"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
@@ -248,25 +247,10 @@ func listKey(list corev1.ResourceList) string {
 	return string(key)
 }
 
-// settled reports whether the status of a pod with one container says nothing about requests that its
-// spec does not: no resize is under way.
+// settled reports whether no resize of a pod is under way: otherwise, its status says of requests what its spec does not. It may
+// say the same, too, where the pod does not come from a watch; see state.Slim.
 func settled(p *corev1.Pod) bool {
-	asked := p.Spec.Containers[0].Resources.Requests
-	for i := range p.Status.ContainerStatuses {
-		if c := &p.Status.ContainerStatuses[i]; c.Resources != nil && (!same(asked, c.Resources.Requests) || c.AllocatedResources != nil && !same(asked, c.AllocatedResources)) {
-			return false
-		}
-	}
-	return true
-}
-
-// same reports whether two lists come to the same amounts.
-func same(a, b corev1.ResourceList) bool {
-	if p, ok := plainOf(a); ok {
-		q, ok := plainOf(b)
-		return ok && p == q
-	}
-	return maps.EqualFunc(a, b, func(p, q resource.Quantity) bool { return p.Cmp(q) == 0 })
+	return !slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Resources != nil })
 }
 
 // text is equal for equal shapes.

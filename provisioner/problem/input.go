@@ -49,6 +49,8 @@ type Input struct {
 	GiveBack bool
 	// Lost are pods for which a node was bought that has not taken them.
 	Lost map[types.UID]bool
+	// Nominates says that pods will be nominated to the new nodes; see Thin.
+	Nominates bool
 	// MaxSteps as in binpack.Problem.
 	MaxSteps int64
 
@@ -77,6 +79,8 @@ type Translation struct {
 	Pools []*v1.NodePool
 	// Excluded lists the NodePools that offer nothing, with the reason, by name.
 	Excluded []Exclusion
+	// Thinning is what Decide pays an hour for having pods that spread one by one on nodes.
+	Thinning binpack.MicroUSD
 
 	// requests of one pod of each group.
 	requests []cloudprovider.Resources

@@ -2,16 +2,13 @@ package problem
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stowage-sh/stowage/binpack"
 )
-
-// thinCost is how much more a plan may cost for having pods that spread one by one on nodes, as a factor. It is less than
-// what the nodes cost that are bought later where they are not.
-const thinCost = 1.01
 
 // SpreadsOverDomains reports whether a pod must spread over more than hostnames: zones, mostly.
 func SpreadsOverDomains(p *corev1.Pod) bool {
@@ -20,29 +17,82 @@ func SpreadsOverDomains(p *corev1.Pod) bool {
 	})
 }
 
-// Thin solves a problem again where a node of its plan gets several pods of a group that must spread over domains, with one at
-// the most, and returns that plan if it costs next to nothing more. Of such pods only one can be nominated to a node at a
-// time: a second would be too many for kube-scheduler, which counts both as there. Those that are not nominated take places of
-// others, and where they differ in size some find none.
+// Thin solves a problem again where new nodes of its plan get several pods of a group that must spread over domains, with one on
+// each at the most, and returns that plan if it is as good and costs less than 1 % more. Of such pods only one can be nominated
+// to a node at a time: a second would be too many for kube-scheduler, which counts both as there. Those that are
+// not nominated take places of others, and where they differ in size some find none. The nodes that are bought for them then cost more
+// than 1 %.
 func Thin(ctx context.Context, t *Translation, s *binpack.Solution) *binpack.Solution {
 	p := *t.Problem
 	p.Groups = slices.Clone(p.Groups)
-	for g := range p.Groups {
-		if SpreadsOverDomains(t.Pods[g][0]) {
-			p.Groups[g].MaxPerNode = 1
+	thick := false
+	for _, n := range s.New {
+		for _, share := range n.Pods {
+			if share.Count > 1 && SpreadsOverDomains(t.Pods[share.Group][0]) {
+				p.Groups[share.Group].MaxPerNode = 1
+				thick = true
+			}
 		}
 	}
-	if !slices.ContainsFunc(s.New, func(n binpack.Pattern) bool {
-		return slices.ContainsFunc(n.Pods, func(s binpack.Share) bool { return s.Count > 1 && p.Groups[s.Group].MaxPerNode == 1 })
-	}) {
+	if !thick {
 		return s
 	}
-	alike := func(a, b binpack.Unplaced) bool { return a.Group == b.Group && a.Count == b.Count }
 	thin, err := binpack.Solve(ctx, &p)
-	if err != nil || float64(thin.Cost) > thinCost*float64(s.Cost) || !slices.EqualFunc(thin.Unplaced, s.Unplaced, alike) {
+	if err != nil || !t.asGood(thin, s) || t.priceOf(thin)-t.priceOf(s) >= t.priceOf(s)/100 {
 		return s
 	}
-	thin.Unplaced = s.Unplaced // with the reasons of the problem itself
+	// The bound is about the pods on new nodes, which are the same, and their pools' weights. That of the other problem
+	// is higher, and so may be its reasons.
+	thin.LowerBound, thin.Unplaced = s.LowerBound, s.Unplaced
 	thin.Steps += s.Steps
 	return thin
+}
+
+// asGood reports whether a plan places the same pods as another, on new nodes of pools of the same weights, and takes no
+// more of any stock: what is reserved or committed has no price.
+func (t *Translation) asGood(plan, other *binpack.Solution) bool {
+	for i := range t.Problem.Stocks {
+		if stock := &t.Problem.Stocks[i]; taken(stock, plan) > taken(stock, other) {
+			return false
+		}
+	}
+	left := func(a, b binpack.Unplaced) bool { return a.Group == b.Group && a.Count == b.Count }
+	return slices.EqualFunc(plan.Unplaced, other.Unplaced, left) && maps.Equal(t.byWeight(plan), t.byWeight(other))
+}
+
+// byWeight counts the pods on new nodes by group and weight of the pool.
+func (t *Translation) byWeight(s *binpack.Solution) map[[2]int]int64 {
+	pods := map[[2]int]int64{}
+	for _, n := range s.New {
+		weight := int(t.Problem.Pools[t.Problem.Offers[n.Offers[0]].Pool].Weight)
+		for _, share := range n.Pods {
+			pods[[2]int{share.Group, weight}] += n.Count * share.Count
+		}
+	}
+	return pods
+}
+
+// priceOf is what the new nodes of a plan cost an hour.
+func (t *Translation) priceOf(s *binpack.Solution) (sum binpack.MicroUSD) {
+	for _, n := range s.New {
+		sum += binpack.MicroUSD(n.Count) * t.Rows[n.Offers[0]].Price
+	}
+	return sum
+}
+
+// taken is how many units of a stock a plan takes.
+func taken(stock *binpack.Stock, s *binpack.Solution) (units int64) {
+	for _, n := range s.New {
+		most := int64(0)
+		for _, o := range n.Offers {
+			if stock.Offers.Has(o) {
+				most = max(most, 1)
+				if stock.Units != nil {
+					most = max(most, stock.Units[o])
+				}
+			}
+		}
+		units += n.Count * most
+	}
+	return units
 }

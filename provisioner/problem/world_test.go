@@ -43,7 +43,7 @@ func newWorld() *world {
 	return &world{
 		prices: map[cloudprovider.Offering]pricing.MicroUSD{},
 		ranOut: map[string]bool{},
-		input:  problem.Input{Excluded: map[string]string{}, NodesLeft: map[string]int64{}},
+		input:  problem.Input{Excluded: map[string]string{}, NodesLeft: map[string]int64{}, Nominates: true},
 	}
 }
 

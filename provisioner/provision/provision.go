@@ -166,7 +166,7 @@ func (c *Controller) waiting(s *state.Snapshot, moving []*corev1.Pod) []*corev1.
 // solve decides where pods go, and acts on it.
 func (c *Controller) solve(ctx context.Context, now time.Time, s *state.Snapshot, pods []*corev1.Pod) error {
 	in := c.input(ctx, now, s, pods)
-	in.Lost = c.lostPlaces()
+	in.Lost, in.Nominates = c.lostPlaces(), !c.NoNominations
 	stop := c.Metrics.time(c.Clock)
 	t, solution, err := problem.Decide(ctx, in)
 	stop()

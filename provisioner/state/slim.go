@@ -10,8 +10,8 @@ import (
 )
 
 // Slim drops what is large of an object that a watch delivers, and read by nobody here: managed
-// fields but for what Nominated asks for, what the containers of a pod are to run and how, the
-// images that a node has. A pod is half as large without, and a node too. Patches name
+// fields but for what Nominated asks for, what the containers of a pod are to run and how, their status but
+// for a resize under way, the images that a node has. A pod is half as large without, and a node too. Patches name
 // what they change, so nothing is lost by it. It is a cache.TransformFunc, and returns no error.
 //
 // An object that is slim already may be shared, and is not written to.

@@ -41,6 +41,8 @@ func (m *Market) Input(pods []*corev1.Pod, maxSteps int64) *problem.Input {
 		Catalogs: map[string]*cloudprovider.Catalog{m.Pool.Name: m.Catalog},
 		Prices:   m.Prices,
 		MaxSteps: maxSteps,
+
+		Nominates: true, // as the controller does
 	}
 }
 

@@ -123,7 +123,7 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	p.pods = len(question.Pods) + len(in.Refused)
 	p.addHeadroom(question, in.Schedulers)
 	before := in.Now()
-	question.IgnorePreferences, question.RelaxMinValues, question.Spreads = in.IgnorePreferences, in.RelaxMinValues, in.Spreads
+	question.Nominates, question.IgnorePreferences, question.RelaxMinValues, question.Spreads = true, in.IgnorePreferences, in.RelaxMinValues, in.Spreads
 	p.translation, p.solution, err = problem.Decide(ctx, question)
 	for _, x := range p.translation.Excluded {
 		p.note("NodePool %s buys nothing: %s", x.Pool, x.Reason)
@@ -133,6 +133,9 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	}
 	if err := binpack.Verify(p.translation.Problem, p.solution); err != nil {
 		return nil, fmt.Errorf("refusing the plan, which is a fault of Stowage: %w", err)
+	}
+	if more := p.translation.Thinning; more > 0 {
+		p.note("pods that must spread over zones stand one of a kind on a node, for $%.4f an hour more: of several kube-scheduler can be told one place at a time", dollars(more))
 	}
 	p.readSolution()
 	p.countCommitments(question)
@@ -279,7 +282,7 @@ func (p *Plan) class(s *state.Snapshot, name string) *awsv1.EC2NodeClass {
 		p.note("EC2NodeClass %s selects capacity reservations, and how much is left of them is not known: give --capacity-reservations", name)
 	}
 	if class.Spec.PlacementGroupSelector != nil {
-		p.note("EC2NodeClass %s selects a placement group, of which manifests say nothing: planning as if there were none, with types that may not be for it", name)
+		p.note("EC2NodeClass %s selects a placement group, which only the account knows: planning as if there were none, with types that may not be for it", name)
 	}
 	if _, known := nodeclass.UnsupportedAlias(&class.Spec, p.market.Version); !known {
 		p.note("EC2NodeClass %s: whether there are images of %s depends on the version of Kubernetes, which manifests do not say: assuming that there are", name, class.Spec.AMISelectorTerms[0].Alias)
