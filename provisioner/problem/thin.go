@@ -2,6 +2,7 @@ package problem
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -20,22 +21,27 @@ func SpreadsOverDomains(p *corev1.Pod) bool {
 // Thin solves a problem again where new nodes of its plan get several pods of a group that must spread over domains, with one on
 // each at the most, and returns that plan if it is as good and costs less than 1 % more. Of such pods only one can be nominated
 // to a node at a time: a second would be too many for kube-scheduler, which counts both as there. Those that are
-// not nominated take places of others, and where they differ in size some find none. The nodes that are bought for them then cost more
-// than 1 %.
+// not nominated take places of each other, and where they differ in size some find none. The nodes that are bought for them then
+// cost more than 1 %. Those of one size leave each other what they need.
 func Thin(ctx context.Context, t *Translation, s *binpack.Solution) *binpack.Solution {
-	p := *t.Problem
-	p.Groups = slices.Clone(p.Groups)
-	thick := false
+	spreads := func(g int) bool { return SpreadsOverDomains(t.Pods[g][0]) }
+	sizes := map[string]bool{} // of pods that cannot be nominated
 	for _, n := range s.New {
 		for _, share := range n.Pods {
-			if share.Count > 1 && SpreadsOverDomains(t.Pods[share.Group][0]) {
-				p.Groups[share.Group].MaxPerNode = 1
-				thick = true
+			if share.Count > 1 && spreads(share.Group) {
+				sizes[fmt.Sprint(t.Problem.Groups[share.Group].Requests)] = true
 			}
 		}
 	}
-	if !thick {
+	if len(sizes) < 2 {
 		return s
+	}
+	p := *t.Problem
+	p.Groups = slices.Clone(p.Groups)
+	for g := range p.Groups {
+		if spreads(g) {
+			p.Groups[g].MaxPerNode = 1
+		}
 	}
 	thin, err := binpack.Solve(ctx, &p)
 	if err != nil || !t.asGood(thin, s) || t.priceOf(thin)-t.priceOf(s) >= t.priceOf(s)/100 {

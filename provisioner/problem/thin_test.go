@@ -19,7 +19,9 @@ func TestThinIsBoundedByTheCheapest(t *testing.T) {
   topologySpreadConstraints: [{maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: even}}}],
   containers: [{resources: {requests: {cpu: 900m}}}]}}}}
 ---
-{apiVersion: apps/v1, kind: Deployment, metadata: {name: other}, spec: {replicas: 8, template: {metadata: {labels: {app: other}}, spec: {containers: [{resources: {requests: {cpu: 900m}}}]}}}}`),
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: odd}, spec: {replicas: 8, template: {metadata: {labels: {app: odd}}, spec: {
+  topologySpreadConstraints: [{maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: odd}}}],
+  containers: [{resources: {requests: {cpu: 880m}}}]}}}}`),
 	} {
 		if err != nil {
 			t.Fatal(err)
