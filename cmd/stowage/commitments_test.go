@@ -69,15 +69,7 @@ func TestCommitmentsStay(t *testing.T) {
 // TestPlanOfAccount: a plan covers nodes by what the account has. The Savings Plan of 0.12 dollars has m5.large, at 0.096 less
 // 40 %, for 0.0576: it covers two, 2 × 0.0576 = 0.1152, and the third is on spot, at 0.031.
 func TestPlanOfAccount(t *testing.T) {
-	sim, err := ec2sim.Start(ec2sim.Options{Region: "us-east-1", Types: ec2sim.FewTypes()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(sim.Close)
-	for _, kv := range sim.Env() {
-		k, v, _ := strings.Cut(kv, "=")
-		t.Setenv(k, v)
-	}
+	sim := simulate(t)
 	sim.SetPrice(cloudprovider.Offering{InstanceType: "m5.large", CapacityType: cloudprovider.OnDemand}, 96_000)
 	sim.Commit([]ec2sim.ReservedInstances{{ID: "ri-typo", InstanceType: "m55.large", Count: 1}}, []ec2sim.SavingsPlan{
 		{ID: "sp-m5", Type: "EC2Instance", Region: "us-east-1", Family: "m5", Commitment: "0.12", Percent: 40},
@@ -104,4 +96,19 @@ func TestPlanOfAccount(t *testing.T) {
 	if code, _, said := plan(); code == 0 || !strings.Contains(said, "describing Savings Plans") {
 		t.Errorf("without the right: %d, %s", code, said)
 	}
+}
+
+// simulate starts an EC2, in which the SDK finds itself by the environment.
+func simulate(t *testing.T) *ec2sim.Server {
+	t.Helper()
+	sim, err := ec2sim.Start(ec2sim.Options{Region: "us-east-1", Types: ec2sim.FewTypes()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sim.Close)
+	for _, kv := range sim.Env() {
+		k, v, _ := strings.Cut(kv, "=")
+		t.Setenv(k, v)
+	}
+	return sim
 }

@@ -13,21 +13,12 @@ import (
 
 	"github.com/stowage-sh/stowage/cloudprovider"
 	"github.com/stowage-sh/stowage/pricing"
-	"github.com/stowage-sh/stowage/test/ec2sim"
 )
 
 // TestSteadierSpotPrice: of two zones with the same mean spot price that is planned for in which the price moved less, once deviations
 // count: 0.04 and then 0.02 for twelve hours each deviate by 0.01 from 0.03, and 0.031 and 0.029 by 0.001.
 func TestSteadierSpotPrice(t *testing.T) {
-	sim, err := ec2sim.Start(ec2sim.Options{Region: "us-east-1", Types: ec2sim.FewTypes()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(sim.Close)
-	for _, kv := range sim.Env() {
-		k, v, _ := strings.Cut(kv, "=")
-		t.Setenv(k, v)
-	}
+	sim := simulate(t)
 	now := time.Now()
 	jumps := cloudprovider.Offering{InstanceType: "m5.large", Zone: "us-east-1a", CapacityType: cloudprovider.Spot}
 	steady := cloudprovider.Offering{InstanceType: "m5.large", Zone: "us-east-1b", CapacityType: cloudprovider.Spot}

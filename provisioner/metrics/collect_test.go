@@ -283,6 +283,16 @@ func (spotPrices) Fetch(context.Context) (*pricing.Table, error) {
 	return pricing.NewTable("r", "the test", map[cloudprovider.Offering]pricing.MicroUSD{{InstanceType: "large", CapacityType: "spot"}: 1}), nil
 }
 
+// offer registers what an EC2NodeClass that all of a catalog is for shows, at the prices of a book.
+func (r *rig) offer(catalog *cloudprovider.Catalog, book *pricing.Book) {
+	r.MustRegister(metrics.NewOfferings(metrics.OfferingSources{
+		State: r.cluster, Prices: book, Availability: &cloudprovider.Availability{}, Memory: func(*cloudprovider.InstanceType) int64 { return 1 },
+		Now: func() time.Time { return r.now }, Leading: func() bool { return true },
+		Catalog: func(context.Context, cloudprovider.NodeClassRef) (*cloudprovider.Catalog, error) { return catalog, nil },
+	}))
+	r.see(&class{ObjectMeta: metav1.ObjectMeta{Name: "one", UID: "class-one"}})
+}
+
 // TestCommitmentsAge: the age is since the last time that commitments were read, and there is none where they never were. Windows has
 // ages, and prices, of its own.
 func TestCommitmentsAge(t *testing.T) {
@@ -291,12 +301,7 @@ func TestCommitmentsAge(t *testing.T) {
 	windows := &cloudprovider.Catalog{InstanceTypes: []cloudprovider.InstanceType{{Name: "large", Labels: map[string]string{corev1.LabelOSStable: "windows"}, Offerings: []cloudprovider.Offering{offering}}}}
 	book := pricing.NewBook(pricing.NewTable("r", "a file", map[cloudprovider.Offering]pricing.MicroUSD{offering: 2_000_000}).
 		WithSystem(pricing.Windows, pricing.NewTable("r", "a file", map[cloudprovider.Offering]pricing.MicroUSD{offering: 3_000_000})))
-	r.MustRegister(metrics.NewOfferings(metrics.OfferingSources{
-		State: r.cluster, Prices: book, Availability: &cloudprovider.Availability{}, Memory: func(*cloudprovider.InstanceType) int64 { return 1 },
-		Now: func() time.Time { return r.now }, Leading: func() bool { return true },
-		Catalog: func(context.Context, cloudprovider.NodeClassRef) (*cloudprovider.Catalog, error) { return windows, nil },
-	}))
-	r.see(&class{ObjectMeta: metav1.ObjectMeta{Name: "one", UID: "class-one"}})
+	r.offer(windows, book)
 	r.shows("", "stowage_commitments_")
 	r.shows(`stowage_windows_offering_price_estimate{capacity_type="spot",instance_type="large",zone="r-a"} 3`, "stowage_windows_")
 	book.Commit(nil, r.now)
@@ -343,12 +348,7 @@ func TestSpotPriceDeviation(t *testing.T) {
 		Client: spotHistory(r.now), Window: 2 * time.Hour, Deviations: 1.5, Now: func() time.Time { return r.now },
 	})
 	catalog := &cloudprovider.Catalog{InstanceTypes: []cloudprovider.InstanceType{{Name: "large", Offerings: offerings}}}
-	r.MustRegister(metrics.NewOfferings(metrics.OfferingSources{
-		State: r.cluster, Prices: book, Availability: &cloudprovider.Availability{}, Memory: func(*cloudprovider.InstanceType) int64 { return 1 },
-		Now: func() time.Time { return r.now }, Leading: func() bool { return true },
-		Catalog: func(context.Context, cloudprovider.NodeClassRef) (*cloudprovider.Catalog, error) { return catalog, nil },
-	}))
-	r.see(&class{ObjectMeta: metav1.ObjectMeta{Name: "one", UID: "class-one"}})
+	r.offer(catalog, book)
 	r.shows("", "stowage_spot_")
 	if err := book.Refresh(t.Context(), r.now); err != nil {
 		t.Fatal(err)

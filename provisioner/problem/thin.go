@@ -22,7 +22,8 @@ func SpreadsOverDomains(p *corev1.Pod) bool {
 // each at the most, and returns that plan if it is as good and costs less than 1 % more. Of such pods only one can be nominated
 // to a node at a time: a second would be too many for kube-scheduler, which counts both as there. Those that are
 // not nominated take places of each other, and where they differ in size some find none. The nodes that are bought for them then
-// cost more than 1 %. Those of one size leave each other what they need.
+// cost more than 1 %. Those of one size leave each other what they need. Machines that are there or on their way are filled as
+// they would be.
 func Thin(ctx context.Context, t *Translation, s *binpack.Solution) *binpack.Solution {
 	spreads := func(g int) bool { return SpreadsOverDomains(t.Pods[g][0]) }
 	sizes := map[string]bool{} // of pods that cannot be nominated
@@ -91,12 +92,7 @@ func taken(stock *binpack.Stock, s *binpack.Solution) (units int64) {
 	for _, n := range s.New {
 		most := int64(0)
 		for _, o := range n.Offers {
-			if stock.Offers.Has(o) {
-				most = max(most, 1)
-				if stock.Units != nil {
-					most = max(most, stock.Units[o])
-				}
-			}
+			most = max(most, stock.Takes(o))
 		}
 		units += n.Count * most
 	}
